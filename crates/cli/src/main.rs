@@ -1,0 +1,3 @@
+//! The `dfbuild` command.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The build context: walk, ignore rules, content digests of selected paths, stat cache.

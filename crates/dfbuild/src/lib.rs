@@ -1,0 +1,1 @@
+//! A Dockerfile build engine: no daemon, no root, no container runtime.

@@ -1,0 +1,1 @@
+//! Digests, descriptors, image configuration and layer entries as stable, byte-reproducible values.

@@ -1,0 +1,1 @@
+//! Layers: tar writing and reading, the index of a layer, overlay upper directories, compression, safe unpacking.

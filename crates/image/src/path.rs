@@ -1,0 +1,212 @@
+use std::cmp::Ordering;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// A path inside a root file system or a build context: relative to its root, cleaned, without a
+/// leading or trailing slash. The root itself is the empty path. Names are bytes; they need not be
+/// UTF-8.
+///
+/// The order is that of a walk which sorts the names of each directory, as tar entries of a layer
+/// are sorted: `a`, `a/b`, `a-b` (a slash sorts before every other byte).
+#[derive(Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct TreePath(Vec<u8>);
+
+impl TreePath {
+    /// The root.
+    pub const ROOT: Self = Self(Vec::new());
+
+    /// Cleans `path`, taken from the root: empty and `.` names go, `..` takes the name before it
+    /// with it and stops at the root.
+    pub fn new(path: impl AsRef<[u8]>) -> Self {
+        let mut clean = Self(Vec::with_capacity(path.as_ref().len()));
+        for name in path.as_ref().split(|&byte| byte == b'/') {
+            match name {
+                b"" | b"." => {}
+                b".." => clean.pop(),
+                name => clean.push(name),
+            }
+        }
+        clean
+    }
+
+    /// The bytes, `usr/bin` for `/usr/bin`.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The relative path for the operating system; `.` for the root.
+    pub fn to_path(&self) -> &Path {
+        if self.is_root() { Path::new(".") } else { Path::new(OsStr::from_bytes(&self.0)) }
+    }
+
+    /// This path below the directory `root`.
+    pub fn below(&self, root: &Path) -> PathBuf {
+        if self.is_root() { root.to_owned() } else { root.join(OsStr::from_bytes(&self.0)) }
+    }
+
+    /// Whether this is the root.
+    pub fn is_root(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The names from the root down.
+    pub fn names(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.0.split(|&byte| byte == b'/').filter(|name| !name.is_empty())
+    }
+
+    /// The last name; `None` for the root.
+    pub fn name(&self) -> Option<&[u8]> {
+        self.names().next_back()
+    }
+
+    /// The directory that holds this path; `None` for the root.
+    pub fn parent(&self) -> Option<Self> {
+        if self.is_root() {
+            return None;
+        }
+        let mut parent = self.clone();
+        parent.pop();
+        Some(parent)
+    }
+
+    /// The parents from the root's child down to the direct parent, without the root.
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> + '_ {
+        let slashes = self.0.iter().enumerate().filter(|&(_, &byte)| byte == b'/');
+        slashes.map(|(at, _)| Self(self.0[..at].to_vec()))
+    }
+
+    /// The path `name` in this directory. `name` is a single name, or several joined by slashes,
+    /// and is taken as it is.
+    pub fn join(&self, name: impl AsRef<[u8]>) -> Self {
+        let mut path = Self(Vec::with_capacity(self.0.len() + 1 + name.as_ref().len()));
+        path.0.extend_from_slice(&self.0);
+        path.push(name.as_ref());
+        path
+    }
+
+    /// What is left of this path below `directory`; `None` if it is not below it or the same.
+    pub fn strip_prefix(&self, directory: &Self) -> Option<Self> {
+        if directory.is_root() {
+            return Some(self.clone());
+        }
+        match self.0.strip_prefix(directory.0.as_slice())? {
+            [] => Some(Self::ROOT),
+            [b'/', rest @ ..] => Some(Self(rest.to_vec())),
+            _ => None,
+        }
+    }
+
+    /// Whether this is `directory` or lies below it.
+    pub fn starts_with(&self, directory: &Self) -> bool {
+        directory.is_root()
+            || self
+                .0
+                .strip_prefix(directory.0.as_slice())
+                .is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    }
+
+    /// Appends a name.
+    pub fn push(&mut self, name: &[u8]) {
+        if !self.0.is_empty() && !name.is_empty() {
+            self.0.push(b'/');
+        }
+        self.0.extend_from_slice(name);
+    }
+
+    /// Removes the last name; the root stays the root.
+    pub fn pop(&mut self) {
+        let end = self.0.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        self.0.truncate(end);
+    }
+}
+
+impl Ord for TreePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let shared = self.0.iter().zip(&other.0).position(|(a, b)| a != b);
+        match shared {
+            None => self.0.len().cmp(&other.0.len()),
+            Some(at) => {
+                let rank = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
+                rank(self.0[at]).cmp(&rank(other.0[at]))
+            }
+        }
+    }
+}
+
+impl PartialOrd for TreePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The absolute path, with bytes that are not UTF-8 replaced.
+impl fmt::Display for TreePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl fmt::Debug for TreePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+impl From<&str> for TreePath {
+    fn from(path: &str) -> Self {
+        Self::new(path)
+    }
+}
+
+impl From<&Path> for TreePath {
+    fn from(path: &Path) -> Self {
+        Self::new(path.as_os_str().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn new_cleans() {
+        for (given, clean) in [
+            ("", ""),
+            ("/", ""),
+            ("./a//b/", "a/b"),
+            ("a/../b", "b"),
+            ("../../a", "a"),
+            ("a/b/../../..", ""),
+            ("...", "..."),
+        ] {
+            assert_eq!(TreePath::new(given).as_bytes(), clean.as_bytes(), "{given}");
+        }
+    }
+
+    #[test]
+    fn order_is_that_of_a_walk() {
+        let mut paths: Vec<TreePath> =
+            ["b", "a-b", "a/c", "a", "", "a/b/c", "a/b", "a b"].map(TreePath::from).into();
+        paths.sort();
+        let sorted = ["", "a", "a/b", "a/b/c", "a/c", "a b", "a-b", "b"].map(TreePath::from);
+        assert_eq!(paths, sorted);
+    }
+
+    #[test]
+    fn parents_and_prefixes() {
+        let path = TreePath::from("/a/b/c");
+        assert_eq!(path.parent(), Some("a/b".into()));
+        assert_eq!(path.name(), Some(&b"c"[..]));
+        assert_eq!(path.ancestors().collect::<Vec<_>>(), ["a".into(), "a/b".into()]);
+        assert_eq!(path.strip_prefix(&"a".into()), Some("b/c".into()));
+        assert_eq!(path.strip_prefix(&"a/b/cc".into()), None);
+        assert_eq!(TreePath::from("ab").strip_prefix(&"a".into()), None);
+        assert!(path.starts_with(&"a/b".into()) && !TreePath::from("ab").starts_with(&"a".into()));
+        assert_eq!(TreePath::ROOT.parent(), None);
+        assert_eq!(TreePath::ROOT.join("x").to_string(), "/x");
+    }
+}

@@ -1,0 +1,94 @@
+//! The file as a whole.
+
+use crate::ast::Instruction;
+use crate::span::{LineRange, Span, Spanned};
+
+/// A whole Dockerfile: what could be understood of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dockerfile {
+    /// The parser directives at the top.
+    pub directives: Directives,
+    /// The `ARG` instructions before the first `FROM`, in order.
+    pub global_args: Vec<Instruction>,
+    /// The stages, in order.
+    pub stages: Vec<Stage>,
+}
+
+impl Dockerfile {
+    /// The character that escapes and that continues lines: `\` or `` ` ``.
+    pub fn escape(&self) -> char {
+        self.directives.escape.as_ref().map_or('\\', |escape| escape.value)
+    }
+
+    /// The index of the stage that `name` means: a stage's name, in any case, or its number. Of several stages with
+    /// the name, the last one.
+    pub fn stage_index(&self, name: &str) -> Option<usize> {
+        let named = |stage: &Stage| {
+            stage.from.name.as_ref().is_some_and(|it| it.value.eq_ignore_ascii_case(name))
+        };
+        self.stages
+            .iter()
+            .rposition(named)
+            .or_else(|| name.parse().ok().filter(|index| *index < self.stages.len()))
+    }
+
+    /// All instructions in the order of the file, `FROM` among them.
+    pub fn instructions(&self) -> impl Iterator<Item = &Instruction> {
+        let stages = self.stages.iter();
+        self.global_args.iter().chain(
+            stages.flat_map(|stage| std::iter::once(&stage.header).chain(&stage.instructions)),
+        )
+    }
+}
+
+/// The parser directives: comments at the very top that steer the parser.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directives {
+    /// `# syntax=`: the frontend image that was asked for.
+    pub syntax: Option<Syntax>,
+    /// `# escape=`: `\` or `` ` ``.
+    pub escape: Option<Spanned<char>>,
+    /// `# check=`: options of the linter, as written.
+    pub check: Option<Spanned<String>>,
+}
+
+/// The value of a `# syntax=` directive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syntax {
+    /// The image reference: the first word.
+    pub reference: String,
+    /// The whole value.
+    pub command_line: Spanned<String>,
+}
+
+/// One stage: a `FROM` and what follows up to the next one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// The payload of the `FROM` instruction.
+    pub from: From,
+    /// The `FROM` instruction itself: place, comments, text. Its kind is [`crate::ast::InstructionKind::From`] with the same payload.
+    pub header: Instruction,
+    /// The instructions after `FROM`, in order.
+    pub instructions: Vec<Instruction>,
+    /// From the `FROM` to the end of the last instruction.
+    pub span: Span,
+    /// The lines of the span.
+    pub lines: LineRange,
+    /// The text after the stage's name in a comment right above, if a comment line begins with the name.
+    pub doc: Option<String>,
+}
+
+/// `FROM [--platform=p] image [AS name]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct From {
+    /// The base: an image, `scratch`, or an earlier stage. Not expanded.
+    pub image: Spanned<String>,
+    /// `--platform`. Not expanded.
+    pub platform: Option<Spanned<String>>,
+    /// The word `AS` as written.
+    pub as_keyword: Option<Spanned<String>>,
+    /// The stage's name in lower case.
+    pub name: Option<Spanned<String>>,
+    /// The stage's name as written, at the same place.
+    pub name_as_written: Option<String>,
+}

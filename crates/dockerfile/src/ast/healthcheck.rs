@@ -1,0 +1,29 @@
+//! `HEALTHCHECK`.
+
+use crate::ast::Command;
+
+/// `HEALTHCHECK NONE` or `HEALTHCHECK [flags] CMD command`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Healthcheck {
+    /// Switches off the check of the base image.
+    None,
+    /// Sets the check.
+    Cmd(HealthcheckCommand),
+}
+
+/// A check and when to run it. Durations are nanoseconds; 0 and absent both mean the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthcheckCommand {
+    /// What to run. The shell form is stored as `CMD-SHELL`.
+    pub command: Command,
+    /// `--interval`.
+    pub interval: Option<i64>,
+    /// `--timeout`.
+    pub timeout: Option<i64>,
+    /// `--start-period`.
+    pub start_period: Option<i64>,
+    /// `--start-interval`.
+    pub start_interval: Option<i64>,
+    /// `--retries`.
+    pub retries: Option<i32>,
+}

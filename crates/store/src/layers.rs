@@ -1,0 +1,57 @@
+use std::fs;
+use std::path::PathBuf;
+
+use dfbuild_image::{Descriptor, Digest, digest_of};
+
+use crate::error::{Error, IoContext};
+use crate::store::{Store, write_atomically};
+
+impl Store {
+    /// The encoded index of the layer with this diff id.
+    pub fn layer_index(&self, diff_id: &Digest) -> Option<Vec<u8>> {
+        fs::read(self.layer_path(diff_id).join("index")).ok()
+    }
+
+    /// Keeps the encoded index of a layer.
+    pub fn put_layer_index(&self, diff_id: &Digest, index: &[u8]) -> Result<(), Error> {
+        let folder = self.layer_path(diff_id);
+        fs::create_dir_all(&folder).context("create", &folder)?;
+        write_atomically(&folder.join("index"), index, false)
+    }
+
+    /// The descriptor of the blob that `compressor` makes of the layer, if that blob is there.
+    pub fn layer_blob(&self, diff_id: &Digest, compressor: &str) -> Option<Descriptor> {
+        let path = self.layer_path(diff_id).join(format!("blob.{compressor}"));
+        let descriptor: Descriptor = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        self.has_blob(&digest_of(&descriptor)?, descriptor.size()).then_some(descriptor)
+    }
+
+    /// Notes which blob `compressor` made of the layer.
+    pub fn put_layer_blob(
+        &self,
+        diff_id: &Digest,
+        compressor: &str,
+        blob: &Descriptor,
+    ) -> Result<(), Error> {
+        let folder = self.layer_path(diff_id);
+        fs::create_dir_all(&folder).context("create", &folder)?;
+        let path = folder.join(format!("blob.{compressor}"));
+        write_atomically(&path, &dfbuild_image::canonical_json(blob), false)
+    }
+
+    /// Any blob of the layer that is there, whoever compressed it.
+    pub fn any_layer_blob(&self, diff_id: &Digest) -> Option<Descriptor> {
+        let entries = fs::read_dir(self.layer_path(diff_id)).ok()?;
+        let mut names: Vec<_> =
+            entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+            .iter()
+            .filter_map(|name| name.strip_prefix("blob."))
+            .find_map(|compressor| self.layer_blob(diff_id, compressor))
+    }
+
+    fn layer_path(&self, diff_id: &Digest) -> PathBuf {
+        self.path("layers").join(diff_id.hex())
+    }
+}

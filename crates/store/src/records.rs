@@ -1,0 +1,64 @@
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+use dfbuild_image::Digest;
+
+use crate::error::{Error, IoContext};
+use crate::store::{Store, write_atomically};
+
+/// Records of steps whose results are not synced yet; only this process sees them.
+pub(crate) type PendingRecords = HashMap<Digest, Vec<u8>>;
+
+impl Store {
+    /// The bytes under `key`. Whoever reads them must be able to tell torn bytes: a file that lost
+    /// its end in a crash is returned as it is.
+    pub fn record(&self, key: &Digest) -> Option<Vec<u8>> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(record) = pending.records.get(key) {
+            return Some(record.clone());
+        }
+        drop(pending);
+        fs::read(self.record_path(key)).ok()
+    }
+
+    /// Keeps `record` under `key`, for this process at once and for others from the next
+    /// [`Store::commit`] on.
+    pub fn put_record(&self, key: Digest, record: Vec<u8>) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.records.insert(key, record);
+    }
+
+    pub(crate) fn write_records(&self, pending: &mut PendingRecords) -> Result<(), Error> {
+        for (key, record) in pending.drain() {
+            let path = self.record_path(&key);
+            let folder = path.parent().expect("a record is in a folder");
+            fs::create_dir_all(folder).context("create", folder)?;
+            write_atomically(&path, &record, false)?;
+        }
+        Ok(())
+    }
+
+    fn record_path(&self, key: &Digest) -> PathBuf {
+        let hex = key.hex();
+        self.path("records").join(&hex[..2]).join(hex)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_see_a_record_after_commit() {
+        let root = tempfile::tempdir().unwrap();
+        let (one, two) = (Store::open(root.path()).unwrap(), Store::open(root.path()).unwrap());
+        let key = Digest::of("key");
+        one.put_record(key, b"value".to_vec());
+        assert_eq!(one.record(&key).as_deref(), Some(&b"value"[..]));
+        assert_eq!(two.record(&key), None);
+        one.commit().unwrap();
+        assert_eq!(two.record(&key).as_deref(), Some(&b"value"[..]));
+    }
+}

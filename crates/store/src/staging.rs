@@ -1,0 +1,143 @@
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::{NamedTempFile, TempDir};
+
+use crate::error::{Error, IoContext};
+
+/// A folder for work in progress. It is locked as long as the value lives; when the process dies,
+/// the lock goes with it and the next opening of the store removes the folder.
+#[derive(Debug)]
+pub struct Staging {
+    folder: TempDir,
+    // Held, not read: the lock is what says that the folder is in use.
+    _lock: File,
+}
+
+/// The locked file inside each staging folder.
+const LOCK: &str = "lock";
+
+impl Staging {
+    pub(crate) fn new(parent: &Path) -> Result<Self, Error> {
+        // Between the two steps below another process may sweep the new folder away; then the
+        // lock file has no folder, and the next try begins anew.
+        loop {
+            let folder = tempfile::Builder::new()
+                .prefix("build-")
+                .tempdir_in(parent)
+                .context("create a folder in", parent)?;
+            let path = folder.path().join(LOCK);
+            let lock = match File::create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                created => created.context("create", &path)?,
+            };
+            lock.lock().context("lock", &path)?;
+            if path.exists() {
+                return Ok(Self { folder, _lock: lock });
+            }
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A new folder inside it. Its name is made from `name`.
+    pub fn folder(&self, name: &str) -> Result<PathBuf, Error> {
+        let folder = tempfile::Builder::new()
+            .prefix(&format!("{name}-"))
+            .tempdir_in(self.path())
+            .context("create a folder in", self.path())?;
+        Ok(folder.keep())
+    }
+
+    /// A new file inside it.
+    pub fn file(&self) -> Result<StagedFile, Error> {
+        let file = tempfile::Builder::new()
+            .prefix("file-")
+            .tempfile_in(self.path())
+            .context("create a file in", self.path())?;
+        Ok(StagedFile { file })
+    }
+}
+
+/// A file that becomes a blob when it is complete; dropped before that, it vanishes.
+#[derive(Debug)]
+#[must_use = "a staged file that is dropped is removed"]
+pub struct StagedFile {
+    file: NamedTempFile,
+}
+
+impl StagedFile {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    pub(crate) fn persist(self, path: &Path) -> Result<(), Error> {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        let file = self.file.as_file();
+        file.set_permissions(permissions).context("change the mode of", self.file.path())?;
+        self.file.persist(path).map_err(|error| error.error).context("rename to", path)?;
+        Ok(())
+    }
+}
+
+impl Write for StagedFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_file_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_file_mut().flush()
+    }
+}
+
+/// Removes the staging folders of dead processes. What cannot be removed is left for another time:
+/// it must not keep a build from starting.
+pub(crate) fn sweep(parent: &Path) {
+    let Ok(folders) = fs::read_dir(parent) else { return };
+    for folder in folders.flatten().map(|entry| entry.path()) {
+        if is_abandoned(&folder) {
+            let _ = fs::remove_dir_all(&folder);
+        }
+    }
+}
+
+/// Whether the owner is dead, since the lock can be had. A folder without a lock file is either
+/// being made this very moment or was half removed: only an old one counts as abandoned.
+fn is_abandoned(folder: &Path) -> bool {
+    if let Ok(lock) = File::open(folder.join(LOCK)) {
+        return lock.try_lock().is_ok();
+    }
+    let modified = fs::metadata(folder).and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > HALF_MADE))
+}
+
+/// Far longer than it takes to lock a new folder.
+const HALF_MADE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
+
+    #[test]
+    fn only_the_folders_of_the_dead_are_swept() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let alive = store.stage().unwrap();
+        let dead = root.path().join("staging/build-dead");
+        fs::create_dir(&dead).unwrap();
+        fs::write(dead.join(LOCK), "").unwrap();
+        fs::write(dead.join("half"), "written").unwrap();
+        Store::open(root.path()).unwrap();
+        assert!(alive.path().exists() && !dead.exists());
+        let path = alive.path().to_owned();
+        drop(alive);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,7 @@
+//! Reading archives, those of layers and those of users.
+
+mod compression;
+mod members;
+
+pub use compression::{Compression, decompress, detect};
+pub use members::{Member, MemberKind, Members, members};

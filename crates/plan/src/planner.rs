@@ -1,0 +1,543 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use dfbuild_dockerfile::ast;
+use dfbuild_dockerfile::expand::Expander;
+use dfbuild_dockerfile::{Diagnostic, Instruction, InstructionKind, Span, Spanned, parse_trigger};
+use dfbuild_image::{ImageConfig, Platform};
+
+use crate::builtin_args::{automatic, is_predefined_arg, is_proxy_arg};
+use crate::environment::Environment;
+use crate::error::error;
+use crate::graph::{Base, Graph, RunMount, Stage, StageId, TreeSource};
+use crate::input::{BaseRequest, Input, NamedContext};
+use crate::scope::{Place, Scope};
+use crate::stage_refs::{context_key, references};
+
+/// What [`plan`] came to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The plan.
+    Ready(Graph),
+    /// The images that have to be resolved before it can be made; never empty.
+    Need(BTreeSet<BaseRequest>),
+}
+
+/// Plans the build of a target, or says which images it has to see first.
+///
+/// # Errors
+/// Everything that is wrong with the stages that the target needs, each at its place in the file.
+pub fn plan(input: &Input<'_>) -> Result<Outcome, Vec<Diagnostic>> {
+    let mut planner = Planner::new(input);
+    let target = planner.find_target();
+    if let Some(index) = target {
+        planner.stage(index);
+    }
+    if !planner.errors.is_empty() {
+        return Err(planner.errors);
+    }
+    if !planner.needs.is_empty() {
+        return Ok(Outcome::Need(planner.needs));
+    }
+    Ok(Outcome::Ready(planner.finish()))
+}
+
+pub(crate) struct Planner<'a> {
+    input: &'a Input<'a>,
+    /// Global arguments and the automatic ones.
+    globals: Environment,
+    /// By number in the file: the planned stage, or `None` if it waits for an image or has errors.
+    planned: BTreeMap<usize, Option<StageId>>,
+    stages: Vec<Stage>,
+    /// The scopes at the end of `stages`.
+    scopes: Vec<Scope>,
+    needs: BTreeSet<BaseRequest>,
+    errors: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
+    /// Build arguments that some `ARG` declares.
+    consumed: BTreeSet<String>,
+}
+
+/// An error that stops one instruction, or the discovery that an image has to be seen first.
+enum Stop {
+    Error(Diagnostic),
+    Blocked,
+}
+
+impl From<Diagnostic> for Stop {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self::Error(diagnostic)
+    }
+}
+
+impl<'a> Planner<'a> {
+    fn new(input: &'a Input<'a>) -> Self {
+        let stage = input.target.as_deref().unwrap_or("default");
+        let mut globals = automatic(&input.build_platform, &input.platform, stage);
+        for (name, value) in &input.build_args {
+            if globals.get(name).is_some() {
+                globals.set(name, value.as_str());
+            }
+        }
+        let mut planner = Self {
+            input,
+            globals,
+            planned: BTreeMap::new(),
+            stages: Vec::new(),
+            scopes: Vec::new(),
+            needs: BTreeSet::new(),
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            consumed: BTreeSet::new(),
+        };
+        planner.global_args();
+        planner
+    }
+
+    fn global_args(&mut self) {
+        for instruction in &self.input.dockerfile.global_args {
+            let InstructionKind::Arg(arg) = &instruction.kind else { continue };
+            for declaration in &arg.declarations {
+                let name = &declaration.name.value;
+                self.consumed.insert(name.clone());
+                let value = match (self.input.build_args.get(name), &declaration.value) {
+                    (Some(value), _) => Some(value.clone()),
+                    (None, Some(word)) => self.expand_global(word),
+                    (None, None) => None,
+                };
+                if let Some(value) = value {
+                    self.globals.set(name, value);
+                }
+            }
+        }
+    }
+
+    fn expand_global(&mut self, word: &Spanned<String>) -> Option<String> {
+        let lookup = |name: &str| self.globals.get(name).map(ToOwned::to_owned);
+        let expander = Expander::new(self.input.dockerfile.escape());
+        match expander.expand_word(&word.value, &lookup) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.errors.push(error(problem.to_string(), word.span));
+                None
+            }
+        }
+    }
+
+    fn find_target(&mut self) -> Option<usize> {
+        let stages = &self.input.dockerfile.stages;
+        let Some(name) = &self.input.target else { return stages.len().checked_sub(1) };
+        let index = self.input.dockerfile.stage_index(name);
+        if index.is_none() {
+            let names: Vec<&str> =
+                stages.iter().filter_map(|s| Some(s.from.name.as_ref()?.value.as_str())).collect();
+            let help = if names.is_empty() {
+                format!(
+                    "the stages have no names; they are 0 to {}",
+                    stages.len().saturating_sub(1)
+                )
+            } else {
+                format!("the stages with names are {}", names.join(", "))
+            };
+            let message = format!("target stage {name:?} could not be found");
+            self.errors.push(error(message, Span::at(0)).with_help(help));
+        }
+        index
+    }
+
+    /// Plans the stage with this number in the file, and those that it needs before it.
+    fn stage(&mut self, index: usize) -> Option<StageId> {
+        if let Some(known) = self.planned.get(&index) {
+            return *known;
+        }
+        let planned = match self.plan_stage(index) {
+            Ok(id) => Some(id),
+            Err(Stop::Blocked) => None,
+            Err(Stop::Error(diagnostic)) => {
+                self.errors.push(diagnostic);
+                None
+            }
+        };
+        self.planned.insert(index, planned);
+        planned
+    }
+
+    fn plan_stage(&mut self, index: usize) -> Result<StageId, Stop> {
+        let stage = &self.input.dockerfile.stages[index];
+        let opened = self.open_stage(index, stage);
+        let (base, mut scope, instructions) = match opened {
+            Err(Stop::Blocked) => {
+                self.need_references(index, stage);
+                return Err(Stop::Blocked);
+            }
+            opened => opened?,
+        };
+        let mut blocked = false;
+        self.triggers(index, stage, &mut scope, &mut blocked);
+        for instruction in instructions {
+            let place = Place::of(instruction);
+            let result = self.dispatch(index, instruction, &place, &mut scope);
+            self.note(result, &mut blocked);
+        }
+        if blocked || !self.errors.is_empty() {
+            return Err(Stop::Blocked);
+        }
+        let id = StageId(self.stages.len());
+        let config =
+            ImageConfig { rootfs: <_>::default(), history: Vec::new(), ..scope.config.clone() };
+        self.stages.push(Stage {
+            index,
+            name: stage.from.name.as_ref().map(|name| name.value.clone()),
+            platform: scope.platform.clone(),
+            base,
+            from: stage.header.original.clone(),
+            span: stage.header.span,
+            lines: stage.header.lines,
+            steps: std::mem::take(&mut scope.steps),
+            history: std::mem::take(&mut scope.history),
+            config,
+        });
+        self.scopes.push(scope);
+        Ok(id)
+    }
+
+    /// Notes an error and goes on, so that one run shows them all.
+    fn note(&mut self, result: Result<(), Stop>, blocked: &mut bool) {
+        match result {
+            Ok(()) => {}
+            Err(Stop::Blocked) => *blocked = true,
+            Err(Stop::Error(diagnostic)) => self.errors.push(diagnostic),
+        }
+    }
+
+    /// Carries out `FROM`: the base, the scope it gives, and the instructions that remain to be
+    /// done.
+    fn open_stage(
+        &mut self,
+        index: usize,
+        stage: &'a ast::Stage,
+    ) -> Result<(Base, Scope, &'a [Instruction]), Stop> {
+        let platform = self.stage_platform(stage)?;
+        let escape = self.input.dockerfile.escape();
+        // A named context with the name of the stage takes the place of the whole stage.
+        if let Some(name) = &stage.from.name
+            && let Some(base) = self.named_base(&name.value, &platform)
+        {
+            let config = self.base_config(&base, &platform)?;
+            return Ok((base, Scope::new(None, config, platform, escape), &[]));
+        }
+        let name = self.expand_global(&stage.from.image).ok_or(Stop::Blocked)?;
+        if name.is_empty() {
+            let written = &stage.from.image.value;
+            let problem =
+                error(format!("base name ({written}) should not be blank"), stage.from.image.span);
+            return Err(problem
+                .with_help("give the argument a default: `ARG NAME=value` before the first FROM")
+                .into());
+        }
+        if let Some(parent) = self.earlier_stage(&name, index) {
+            let id = self.stage(parent).ok_or(Stop::Blocked)?;
+            let parent = &self.scopes[id.0];
+            let platform = parent.platform.clone();
+            let scope = Scope::new(Some(parent), parent.config.clone(), platform, escape);
+            return Ok((Base::Stage(id), scope, &stage.instructions));
+        }
+        let base = match self.named_base(&name, &platform) {
+            Some(base) => base,
+            None if name == "scratch" => Base::Scratch,
+            None => {
+                check_reference(&name, stage.from.image.span)?;
+                Base::Image(BaseRequest { name, platform: platform.clone() })
+            }
+        };
+        let config = self.base_config(&base, &platform)?;
+        Ok((base, Scope::new(None, config, platform, escape), &stage.instructions))
+    }
+
+    fn stage_platform(&mut self, stage: &ast::Stage) -> Result<Platform, Stop> {
+        let Some(word) = &stage.from.platform else { return Ok(self.input.platform.clone()) };
+        let text = self.expand_global(word).ok_or(Stop::Blocked)?;
+        if text.is_empty() {
+            let problem = format!("empty platform value from expression {}", word.value);
+            return Err(error(problem, word.span).into());
+        }
+        text.parse().map_err(|problem| {
+            let message = format!("failed to parse platform {text}: {problem}");
+            Stop::Error(error(message, word.span))
+        })
+    }
+
+    fn named_base(&self, name: &str, platform: &Platform) -> Option<Base> {
+        let key = context_key(name);
+        Some(match self.input.named_contexts.get(&key)? {
+            NamedContext::Directory => Base::Directory(key),
+            NamedContext::Image => {
+                Base::Image(BaseRequest { name: key, platform: platform.clone() })
+            }
+        })
+    }
+
+    fn base_config(&mut self, base: &Base, platform: &Platform) -> Result<ImageConfig, Stop> {
+        match base {
+            Base::Image(request) => match self.input.bases.get(request) {
+                Some(image) => Ok(image.config.clone()),
+                None => {
+                    self.needs.insert(request.clone());
+                    Err(Stop::Blocked)
+                }
+            },
+            _ => Ok(ImageConfig::scratch(platform)),
+        }
+    }
+
+    /// The last stage before number `index` with this name, in any case.
+    fn earlier_stage(&self, name: &str, index: usize) -> Option<usize> {
+        self.input.dockerfile.stages[..index].iter().rposition(|stage| {
+            stage.from.name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
+        })
+    }
+
+    /// Asks for the images that a stage names while it still waits for its base.
+    fn need_references(&mut self, index: usize, stage: &ast::Stage) {
+        let platform = self.input.platform.clone();
+        for name in references(stage) {
+            // An error will be found when the stage is planned.
+            let _ = self.tree_source(&name, index, &platform, stage.span);
+        }
+    }
+
+    /// What `--from=name` means in stage number `index`.
+    fn tree_source(
+        &mut self,
+        name: &str,
+        index: usize,
+        platform: &Platform,
+        span: Span,
+    ) -> Result<TreeSource, Stop> {
+        let stages = &self.input.dockerfile.stages;
+        let named = stages.iter().rposition(|stage| {
+            stage.from.name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
+        });
+        let found = match name.parse::<usize>() {
+            Ok(number) if number >= stages.len() => {
+                return Err(error(format!("invalid stage index {number}"), span).into());
+            }
+            Ok(number) => Some(named.unwrap_or(number)),
+            Err(_) => self.earlier_stage(name, index).or(named),
+        };
+        if let Some(found) = found {
+            if found >= index {
+                let current = stages[index].from.name.as_ref();
+                let current = current.map_or(index.to_string(), |name| name.value.clone());
+                let message = if found == index {
+                    format!("circular dependency detected on stage: {name}")
+                } else {
+                    format!(
+                        "cannot copy from stage {name:?}, it needs to be defined before current stage {current:?}"
+                    )
+                };
+                return Err(error(message, span).into());
+            }
+            return self.stage(found).map(TreeSource::Stage).ok_or(Stop::Blocked);
+        }
+        match self.named_base(name, platform) {
+            Some(Base::Directory(key)) => Ok(TreeSource::Named(key)),
+            Some(Base::Image(request)) => self.image_source(request),
+            _ if name == "scratch" => {
+                Err(error("cannot copy from `scratch`, it has no files", span).into())
+            }
+            _ => {
+                check_reference(name, span)?;
+                self.image_source(BaseRequest { name: name.to_owned(), platform: platform.clone() })
+            }
+        }
+    }
+
+    fn image_source(&mut self, request: BaseRequest) -> Result<TreeSource, Stop> {
+        if self.input.bases.contains_key(&request) {
+            return Ok(TreeSource::Image(request));
+        }
+        self.needs.insert(request);
+        Err(Stop::Blocked)
+    }
+
+    /// Carries out the `ONBUILD` triggers of the base, right after `FROM`. They go no further.
+    fn triggers(
+        &mut self,
+        index: usize,
+        stage: &ast::Stage,
+        scope: &mut Scope,
+        blocked: &mut bool,
+    ) {
+        let escape = std::mem::replace(&mut scope.escape, '\\');
+        for text in std::mem::take(&mut scope.config.config.on_build) {
+            let (instruction, diagnostics) = parse_trigger(&text);
+            // Its own spans are offsets in the trigger; what people can look at is the FROM.
+            let at = |problem: &Diagnostic| Diagnostic {
+                message: format!("trigger `ONBUILD {text}` of the base: {}", problem.message),
+                span: stage.header.span,
+                labels: Vec::new(),
+                fix: None,
+                ..problem.clone()
+            };
+            self.errors.extend(diagnostics.iter().filter(|d| d.is_error()).map(at));
+            let Some(instruction) = instruction else { continue };
+            let place = Place {
+                span: stage.header.span,
+                lines: stage.header.lines,
+                ..Place::of(&instruction)
+            };
+            let result = self.dispatch(index, &instruction, &place, scope);
+            let result = result.map_err(|stop| match stop {
+                Stop::Error(problem) => Stop::Error(at(&problem)),
+                Stop::Blocked => Stop::Blocked,
+            });
+            self.note(result, blocked);
+        }
+        scope.escape = escape;
+    }
+
+    fn arg(&mut self, arg: &ast::Arg, scope: &mut Scope) -> Result<(), Stop> {
+        let mut line = "ARG".to_owned();
+        for declaration in &arg.declarations {
+            let name = &declaration.name.value;
+            self.consumed.insert(name.clone());
+            let value = match (self.input.build_args.get(name), &declaration.value) {
+                (Some(value), _) => Some(value.clone()),
+                (None, Some(word)) => Some(scope.expand(word)?),
+                (None, None) => self.globals.get(name).map(ToOwned::to_owned),
+            };
+            line.push(' ');
+            line.push_str(name);
+            if let Some(value) = &value {
+                line.push_str(&format!("={value}"));
+                scope.env.set(name, value.as_str());
+            }
+            scope.declared.push((name.clone(), value));
+        }
+        scope.remember(line);
+        Ok(())
+    }
+
+    fn run(
+        &mut self,
+        index: usize,
+        run: &ast::Run,
+        place: &Place,
+        scope: &mut Scope,
+    ) -> Result<(), Stop> {
+        let mut mounts: Vec<RunMount> = Vec::new();
+        let mut ssh = 0;
+        for flag in &run.mounts {
+            let mount = scope.mount(flag)?;
+            let from = self.mount_source(index, &mount, flag.text.span, scope)?;
+            if mount.kind == ast::MountKind::Ssh {
+                ssh += 1;
+            }
+            let mount = scope.complete_mount(mount, from, usize::saturating_sub(ssh, 1));
+            if mount.target == "/" {
+                let problem = error("invalid mount target \"/\"", flag.text.span);
+                return Err(problem
+                    .with_help("a mount cannot take the place of the whole root")
+                    .into());
+            }
+            mounts.push(mount);
+        }
+        let proxy_env = self.proxy_env(scope);
+        Ok(scope.run(run, mounts, proxy_env, place)?)
+    }
+
+    fn mount_source(
+        &mut self,
+        index: usize,
+        mount: &ast::Mount,
+        span: Span,
+        scope: &Scope,
+    ) -> Result<Option<TreeSource>, Stop> {
+        match (&mount.from, mount.kind) {
+            (Some(name), ast::MountKind::Bind | ast::MountKind::Cache) => {
+                self.tree_source(name, index, &scope.platform, span).map(Some)
+            }
+            (None, ast::MountKind::Bind) => Ok(Some(TreeSource::Context)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The proxy arguments that nobody declared, in both cases as programs look for either.
+    fn proxy_env(&self, scope: &Scope) -> Vec<(String, String)> {
+        let args = self.input.build_args.iter().filter(|(name, _)| {
+            is_proxy_arg(name) && !scope.declared.iter().any(|(known, _)| known == *name)
+        });
+        let both = args.flat_map(|(name, value)| {
+            [(name.to_uppercase(), value.clone()), (name.to_lowercase(), value.clone())]
+        });
+        both.filter(|(name, _)| scope.env.get(name).is_none()).collect()
+    }
+
+    /// Carries out one instruction of stage number `index`.
+    fn dispatch(
+        &mut self,
+        index: usize,
+        instruction: &Instruction,
+        place: &Place,
+        scope: &mut Scope,
+    ) -> Result<(), Stop> {
+        match &instruction.kind {
+            InstructionKind::Arg(arg) => self.arg(arg, scope),
+            InstructionKind::Run(run) => self.run(index, run, place, scope),
+            InstructionKind::Add(add) => Ok(scope.add(add, place)?),
+            InstructionKind::Copy(copy) => {
+                let from = match &copy.from {
+                    None => TreeSource::Context,
+                    Some(name) => {
+                        let platform = scope.platform.clone();
+                        self.tree_source(&name.value, index, &platform, name.span)?
+                    }
+                };
+                Ok(scope.copy(copy, from, place)?)
+            }
+            _ => {
+                scope.configure(instruction)?;
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(mut self) -> Graph {
+        if let Some(target) = self.stages.last_mut() {
+            let labels = self.input.labels.iter().map(|(k, v)| (k.clone(), v.clone()));
+            target.config.config.labels.extend(labels);
+        }
+        let unused: Vec<&str> = self
+            .input
+            .build_args
+            .keys()
+            .filter(|name| !self.consumed.contains(*name) && !is_predefined_arg(name))
+            .map(String::as_str)
+            .collect();
+        if !unused.is_empty() {
+            let message =
+                format!("one or more build-args [{}] were not consumed", unused.join(" "));
+            self.warnings.push(Diagnostic::warning(
+                dfbuild_dockerfile::DiagnosticKind::Suspicious,
+                message,
+                Span::at(0),
+            ));
+        }
+        let epoch = self.input.build_args.get("SOURCE_DATE_EPOCH").cloned();
+        let epoch = epoch.or_else(|| self.globals.get("SOURCE_DATE_EPOCH").map(ToOwned::to_owned));
+        Graph {
+            stages: self.stages,
+            epoch: epoch.and_then(|text| text.trim().parse().ok()),
+            warnings: self.warnings,
+        }
+    }
+}
+
+fn check_reference(name: &str, span: Span) -> Result<(), Diagnostic> {
+    match name.parse::<dfbuild_image::Reference>() {
+        Ok(_) => Ok(()),
+        Err(problem) => {
+            Err(error(format!("failed to parse stage name {name:?}: {}", problem.reason), span))
+        }
+    }
+}

@@ -278,13 +278,13 @@ impl<'a> Planner<'a> {
 
     fn base_config(&mut self, base: &Base, platform: &Platform) -> Result<ImageConfig, Stop> {
         match base {
-            Base::Image(request) => match self.input.bases.get(request) {
-                Some(image) => Ok(image.config.clone()),
-                None => {
+            Base::Image(request) => {
+                let known = self.input.bases.get(request).map(|image| image.config.clone());
+                if known.is_none() {
                     self.needs.insert(request.clone());
-                    Err(Stop::Blocked)
                 }
-            },
+                known.ok_or(Stop::Blocked)
+            }
             _ => Ok(ImageConfig::scratch(platform)),
         }
     }

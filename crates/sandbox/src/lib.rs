@@ -1,1 +1,71 @@
 //! Runs a process in namespaces over an overlay root, as root or as an ordinary user.
+//!
+//! A [`Spec`] is plain data: the layers, the program, who it runs as, what it sees. [`spawn`] turns
+//! it into a [`Child`] whose end is the end of every process it started. The overlay and all other
+//! mounts live only in the mount namespace of the child, so there is nothing to unmount and nothing
+//! that leaks when the host process is killed. What the program changed is in [`Spec::upper`].
+//!
+//! Three processes take part. The *host* is the caller, with any number of threads. The *supervisor*
+//! is a few hundred bytes of stack that share the host's memory and file table; it is the parent of
+//! the *command*, which is pid 1 of its own pid namespace. The supervisor watches a pidfd of the host
+//! and kills the command when the host dies, however it dies. A parent-death signal alone would not
+//! do: it is cleared when the command changes its ids or runs a set-uid program, and it fires when
+//! the spawning *thread* ends. The supervisor has a thread of its own, so the parent-death signal
+//! that the command also gets is tied to the supervisor and covers the supervisor's own death.
+//!
+//! Between `clone` and `execve` the command shares the memory of the host, as after `vfork`, so the
+//! cost does not depend on how much memory the host uses. Everything it needs is prepared before;
+//! after the clone it neither allocates, nor locks, nor touches thread-local state.
+//!
+//! An ordinary user enters a user namespace first, while there is one thread: [`userns::enter`].
+//!
+//! # Limitations
+//!
+//! * Linux 5.12 or later (`mount_setattr`), `x86_64` or `aarch64`.
+//! * There is no device cgroup. Instead every file system but the device nodes of `/dev` is mounted
+//!   `nodev`, so that neither a device node in an image nor one made with `mknod` gives access to the
+//!   machine. Nodes can be made and end up in the layer; they cannot be opened during the step.
+//! * No resource limits beside [`Rlimit`]: cgroups are not needed and not used.
+//! * [`Network::None`] has a loopback interface and nothing else.
+//! * Running as a user other than root clears the host's dumpable flag (`prctl(PR_SET_DUMPABLE)`), as
+//!   the kernel does for any process whose memory is shared with one that changes its ids.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use dfbuild_sandbox::{Exit, IdMode, Spec, spawn};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let mut spec = Spec::new("/store/7/upper", "/store/7/work");
+//! spec.lower = vec!["/store/1/files".into(), "/store/2/files".into()];
+//! spec.args = vec!["/bin/sh".into(), "-c".into(), "make install".into()];
+//! let mut child = spawn(&spec)?;
+//! assert_eq!(child.wait()?, Exit::Code(0));
+//! # Ok(())
+//! # }
+//! ```
+
+mod child;
+mod credentials;
+mod error;
+mod idmap;
+mod init;
+mod mounts;
+mod overlay;
+mod plan;
+mod probe;
+mod report;
+mod seccomp;
+mod spawn;
+mod spec;
+mod subid;
+mod supervisor;
+mod sys;
+pub mod userns;
+
+pub use child::{Child, Exit, Killer};
+pub use error::{Error, Hint, Step};
+pub use idmap::{IdMap, IdMode, IdRange};
+pub use probe::{Support, probe};
+pub use spawn::spawn;
+pub use spec::{Mount, Network, OverlayApi, Privileges, Rlimit, Spec, User};

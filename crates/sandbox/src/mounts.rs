@@ -1,0 +1,324 @@
+//! What a container expects to find mounted, and the mounts of the specification.
+//!
+//! All targets are resolved inside the root and used as descriptors, so a symbolic link in an image
+//! leads nowhere else.
+
+use std::ffi::{CStr, OsStr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
+
+use crate::overlay::{clone_tree, detach, mount as mount_overlay};
+use crate::plan::{MountPlan, MountSource, Plan};
+use crate::report::Failure;
+use crate::{Step, sys};
+
+const NOSUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
+const NODEV: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
+const NOEXEC: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+const RDONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
+
+/// Device nodes of the host that are shown. They are bound and not made: that works in a user
+/// namespace too, and everything else can be mounted `nodev`. Read-only protects the owner and mode
+/// of the host's nodes; reading and writing the devices is not affected.
+const DEVICES: [&CStr; 6] = [c"null", c"zero", c"full", c"random", c"urandom", c"tty"];
+
+/// Links in `/dev` as runc makes them.
+const LINKS: [(&CStr, &CStr); 5] = [
+    (c"fd", c"/proc/self/fd"),
+    (c"stdin", c"/proc/self/fd/0"),
+    (c"stdout", c"/proc/self/fd/1"),
+    (c"stderr", c"/proc/self/fd/2"),
+    (c"ptmx", c"pts/ptmx"),
+];
+
+/// The paths that Docker hides, because they tell about the host or change it.
+pub(crate) const MASKED: [&CStr; 12] = [
+    c"proc/acpi",
+    c"proc/asound",
+    c"proc/interrupts",
+    c"proc/kcore",
+    c"proc/keys",
+    c"proc/latency_stats",
+    c"proc/timer_list",
+    c"proc/timer_stats",
+    c"proc/sched_debug",
+    c"proc/scsi",
+    c"sys/firmware",
+    c"sys/devices/virtual/powercap",
+];
+
+/// The paths that Docker makes read-only.
+pub(crate) const READ_ONLY: [&CStr; 5] =
+    [c"proc/bus", c"proc/fs", c"proc/irq", c"proc/sys", c"proc/sysrq-trigger"];
+
+/// Mounts `/proc`, `/dev` and `/sys` in `root`.
+pub(crate) fn standard(plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
+    proc(root).map_err(Failure::at(Step::Proc))?;
+    dev(plan, root)?;
+    sys_fs(plan, root).map_err(Failure::at(Step::Sys))?;
+    if !plan.insecure {
+        mask(root)?;
+    }
+    Ok(())
+}
+
+/// Whether `/proc` can be mounted: a container around us may hide parts of its own, and then it
+/// cannot.
+pub(crate) fn probe() -> Result<(), Errno> {
+    filesystem(c"proc", &[], NOSUID | NODEV | NOEXEC).map(drop)
+}
+
+fn proc(root: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mounted = filesystem(c"proc", &[], NOSUID | NODEV | NOEXEC)?;
+    attach(mounted, resolve(root, c"proc")?)
+}
+
+fn dev(plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
+    let options = [(c"mode", c"755"), (c"size", c"65536k")];
+    let dev = resolve(root, c"dev")
+        .and_then(|target| {
+            let mounted = filesystem(c"tmpfs", &options, NOSUID | NODEV | NOEXEC)?;
+            attach(mounted, target)?;
+            Ok(mounted)
+        })
+        .map_err(Failure::at(Step::Dev))?;
+    for (index, name) in DEVICES.iter().enumerate() {
+        device(dev, name).map_err(Failure::at_index(Step::Device, index))?;
+    }
+    for (name, target) in LINKS {
+        rustix::fs::symlinkat(target, dev, name).map_err(Failure::at(Step::Dev))?;
+    }
+    dev_pts(dev).map_err(Failure::at(Step::DevPts))?;
+    let options = [(c"mode", c"1777"), (c"size", plan.shm_size.as_c_str())];
+    directory(dev, c"shm", c"tmpfs", &options, NOSUID | NODEV | NOEXEC)
+        .map_err(Failure::at(Step::DevShm))?;
+    match directory(dev, c"mqueue", c"mqueue", &[], NOSUID | NODEV | NOEXEC) {
+        // A kernel without POSIX message queues.
+        Err(Errno::NODEV) => Ok(()),
+        other => other.map_err(Failure::at(Step::DevMqueue)),
+    }
+}
+
+fn device(dev: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    // `/dev/`, the longest name and a null byte fit.
+    let mut path = [0_u8; 16];
+    path[..5].copy_from_slice(b"/dev/");
+    path[5..5 + name.count_bytes()].copy_from_slice(name.to_bytes());
+    let path = CStr::from_bytes_until_nul(&path).expect("the rest is zero");
+    let source = match clone_tree(CWD, path, false) {
+        // A container around us may not have all of them.
+        Err(Errno::NOENT) => return Ok(()),
+        other => other?,
+    };
+    set_attributes(source, NOSUID | NOEXEC | RDONLY, false)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+    let target = rustix::fs::openat(dev, name, flags, Mode::from_raw_mode(0o666)).map(sys::keep)?;
+    attach(source, target)
+}
+
+fn dev_pts(dev: BorrowedFd<'_>) -> Result<(), Errno> {
+    let options =
+        [(c"newinstance", c""), (c"ptmxmode", c"0666"), (c"mode", c"0620"), (c"gid", c"5")];
+    match directory(dev, c"pts", c"devpts", &options, NOSUID | NOEXEC) {
+        // The group `tty` is not mapped into this user namespace.
+        Err(Errno::INVAL) => directory(dev, c"pts", c"devpts", &options[..3], NOSUID | NOEXEC),
+        other => other,
+    }
+}
+
+fn sys_fs(plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Errno> {
+    let target = resolve(root, c"sys")?;
+    let mut flags = NOSUID | NODEV | NOEXEC;
+    if !plan.insecure {
+        flags |= RDONLY;
+    }
+    match filesystem(c"sysfs", &[], flags) {
+        Ok(mounted) => {
+            attach(mounted, target)?;
+            if plan.cgroups {
+                // Only shown where it can be: some programs read their limits there.
+                let _ = cgroups(root, flags);
+            }
+            Ok(())
+        }
+        // In a user namespace it takes a network namespace of the same owner; the host's network is
+        // shown by the host's /sys.
+        Err(Errno::PERM) => {
+            let mounted = clone_tree(CWD, c"/sys", true)?;
+            set_attributes(mounted, flags, true)?;
+            attach(mounted, target)
+        }
+        Err(errno) => Err(errno),
+    }
+}
+
+fn cgroups(root: BorrowedFd<'_>, flags: MountAttrFlags) -> Result<(), Errno> {
+    attach(filesystem(c"cgroup2", &[], flags)?, resolve(root, c"sys/fs/cgroup")?)
+}
+
+fn mask(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    let null = resolve(root, c"dev/null").map_err(Failure::at(Step::Mask))?;
+    for (index, path) in MASKED.iter().enumerate() {
+        mask_path(root, path, null).map_err(Failure::at_index(Step::Mask, index))?;
+    }
+    for (index, path) in READ_ONLY.iter().enumerate() {
+        read_only_path(root, path).map_err(Failure::at_index(Step::Mask, MASKED.len() + index))?;
+    }
+    Ok(())
+}
+
+fn mask_path(root: BorrowedFd<'_>, path: &CStr, null: BorrowedFd<'_>) -> Result<(), Errno> {
+    let target = match resolve(root, path) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other?,
+    };
+    let stat = rustix::fs::fstat(target)?;
+    let cover = if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        filesystem(c"tmpfs", &[(c"size", c"0")], NOSUID | NODEV | NOEXEC | RDONLY)?
+    } else {
+        clone_tree(null, c"", false)?
+    };
+    attach(cover, target)
+}
+
+fn read_only_path(root: BorrowedFd<'_>, path: &CStr) -> Result<(), Errno> {
+    let target = match resolve(root, path) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other?,
+    };
+    let cover = clone_tree(target, c"", true)?;
+    set_attributes(cover, RDONLY, true)?;
+    attach(cover, target)
+}
+
+/// Makes a mount of the specification that is attached nowhere yet. Must run before the root is
+/// attached at `scratch`.
+pub(crate) fn prepare(
+    plan: &Plan,
+    mount: &MountPlan,
+    index: usize,
+) -> Result<BorrowedFd<'static>, Failure> {
+    let source = Failure::at_index(Step::MountSource, index);
+    let failed = Failure::at_index(Step::Mount, index);
+    let nodev = if plan.insecure { MountAttrFlags::empty() } else { NODEV };
+    let mut attributes = if mount.read_only { RDONLY } else { MountAttrFlags::empty() };
+    let mut whole_tree = false;
+    let mounted = match &mount.source {
+        MountSource::Bind { path, recursive, device } => {
+            whole_tree = *recursive;
+            if !device {
+                attributes |= nodev;
+            }
+            clone_tree(CWD, path, *recursive).map_err(source)?
+        }
+        MountSource::Tmpfs { size, mode } => {
+            let options = [(c"mode", mode.as_c_str()), (c"size", size.as_deref().unwrap_or(c""))];
+            let count = if size.is_some() { 2 } else { 1 };
+            filesystem(c"tmpfs", &options[..count], NOSUID | NODEV).map_err(&failed)?
+        }
+        MountSource::Overlay { overlay, subpath } => {
+            let mounted =
+                mount_overlay(overlay, &plan.scratch).map_err(|failure| failed(failure.errno))?;
+            if subpath.is_empty() {
+                mounted
+            } else {
+                subtree(mounted, subpath, &plan.scratch).map_err(source)?
+            }
+        }
+    };
+    if !attributes.is_empty() {
+        set_attributes(mounted, attributes, whole_tree).map_err(failed)?;
+    }
+    Ok(mounted)
+}
+
+/// Kernels before 6.15 clone only what is attached, so `mounted` is attached for a moment.
+fn subtree(
+    mounted: BorrowedFd<'_>,
+    subpath: &CStr,
+    scratch: &CStr,
+) -> Result<BorrowedFd<'static>, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let target = rustix::fs::openat(CWD, scratch, flags, Mode::empty()).map(sys::keep)?;
+    attach(mounted, target)?;
+    let tree = resolve(mounted, subpath).and_then(|source| clone_tree(source, c"", false));
+    detach(scratch)?;
+    tree
+}
+
+/// A path inside `root`, whatever symbolic links say.
+pub(crate) fn resolve(root: BorrowedFd<'_>, path: &CStr) -> Result<BorrowedFd<'static>, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    loop {
+        match rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
+            // A rename elsewhere on the system raced with `..`; the kernel asks to try again.
+            Err(Errno::AGAIN) => {}
+            other => return other.map(sys::keep),
+        }
+    }
+}
+
+/// A new file system that is attached nowhere yet. An option without a value is a flag.
+fn filesystem(
+    kind: &CStr,
+    options: &[(&CStr, &CStr)],
+    attributes: MountAttrFlags,
+) -> Result<BorrowedFd<'static>, Errno> {
+    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map(sys::keep)?;
+    for (key, value) in options {
+        if value.is_empty() {
+            rustix::mount::fsconfig_set_flag(context, *key)?;
+        } else {
+            rustix::mount::fsconfig_set_string(context, *key, *value)?;
+        }
+    }
+    rustix::mount::fsconfig_create(context)?;
+    let mounted = rustix::mount::fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
+    sys::close(context.as_raw_fd());
+    Ok(sys::keep(mounted))
+}
+
+/// Makes a directory and mounts a new file system there.
+fn directory(
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    kind: &CStr,
+    options: &[(&CStr, &CStr)],
+    attributes: MountAttrFlags,
+) -> Result<(), Errno> {
+    match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(errno),
+    }
+    attach(filesystem(kind, options, attributes)?, resolve(parent, name)?)
+}
+
+/// Attaches a mount to a target.
+pub(crate) fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(mount, c"", target, c"", flags)
+}
+
+fn set_attributes(
+    mount: BorrowedFd<'_>,
+    attributes: MountAttrFlags,
+    recursive: bool,
+) -> Result<(), Errno> {
+    sys::mount_setattr(mount, attributes.bits().into(), recursive)
+}
+
+/// The path of a device by its index, for messages.
+pub(crate) fn device_path(index: usize) -> Option<PathBuf> {
+    DEVICES.get(index).map(|name| Path::new("/dev").join(OsStr::from_bytes(name.to_bytes())))
+}
+
+/// The masked path by its index, for messages.
+pub(crate) fn masked_path(index: usize) -> Option<PathBuf> {
+    let name = MASKED.iter().chain(&READ_ONLY).nth(index)?;
+    Some(Path::new("/").join(OsStr::from_bytes(name.to_bytes())))
+}

@@ -1,0 +1,97 @@
+use std::fs;
+use std::path::Path;
+
+use crate::plan::Plan;
+use crate::spawn::{describe, launch};
+use crate::userns::{self, Position};
+use crate::{Error, IdMode, Network, OverlayApi, Spec};
+
+/// What works here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Support {
+    /// How overlays are set up.
+    pub overlay: OverlayApi,
+    /// Whether [`Network::None`] works.
+    pub own_network: bool,
+}
+
+/// Tries namespaces, an overlay with its upper directory in `dir`, and `/proc`, without running
+/// anything. Takes a few milliseconds; an error says why a step would be refused.
+pub fn probe(dir: &Path) -> Result<Support, Error> {
+    let id_mode = match userns::current()? {
+        Position::Root(map) => map.mode(),
+        Position::Unprivileged => IdMode::Root,
+    };
+    let scratch = Scratch::new(dir)?;
+    let apis = [OverlayApi::Descriptors, OverlayApi::Names, OverlayApi::Options];
+    let mut first = None;
+    for overlay in apis {
+        match attempt(&scratch, id_mode, overlay, Network::Host) {
+            Ok(()) => {
+                let own_network = attempt(&scratch, id_mode, overlay, Network::None).is_ok();
+                return Ok(Support { overlay, own_network });
+            }
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(first.expect("every attempt failed"))
+}
+
+fn attempt(
+    scratch: &Scratch,
+    id_mode: IdMode,
+    overlay_api: OverlayApi,
+    network: Network,
+) -> Result<(), Error> {
+    let (upper, work) = scratch.directories()?;
+    let spec = Spec {
+        args: vec!["/probe".into()],
+        id_mode,
+        network,
+        overlay_api,
+        ..Spec::new(upper, work)
+    };
+    let mut plan = Plan::new(&spec)?;
+    plan.probe = true;
+    launch(&plan).map(drop).map_err(|error| describe(&spec, &plan, &error))
+}
+
+/// A directory that goes away with its content.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new(dir: &Path) -> Result<Self, Error> {
+        let mut number = 0_u32;
+        loop {
+            let path = dir.join(format!(".probe-{}-{number}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+                Err(source) => return Err(Error::File { operation: "create", path, source }),
+            }
+        }
+    }
+
+    /// New directories: an overlay's work directory is used once.
+    fn directories(&self) -> Result<(std::path::PathBuf, std::path::PathBuf), Error> {
+        for number in 0.. {
+            let (upper, work) =
+                (self.0.join(format!("u{number}")), self.0.join(format!("w{number}")));
+            match fs::create_dir(&upper).and_then(|()| fs::create_dir(&work)) {
+                Ok(()) => return Ok((upper, work)),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(source) => {
+                    return Err(Error::File { operation: "create", path: upper, source });
+                }
+            }
+        }
+        unreachable!("the numbers do not end")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

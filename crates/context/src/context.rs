@@ -1,0 +1,178 @@
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
+use dfbuild_pattern::{ParentState, PatternSet};
+
+use crate::error::Error;
+use crate::stat_cache::{Stamp, StatCache};
+
+/// A folder seen through ignore rules.
+#[derive(Debug)]
+pub struct Context {
+    root: PathBuf,
+    pub(crate) ignore: PatternSet,
+    cache: Mutex<StatCache>,
+}
+
+impl Context {
+    /// The folder `root` without what `ignore` leaves out. Digests are taken from `cache` where it
+    /// knows them, and added to it.
+    pub fn new(root: impl Into<PathBuf>, ignore: PatternSet, cache: StatCache) -> Self {
+        Self { root: root.into(), ignore, cache: Mutex::new(cache) }
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// What has been learned of the files, to be saved.
+    pub fn stat_cache(&self) -> StatCache {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is at `path`; links are not followed, not even in its parents. `None` if nothing is
+    /// there, or it is ignored, or it is a socket, which no image can hold.
+    pub fn get(&self, path: &TreePath) -> Result<Option<Entry>, Error> {
+        let full = path.below(&self.root);
+        let metadata = match fs::symlink_metadata(&full) {
+            Ok(metadata) => metadata,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(Error::io("read", &full)(error)),
+        };
+        if self.is_ignored(path) && !self.keeps_something(path, &metadata)? {
+            return Ok(None);
+        }
+        let Some(mut entry) = describe(path, &full, &metadata)? else { return Ok(None) };
+        if let Kind::File { digest, .. } = &mut entry.kind {
+            *digest = self.digest(path, &metadata)?;
+        }
+        Ok(Some(entry))
+    }
+
+    /// The names in the folder `path`, sorted, without what is ignored.
+    pub fn read_dir(&self, path: &TreePath) -> Result<Vec<Vec<u8>>, Error> {
+        let full = path.below(&self.root);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&full).map_err(Error::io("read", &full))? {
+            let entry = entry.map_err(Error::io("read", &full))?;
+            let name = entry.file_name().as_bytes().to_vec();
+            let child = path.join(&name);
+            let metadata = entry.metadata().map_err(Error::io("read", &entry.path()))?;
+            if !self.is_ignored(&child) || self.keeps_something(&child, &metadata)? {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// The content of the file at `path`, which must not be a link.
+    pub fn open(&self, path: &TreePath) -> io::Result<File> {
+        open_regular(&path.below(&self.root))
+    }
+
+    /// Whether the rules leave `path` out. The context itself never is.
+    pub fn is_ignored(&self, path: &TreePath) -> bool {
+        !path.is_root() && self.ignore.matches(path.as_bytes()).ignored
+    }
+
+    /// Whether an ignored folder is there nevertheless, because a rule takes back something in it.
+    fn keeps_something(&self, path: &TreePath, metadata: &Metadata) -> Result<bool, Error> {
+        if !metadata.is_dir() || !self.ignore.may_match_below(path.as_bytes()) {
+            return Ok(false);
+        }
+        Ok(!self.list(path)?.is_empty())
+    }
+
+    /// The state of the rules at `path`, to be handed down in a walk.
+    pub(crate) fn state_at(&self, path: &TreePath) -> ParentState {
+        let mut state = ParentState::default();
+        for directory in path.ancestors().chain((!path.is_root()).then(|| path.clone())) {
+            state = self.ignore.matches_with_parent(directory.as_bytes(), &state).1;
+        }
+        state
+    }
+
+    /// The digest of the file at `path`, by the stat cache if it is unchanged.
+    pub(crate) fn digest(&self, path: &TreePath, metadata: &Metadata) -> Result<Digest, Error> {
+        let stamp = Stamp::of(metadata);
+        let known = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(path, &stamp);
+        if let Some(digest) = known {
+            return Ok(digest);
+        }
+        let full = path.below(&self.root);
+        let digest = digest_file(&full).map_err(Error::io("read", &full))?;
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.insert(path.clone(), stamp, digest);
+        Ok(digest)
+    }
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The entry of a file with a zero digest; `None` for a socket.
+pub(crate) fn describe(
+    path: &TreePath,
+    full: &Path,
+    metadata: &Metadata,
+) -> Result<Option<Entry>, Error> {
+    let kind = metadata.file_type();
+    let kind = if kind.is_dir() {
+        Kind::DIRECTORY
+    } else if kind.is_file() {
+        Kind::File { size: metadata.size(), digest: Digest::from_bytes([0; 32]) }
+    } else if kind.is_symlink() {
+        let target = fs::read_link(full).map_err(Error::io("read", full))?;
+        Kind::Symlink { target: target.into_os_string().as_bytes().to_vec() }
+    } else if kind.is_fifo() {
+        Kind::Fifo
+    } else if kind.is_char_device() {
+        let (major, minor) = device(metadata);
+        Kind::CharDevice { major, minor }
+    } else if kind.is_block_device() {
+        let (major, minor) = device(metadata);
+        Kind::BlockDevice { major, minor }
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Entry::new(path.clone(), kind, metadata.mode() & 0o7777, metadata.mtime())))
+}
+
+/// Linux's encoding of device numbers in 64 bits (glibc `gnu_dev_major`).
+#[expect(clippy::cast_possible_truncation, reason = "the masks leave 32 bits")]
+fn device(metadata: &Metadata) -> (u32, u32) {
+    let number = metadata.rdev();
+    let major = (number >> 8) & 0xfff | (number >> 32) & 0xffff_f000;
+    let minor = number & 0xff | (number >> 12) & 0xffff_ff00;
+    (major as u32, minor as u32)
+}
+
+/// Opens without following a link, and without waiting for the other end of a named pipe that
+/// somebody put there since it was looked at.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).expect("flags fit");
+    fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+fn digest_file(path: &Path) -> io::Result<Digest> {
+    let mut file = open_regular(path)?;
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+use std::collections::HashMap;
+use std::fs::{self, Metadata};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dfbuild_image::{Digest, TreePath};
+use serde::{Deserialize, Serialize};
+
+/// The numbers by which a changed file is known. A file set back to its old size and modification
+/// time still has another change time, and a file put in its place another inode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of a file.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Whether the file could change once more without its times showing it: git's "racy"
+    /// timestamps. Two seconds are the coarsest clock of a file system in use (FAT).
+    fn is_racy(&self, now: SystemTime) -> bool {
+        let newest = self.modified.0.max(self.changed.0);
+        let newest = UNIX_EPOCH + Duration::from_secs(u64::try_from(newest).unwrap_or(0));
+        newest + Duration::from_secs(2) >= now
+    }
+}
+
+/// Digests of files by path, each valid as long as the file has the same [`Stamp`].
+///
+/// ```text
+/// file = "dfbuild stat cache 1\n" SHA-256(body) body
+/// body = postcard of the map
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatCache {
+    digests: HashMap<TreePath, (Stamp, Digest)>,
+    changed: bool,
+}
+
+/// Changes with the encoding; a file of another version is as good as none.
+const MAGIC: &[u8] = b"dfbuild stat cache 1\n";
+
+impl StatCache {
+    /// Reads a cache. A missing, torn or foreign file is an empty cache: it only saves work.
+    pub fn load(path: &Path) -> Self {
+        let digests = fs::read(path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default();
+        Self { digests, changed: false }
+    }
+
+    /// Writes the cache in one step, if it has anything new. The last writer wins.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        if !self.changed {
+            return Ok(());
+        }
+        let body = postcard::to_stdvec(&self.digests).map_err(io::Error::other)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(MAGIC)?;
+        file.write_all(Digest::of(&body).as_bytes())?;
+        file.write_all(&body)?;
+        file.persist(path)?;
+        Ok(())
+    }
+
+    /// The digest of the file at `path`, if it still has this stamp.
+    pub fn get(&self, path: &TreePath, stamp: &Stamp) -> Option<Digest> {
+        self.digests.get(path).filter(|(known, _)| known == stamp).map(|(_, digest)| *digest)
+    }
+
+    /// Remembers a digest that was computed after the stamp was taken. A racy file is not
+    /// remembered.
+    pub fn insert(&mut self, path: TreePath, stamp: Stamp, digest: Digest) {
+        if !stamp.is_racy(SystemTime::now()) {
+            self.digests.insert(path, (stamp, digest));
+            self.changed = true;
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<HashMap<TreePath, (Stamp, Digest)>> {
+    let (digest, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(32)?;
+    (Digest::of(body).as_bytes() == digest).then(|| postcard::from_bytes(body).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn old_stamp() -> Stamp {
+        Stamp { device: 1, inode: 2, size: 3, modified: (4, 5), changed: (6, 7) }
+    }
+
+    #[test]
+    fn survives_a_round_trip_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache");
+        let mut cache = StatCache::default();
+        cache.insert("a".into(), old_stamp(), Digest::of("a"));
+        cache.save(&path).unwrap();
+        assert_eq!(StatCache::load(&path).get(&"a".into(), &old_stamp()), Some(Digest::of("a")));
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert_eq!(StatCache::load(&path), StatCache::default());
+    }
+
+    #[test]
+    fn racy_files_are_not_remembered() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = i64::try_from(now).unwrap();
+        let mut cache = StatCache::default();
+        let racy = Stamp { changed: (now, 0), ..old_stamp() };
+        cache.insert("a".into(), racy, Digest::of("a"));
+        assert_eq!(cache.get(&"a".into(), &racy), None);
+    }
+
+    #[test]
+    fn set_back_times_do_not_fool_it() {
+        let mut cache = StatCache::default();
+        cache.insert("a".into(), old_stamp(), Digest::of("a"));
+        let set_back = Stamp { changed: (6, 8), ..old_stamp() };
+        assert_eq!(cache.get(&"a".into(), &set_back), None);
+    }
+}

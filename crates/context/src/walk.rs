@@ -1,0 +1,206 @@
+use std::collections::HashMap;
+use std::fs::Metadata;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use dfbuild_image::{Digest, Entry, Kind, TreePath};
+use dfbuild_pattern::ParentState;
+use walkdir::WalkDir;
+
+use crate::context::{Context, describe};
+use crate::error::Error;
+
+/// Files below which a second thread costs more than it saves.
+const FILES_PER_THREAD: usize = 64;
+
+impl Context {
+    /// Everything below the folder `path`, which itself is left out, in walk order. Names of one
+    /// file are hard links to the first of them.
+    pub fn walk(&self, path: &TreePath) -> Result<Vec<Entry>, Error> {
+        let found = self.list(path)?;
+        let mut entries = Vec::with_capacity(found.len());
+        let mut files: Vec<(usize, Metadata)> = Vec::new();
+        let mut links: HashMap<(u64, u64), usize> = HashMap::new();
+        let mut linked: Vec<(usize, usize)> = Vec::new();
+        for (path, metadata) in found {
+            let full = path.below(self.root());
+            let Some(entry) = describe(&path, &full, &metadata)? else { continue };
+            let at = entries.len();
+            if matches!(entry.kind, Kind::File { .. }) {
+                let first = match metadata.nlink() {
+                    1 => at,
+                    _ => *links.entry((metadata.dev(), metadata.ino())).or_insert(at),
+                };
+                if first == at {
+                    files.push((at, metadata));
+                } else {
+                    linked.push((at, first));
+                }
+            }
+            entries.push(entry);
+        }
+        for (at, digest) in self.digests(&entries, &files)? {
+            if let Kind::File { digest: known, .. } = &mut entries[at].kind {
+                *known = digest;
+            }
+        }
+        for (at, first) in linked {
+            entries[at].kind = Kind::HardLink { target: entries[first].path.clone() };
+        }
+        Ok(entries)
+    }
+
+    /// What is below the folder `path` and not ignored, in walk order. An ignored folder is listed
+    /// if something in it is kept.
+    pub(crate) fn list(&self, path: &TreePath) -> Result<Vec<(TreePath, Metadata)>, Error> {
+        let start = path.below(self.root());
+        let mut found = Vec::new();
+        // The folders from `path` down to the current entry: where each is in `found` or how it
+        // would get there, and what the rules say below it.
+        let mut parents: Vec<Parent> = vec![Parent { pending: None, state: self.state_at(path) }];
+        let mut walk = WalkDir::new(&start).min_depth(1).sort_by_file_name().into_iter();
+        while let Some(entry) = walk.next() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return Err(walk_error(error, &start)),
+            };
+            parents.truncate(entry.depth());
+            let relative = entry.path().strip_prefix(self.root()).unwrap_or(entry.path());
+            let child = TreePath::new(relative.as_os_str().as_bytes());
+            let parent = parents.last().expect("the start is never truncated");
+            let (decision, state) =
+                self.ignore.matches_with_parent(child.as_bytes(), &parent.state);
+            let is_dir = entry.file_type().is_dir();
+            if decision.ignored && !(is_dir && self.ignore.may_match_below(child.as_bytes())) {
+                if is_dir {
+                    walk.skip_current_dir();
+                }
+                continue;
+            }
+            let metadata = entry.metadata().map_err(|error| walk_error(error, &start))?;
+            let mut pending = Some((child, metadata));
+            if !decision.ignored {
+                found.extend(parents.iter_mut().filter_map(|parent| parent.pending.take()));
+                found.extend(pending.take());
+            }
+            if is_dir {
+                parents.push(Parent { pending, state });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The digests of files, by their place in `entries`, computed on all cores.
+    fn digests(
+        &self,
+        entries: &[Entry],
+        files: &[(usize, Metadata)],
+    ) -> Result<Vec<(usize, Digest)>, Error> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = cores.min(files.len().div_ceil(FILES_PER_THREAD));
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            while let Some((at, metadata)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                done.push((*at, self.digest(&entries[*at].path, metadata)?));
+            }
+            Ok(done)
+        };
+        if threads <= 1 {
+            return work();
+        }
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let mut all = Vec::with_capacity(files.len());
+            for worker in workers {
+                all.extend(worker.join().expect("digesting does not panic")?);
+            }
+            Ok(all)
+        })
+    }
+}
+
+/// A folder on the way down.
+struct Parent {
+    /// The folder itself, if it is ignored and nothing kept was found in it yet.
+    pending: Option<(TreePath, Metadata)>,
+    state: ParentState,
+}
+
+fn walk_error(error: walkdir::Error, start: &Path) -> Error {
+    let path = error.path().unwrap_or(start).to_owned();
+    Error::Io { action: "read", path, source: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use dfbuild_pattern::{PatternSet, parse_ignore_file};
+
+    use super::*;
+    use crate::StatCache;
+
+    fn context(files: &[&str], ignore: &str) -> (tempfile::TempDir, Context) {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file).unwrap();
+        }
+        let patterns = parse_ignore_file(ignore.as_bytes());
+        let context =
+            Context::new(folder.path(), PatternSet::new(patterns).unwrap(), StatCache::default());
+        (folder, context)
+    }
+
+    fn names(context: &Context, path: &str) -> Vec<String> {
+        context.walk(&path.into()).unwrap().iter().map(|e| e.path.to_string()).collect()
+    }
+
+    #[test]
+    fn walk_is_sorted_and_filtered() {
+        let (_folder, context) =
+            context(&["b/x", "b-c", "a.log", "node_modules/y/z"], "*.log\nnode_modules");
+        assert_eq!(names(&context, ""), ["/b", "/b/x", "/b-c"]);
+        assert_eq!(names(&context, "b"), ["/b/x"]);
+        assert_eq!(context.get(&"a.log".into()).unwrap(), None);
+        assert_eq!(context.get(&"node_modules/y".into()).unwrap(), None);
+        assert_eq!(context.read_dir(&"".into()).unwrap(), [b"b".to_vec(), b"b-c".to_vec()]);
+    }
+
+    #[test]
+    fn folder_of_a_kept_file_is_kept() {
+        let (_folder, context) =
+            context(&["d/e/keep", "d/e/drop", "d/f/drop", "g"], "*\n!d/e/keep");
+        assert_eq!(names(&context, ""), ["/d", "/d/e", "/d/e/keep"]);
+        assert!(context.get(&"d".into()).unwrap().is_some());
+        assert!(context.get(&"d/f".into()).unwrap().is_none());
+        assert_eq!(context.read_dir(&"".into()).unwrap(), [b"d".to_vec()]);
+    }
+
+    #[test]
+    fn links_are_links() {
+        let (folder, context) = context(&["file"], "");
+        fs::hard_link(folder.path().join("file"), folder.path().join("hard")).unwrap();
+        symlink("file", folder.path().join("soft")).unwrap();
+        let entries = context.walk(&"".into()).unwrap();
+        assert_eq!(entries[0].kind, Kind::File { size: 4, digest: Digest::of("file") });
+        assert_eq!(entries[1].kind, Kind::HardLink { target: "file".into() });
+        assert_eq!(entries[2].kind, Kind::Symlink { target: b"file".to_vec() });
+    }
+
+    #[test]
+    fn many_files_on_many_threads() {
+        let files: Vec<String> = (0..500).map(|n| format!("f{n:03}")).collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let (_folder, context) = context(&files, "");
+        for (entry, file) in context.walk(&"".into()).unwrap().iter().zip(files) {
+            assert_eq!(entry.kind, Kind::File { size: 4, digest: Digest::of(file) });
+        }
+    }
+}

@@ -1,1 +1,44 @@
 //! A Dockerfile build engine: no daemon, no root, no container runtime.
+//!
+//! A [`Build`] says what to build; an [`Engine`] is where: a store, and what this process may do.
+//! [`Build::run`] parses the Dockerfile, plans the stages that the target needs, takes each step
+//! from the cache or runs it, and puts the image into the store and wherever else it should go.
+//! Meanwhile an [`Observer`] hears of every step as an [`Event`], and a [`Cancel`] can end it from
+//! any thread.
+//!
+//! The library reads no environment and no home folder, prints nothing, installs no signal handler
+//! and has no global state: many builds may run in one process.
+//!
+//! *Limitations*: Linux only. An ordinary user has to enter a user namespace first, while the
+//! process has one thread: [`rootless::enter`].
+//!
+//! ```no_run
+//! use dfbuild::{Build, Cancel, Engine};
+//!
+//! dfbuild::rootless::enter()?;
+//! let engine = Engine::open("/var/tmp/dfbuild")?;
+//! let built = Build::new(".").tag("app:latest").run(&engine, &|_: &dfbuild::Event| {}, &Cancel::new())?;
+//! println!("{}", built.image_id);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod build;
+mod cancel;
+mod engine;
+mod error;
+mod event;
+mod image_list;
+mod options;
+pub mod rootless;
+mod scheduler;
+
+pub use build::{Build, Built};
+pub use cancel::Cancel;
+pub use dfbuild_dockerfile::{Diagnostic, LineIndex, Severity, Span};
+pub use dfbuild_image::{Digest, Platform, Reference, Timestamp};
+pub use engine::Engine;
+pub use error::{Error, StepError};
+pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream};
+pub use image_list::ImageSummary;
+pub use options::{BuildContext, Output, Secret, SecretSource, Ulimit};

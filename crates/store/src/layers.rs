@@ -19,6 +19,19 @@ impl Store {
         write_atomically(&folder.join("index"), index, false)
     }
 
+    /// The length of the layer's archive in bytes, if it was noted.
+    pub fn layer_size(&self, diff_id: &Digest) -> Option<u64> {
+        let text = fs::read_to_string(self.layer_path(diff_id).join("size")).ok()?;
+        text.trim().parse().ok()
+    }
+
+    /// Notes the length of the layer's archive in bytes.
+    pub fn put_layer_size(&self, diff_id: &Digest, size: u64) -> Result<(), Error> {
+        let folder = self.layer_path(diff_id);
+        fs::create_dir_all(&folder).context("create", &folder)?;
+        write_atomically(&folder.join("size"), format!("{size}\n").as_bytes(), false)
+    }
+
     /// The descriptor of the blob that `compressor` makes of the layer, if that blob is there.
     pub fn layer_blob(&self, diff_id: &Digest, compressor: &str) -> Option<Descriptor> {
         let path = self.layer_path(diff_id).join(format!("blob.{compressor}"));

@@ -7,6 +7,7 @@
 //!   blobs/sha256/HEX             manifests, configurations, compressed layers
 //!   tags/NAME                    one file for each tag; index.json is derived from them
 //!   layers/HEX/index             what is in the layer with that diff id
+//!   layers/HEX/size             how long its archive is
 //!   layers/HEX/blob.COMPRESSOR   descriptor of the blob that it compresses to
 //!   snapshots/FLAVOUR/HEX/       the layer as an overlay directory; HEX.ok says it is complete
 //!   records/HE/HEX               opaque bytes under a cache key

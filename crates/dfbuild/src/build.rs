@@ -1,0 +1,229 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dfbuild_image::{Descriptor, Digest, Platform, Reference};
+
+use crate::cancel::Cancel;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::event::Observer;
+use crate::options::{BuildContext, Output, Secret, Ulimit};
+
+/// What to build. Each method changes one thing and returns the build, so that calls can be
+/// chained; the defaults are those of `docker build`.
+#[derive(Debug, Clone)]
+#[must_use = "a build does nothing until `run` is called"]
+pub struct Build {
+    pub(crate) context: PathBuf,
+    pub(crate) dockerfile: Dockerfile,
+    pub(crate) tags: Vec<String>,
+    pub(crate) target: Option<String>,
+    pub(crate) build_args: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) build_contexts: BTreeMap<String, BuildContext>,
+    pub(crate) platform: Option<Platform>,
+    pub(crate) no_cache: bool,
+    pub(crate) no_cache_filter: Vec<String>,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) secrets: Vec<Secret>,
+    pub(crate) network_none: bool,
+    pub(crate) allow_insecure: bool,
+    pub(crate) add_hosts: Vec<(String, String)>,
+    pub(crate) shm_size: Option<u64>,
+    pub(crate) ulimits: Vec<Ulimit>,
+    pub(crate) resolv_conf: Option<Vec<u8>>,
+    pub(crate) jobs: Option<usize>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Where the Dockerfile is.
+#[derive(Debug, Clone)]
+pub(crate) enum Dockerfile {
+    /// `Dockerfile` in the context.
+    Default,
+    /// A file. A relative path is taken from the working directory, as `docker build -f` does.
+    File(PathBuf),
+    /// Here.
+    Text(String),
+}
+
+impl Build {
+    /// A build of the folder `context`.
+    pub fn new(context: impl Into<PathBuf>) -> Self {
+        Self {
+            context: context.into(),
+            dockerfile: Dockerfile::Default,
+            tags: Vec::new(),
+            target: None,
+            build_args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            build_contexts: BTreeMap::new(),
+            platform: None,
+            no_cache: false,
+            no_cache_filter: Vec::new(),
+            outputs: Vec::new(),
+            secrets: Vec::new(),
+            network_none: false,
+            allow_insecure: false,
+            add_hosts: Vec::new(),
+            shm_size: None,
+            ulimits: Vec::new(),
+            resolv_conf: None,
+            jobs: None,
+            timeout: None,
+        }
+    }
+
+    /// The Dockerfile to read, instead of `Dockerfile` in the context.
+    pub fn dockerfile(mut self, path: impl Into<PathBuf>) -> Self {
+        self.dockerfile = Dockerfile::File(path.into());
+        self
+    }
+
+    /// The text of the Dockerfile.
+    pub fn dockerfile_text(mut self, text: impl Into<String>) -> Self {
+        self.dockerfile = Dockerfile::Text(text.into());
+        self
+    }
+
+    /// A name for the image; may be given several times.
+    pub fn tag(mut self, name: impl Into<String>) -> Self {
+        self.tags.push(name.into());
+        self
+    }
+
+    /// The stage to build, by name or number, instead of the last one.
+    pub fn target(mut self, stage: impl Into<String>) -> Self {
+        self.target = Some(stage.into());
+        self
+    }
+
+    /// A value for an `ARG`.
+    pub fn build_arg(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.build_args.insert(name.into(), value.into());
+        self
+    }
+
+    /// A label that wins over the Dockerfile's.
+    pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(name.into(), value.into());
+        self
+    }
+
+    /// A tree of files or an image that the Dockerfile can name.
+    pub fn build_context(mut self, name: impl Into<String>, context: BuildContext) -> Self {
+        self.build_contexts.insert(name.into(), context);
+        self
+    }
+
+    /// The platform to build for, instead of this machine's.
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.platform = Some(platform);
+        self
+    }
+
+    /// Whether to run every step, whatever is in the cache.
+    pub fn no_cache(mut self, no_cache: bool) -> Self {
+        self.no_cache = no_cache;
+        self
+    }
+
+    /// A stage whose steps all run, whatever is in the cache; may be given several times.
+    pub fn no_cache_filter(mut self, stage: impl Into<String>) -> Self {
+        self.no_cache_filter.push(stage.into());
+        self
+    }
+
+    /// Where the image goes, beside the store; may be given several times.
+    pub fn output(mut self, output: Output) -> Self {
+        self.outputs.push(output);
+        self
+    }
+
+    /// A secret for the commands that mount it.
+    pub fn secret(mut self, secret: Secret) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    /// Whether commands have no network unless they ask for the host's.
+    pub fn network_none(mut self, none: bool) -> Self {
+        self.network_none = none;
+        self
+    }
+
+    /// Whether `RUN --security=insecure` is granted (`--allow security.insecure`).
+    pub fn allow_insecure(mut self, allow: bool) -> Self {
+        self.allow_insecure = allow;
+        self
+    }
+
+    /// A line for `/etc/hosts` of every command: a name and an address.
+    pub fn add_host(mut self, name: impl Into<String>, address: impl Into<String>) -> Self {
+        self.add_hosts.push((name.into(), address.into()));
+        self
+    }
+
+    /// The size of `/dev/shm` in bytes, instead of 64 MiB.
+    pub fn shm_size(mut self, bytes: u64) -> Self {
+        self.shm_size = Some(bytes);
+        self
+    }
+
+    /// A resource limit of every command.
+    pub fn ulimit(mut self, ulimit: Ulimit) -> Self {
+        self.ulimits.push(ulimit);
+        self
+    }
+
+    /// What commands see as `/etc/resolv.conf`, instead of this machine's.
+    pub fn resolv_conf(mut self, content: impl Into<Vec<u8>>) -> Self {
+        self.resolv_conf = Some(content.into());
+        self
+    }
+
+    /// How many steps may run at the same time.
+    pub fn jobs(mut self, jobs: usize) -> Self {
+        self.jobs = Some(jobs);
+        self
+    }
+
+    /// How long the build may take before it is ended.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Builds. Blocks until the image is there.
+    pub fn run(
+        &self,
+        engine: &Engine,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Built, Error> {
+        crate::scheduler::run(self, engine, observer, cancel)
+    }
+}
+
+/// A finished build.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Built {
+    /// The digest of the image configuration, which `docker images` shows as image id.
+    pub image_id: Digest,
+    /// The manifest.
+    pub descriptor: Descriptor,
+    /// The names that it was given.
+    pub tags: Vec<Reference>,
+    /// The sum of its uncompressed layers, in bytes.
+    pub size: u64,
+    /// How many layers it has.
+    pub layers: usize,
+    /// How many steps came from the cache.
+    pub cached: usize,
+    /// How many steps ran.
+    pub ran: usize,
+    /// How long the build took.
+    pub duration: Duration,
+}

@@ -1,0 +1,51 @@
+use std::fmt;
+use std::path::PathBuf;
+
+use dfbuild_image::Digest;
+use dfbuild_sandbox::{IdMap, IdMode};
+use dfbuild_store::Store;
+
+use crate::error::Error;
+
+/// Where builds happen: a store, and what this process may do. Usable for many builds at once,
+/// from many threads.
+pub struct Engine {
+    store: Store,
+    id_map: IdMap,
+}
+
+impl Engine {
+    /// Opens the store at `root`, and makes it if it is not there.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, Error> {
+        let store = Store::open(root)?;
+        let id_map = IdMap::current()
+            .map_err(|error| Error::Sandbox { reason: error.to_string(), hint: None })?;
+        Ok(Self { store, id_map })
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Which ids can be given to files here.
+    pub(crate) fn id_mode(&self) -> IdMode {
+        self.id_map.mode()
+    }
+
+    /// The name of the kind of snapshots that this process makes: they depend on the id map, and
+    /// through it on the namespace of the overlay's attributes.
+    pub(crate) fn flavour(&self) -> String {
+        self.id_map.fingerprint()
+    }
+
+    /// The length of a layer's archive in bytes; 0 if it is not known.
+    pub(crate) fn tar_size(&self, diff_id: &Digest) -> u64 {
+        self.store.layer_size(diff_id).unwrap_or(0)
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("root", &self.store.root()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,217 @@
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dfbuild_dockerfile::Diagnostic;
+
+use crate::event::StepInfo;
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The Dockerfile has errors.
+    #[error("build {name}: {}", first(diagnostics))]
+    Dockerfile {
+        /// What to call the file.
+        name: String,
+        /// Its text.
+        text: String,
+        /// All errors and warnings, in the order of the file.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// A step failed.
+    #[error("run step `{}` at line {}: {source}", step.text, step.line)]
+    Step {
+        /// Which one.
+        step: Box<StepInfo>,
+        /// Why.
+        source: Box<StepError>,
+    },
+    /// There is no Dockerfile.
+    #[error("read Dockerfile {}", path.display())]
+    NoDockerfile {
+        /// Where it was expected.
+        path: PathBuf,
+        /// What the operating system answered.
+        source: io::Error,
+    },
+    /// The context is not a folder.
+    #[error("use {} as build context: {reason}", path.display())]
+    Context {
+        /// The path.
+        path: PathBuf,
+        /// What it is instead.
+        reason: String,
+    },
+    /// The ignore file has a rule that is none.
+    #[error("read {} line {line}: {source}", path.display())]
+    IgnoreFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong.
+        source: dfbuild_pattern::Error,
+    },
+    /// A base image could not be had.
+    #[error("find image {name}: {reason}")]
+    Image {
+        /// The name in the Dockerfile.
+        name: String,
+        /// Why.
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// A value of the build itself cannot be used.
+    #[error("use {option}: {reason}")]
+    Option {
+        /// Which one, as its flag.
+        option: String,
+        /// Why.
+        reason: String,
+    },
+    /// A command cannot run here.
+    #[error("run commands on this machine: {reason}")]
+    Sandbox {
+        /// Why.
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The build was cancelled.
+    #[error("finish the build: it was cancelled")]
+    Cancelled,
+    /// The build took too long.
+    #[error("finish the build within {limit:?}")]
+    TimedOut {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] dfbuild_store::Error),
+    /// A layer could not be read or written.
+    #[error(transparent)]
+    Layer(#[from] dfbuild_layer::Error),
+    /// The operating system refused something.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What it answered.
+        source: io::Error,
+    },
+}
+
+fn first(diagnostics: &[Diagnostic]) -> String {
+    let error = diagnostics.iter().find(|diagnostic| diagnostic.is_error());
+    error.map_or_else(|| "it has errors".to_owned(), Diagnostic::text)
+}
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StepError {
+    /// The command ended with another exit code than 0.
+    #[error("process {command:?} did not complete successfully: exit code: {code}")]
+    ExitCode {
+        /// The command.
+        command: String,
+        /// Its exit code.
+        code: i32,
+    },
+    /// The command was killed.
+    #[error("process {command:?} did not complete successfully: killed by signal {signal}")]
+    Signal {
+        /// The command.
+        command: String,
+        /// By which signal.
+        signal: i32,
+    },
+    /// A source is not there.
+    #[error("{path:?}: not found{}", if *.ignored { " (an ignore rule leaves it out)" } else { "" })]
+    NotFound {
+        /// The source, absolute in its tree.
+        path: String,
+        /// Whether it is there but ignored.
+        ignored: bool,
+    },
+    /// A file or folder is in the way.
+    #[error("{0}")]
+    Clash(String),
+    /// A user or group does not exist.
+    #[error("{0}")]
+    User(String),
+    /// A path leads in circles.
+    #[error("{path}: too many levels of symbolic links")]
+    Loop {
+        /// The path.
+        path: String,
+    },
+    /// A secret that a step requires was not given.
+    #[error("secret {id}: not found")]
+    NoSecret {
+        /// Its name.
+        id: String,
+    },
+    /// Something that this version cannot do.
+    #[error("{0}")]
+    Unsupported(String),
+    /// The sandbox could not be set up.
+    #[error(transparent)]
+    Sandbox(#[from] dfbuild_sandbox::Error),
+    /// The build context could not be read.
+    #[error(transparent)]
+    Context(#[from] dfbuild_context::Error),
+    /// A layer could not be read or written.
+    #[error(transparent)]
+    Layer(#[from] dfbuild_layer::Error),
+    /// The store refused something.
+    #[error(transparent)]
+    Store(#[from] dfbuild_store::Error),
+    /// The operating system refused something.
+    #[error("{action} {}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What it answered.
+        source: io::Error,
+    },
+    /// The build was ended.
+    #[error("the build was cancelled")]
+    Cancelled,
+    /// A pattern is none.
+    #[error("{pattern:?}: syntax error in pattern")]
+    BadPattern {
+        /// The pattern.
+        pattern: String,
+    },
+}
+
+impl StepError {
+    /// For `map_err`: what was tried on which path.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}
+
+impl Error {
+    /// For `map_err`: what was tried on which path.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}

@@ -1,0 +1,125 @@
+use std::time::{Duration, SystemTime};
+
+use dfbuild_dockerfile::Diagnostic;
+use dfbuild_image::Digest;
+
+/// A step of a build: its place in [`Event::Planned`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StepId(pub usize);
+
+/// What is known of a step before it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepInfo {
+    /// How events name it.
+    pub id: StepId,
+    /// Its stage: the name, else `stage-N`.
+    pub stage: String,
+    /// Its number in the stage as BuildKit counts: `FROM` is 1.
+    pub number: usize,
+    /// How many the stage has.
+    pub total: usize,
+    /// The instruction on one line.
+    pub text: String,
+    /// The line of the Dockerfile where it begins, from 1.
+    pub line: usize,
+}
+
+/// What a build tells while it runs.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Event {
+    /// The stages that the target needs are known.
+    Planned {
+        /// Their steps, stage by stage.
+        steps: Vec<StepInfo>,
+    },
+    /// Something in the Dockerfile is worth a look.
+    Warning {
+        /// What, and where.
+        diagnostic: Diagnostic,
+    },
+    /// Something that is not about one place of the Dockerfile is worth knowing.
+    Notice {
+        /// One sentence.
+        text: String,
+    },
+    /// A step began: it was not in the cache.
+    Started {
+        /// Which one.
+        step: StepId,
+    },
+    /// A command wrote something.
+    Output {
+        /// Which one.
+        step: StepId,
+        /// Where to.
+        stream: Stream,
+        /// What; not cut at line ends, and not always text.
+        bytes: Vec<u8>,
+    },
+    /// A step is done.
+    Finished {
+        /// Which one.
+        step: StepId,
+        /// How it went.
+        result: StepResult,
+    },
+    /// The image is being written somewhere.
+    Exporting {
+        /// Where, in a few words: `oci archive out.tar`.
+        what: String,
+    },
+    /// The image is there.
+    Exported {
+        /// The same words.
+        what: String,
+        /// How long it took.
+        duration: Duration,
+    },
+}
+
+/// Where a command writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How a step went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StepResult {
+    /// Its result was in the cache.
+    Cached {
+        /// When it was made.
+        created: SystemTime,
+    },
+    /// It ran.
+    Ran {
+        /// How long.
+        duration: Duration,
+        /// The digest of the layer it made, uncompressed.
+        diff_id: Digest,
+    },
+    /// It failed or was ended.
+    Failed {
+        /// How long it ran.
+        duration: Duration,
+    },
+}
+
+/// Hears what a build tells. Called from several threads, one call at a time; whoever is slow here
+/// slows the build down.
+pub trait Observer: Sync {
+    /// Takes one event.
+    fn event(&self, event: &Event);
+}
+
+impl<F: Fn(&Event) + Sync> Observer for F {
+    fn event(&self, event: &Event) {
+        self(event);
+    }
+}

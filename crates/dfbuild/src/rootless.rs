@@ -1,0 +1,18 @@
+//! Entering a user namespace, for ordinary users.
+
+use dfbuild_sandbox::userns;
+
+/// Enters a user namespace in which this process is root, if it is not root already. To be called
+/// first in `main`: a process with several threads cannot do it.
+///
+/// With `newuidmap` and ranges in `/etc/subuid` all ids of an image can be mapped. Without them one
+/// id is, and changes of owner inside commands are pretended.
+///
+/// # Errors
+/// The kernel does not let this user make a namespace; the error says which setting does.
+pub fn enter() -> Result<(), dfbuild_sandbox::Error> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    userns::enter(&userns::Plan::default()).map(|_| ())
+}

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::ffi::{CStr, c_int, c_void};
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, StatxFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, StatxFlags};
 use rustix::io::Errno;
 use rustix::mount::MountPropagationFlags;
 
@@ -47,9 +47,7 @@ fn become_command(plan: &Plan) -> Result<Option<Infallible>, Failure> {
         prepared[index] = Some(mounts::prepare(plan, mount, index)?);
     }
     let root = overlay::mount(&plan.root, &plan.scratch)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, &*plan.scratch, flags, Mode::empty())
-        .map(sys::keep)
+    mounts::directory_at(&plan.scratch)
         .and_then(|scratch| mounts::attach(root, scratch))
         .map_err(Failure::at(Step::AttachRoot))?;
     if plan.probe {

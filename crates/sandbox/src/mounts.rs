@@ -243,12 +243,22 @@ fn subtree(
     subpath: &CStr,
     scratch: &CStr,
 ) -> Result<BorrowedFd<'static>, Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let target = rustix::fs::openat(CWD, scratch, flags, Mode::empty()).map(sys::keep)?;
-    attach(mounted, target)?;
+    attach(mounted, directory_at(scratch)?)?;
     let tree = resolve(mounted, subpath).and_then(|source| clone_tree(source, c"", false));
     detach(scratch)?;
     tree
+}
+
+/// Puts an empty read-only file system over a directory.
+pub(crate) fn cover(path: &CStr) -> Result<(), Errno> {
+    let empty = filesystem(c"tmpfs", &[(c"size", c"0")], NOSUID | NODEV | NOEXEC | RDONLY)?;
+    attach(empty, directory_at(path)?)
+}
+
+/// A directory of the host.
+pub(crate) fn directory_at(path: &CStr) -> Result<BorrowedFd<'static>, Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty()).map(sys::keep)
 }
 
 /// A path inside `root`, whatever symbolic links say.

@@ -2,22 +2,24 @@ use std::ffi::{CStr, CString};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::CWD;
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, UnmountFlags,
 };
 
-use crate::plan::{self, EmptyDirectory};
+use crate::plan;
 use crate::report::Failure;
 use crate::sys::{self, FdPath};
-use crate::{Error, IdMode, OverlayApi, Privileges, Spec, Step};
+use crate::{Error, IdMode, OverlayApi, Privileges, Spec, Step, mounts};
 
 /// An overlay to mount.
 #[derive(Debug)]
 pub(crate) struct OverlayPlan {
     /// The topmost first, as the kernel wants them.
     lower: Vec<CString>,
+    /// The lowest layer is the scratch directory, covered by an empty file system.
+    padded: bool,
     upper: Option<(CString, CString)>,
     /// Attributes in `user.overlay.*`: `trusted.*` takes a capability in the initial user namespace.
     userxattr: bool,
@@ -30,20 +32,17 @@ impl OverlayPlan {
         spec: &Spec,
         lower: &[impl AsRef<Path>],
         upper: Option<(&Path, &Path)>,
-        empty: &EmptyDirectory,
     ) -> Result<Self, Error> {
         let mut lower: Vec<_> =
             lower.iter().rev().map(|path| plan::path(path.as_ref())).collect::<Result<_, _>>()?;
-        // The kernel wants one lower directory, and two when there is no upper one.
-        let least = if upper.is_some() { 1 } else { 2 };
-        if lower.len() < least {
-            lower.push(empty.get()?);
+        if lower.is_empty() {
+            let what = "overlay".to_owned();
+            return Err(Error::Invalid { what, reason: "there is no lower directory" });
         }
-        if lower.len() < least {
-            return Err(Error::Invalid {
-                what: "overlay mount".to_owned(),
-                reason: "it has no layers",
-            });
+        // The kernel wants two lower directories when there is no upper one.
+        let padded = upper.is_none() && lower.len() == 1;
+        if padded {
+            lower.push(plan::path(&spec.work)?);
         }
         let upper = match upper {
             Some((upper, work)) => Some((plan::path(upper)?, plan::path(work)?)),
@@ -51,6 +50,7 @@ impl OverlayPlan {
         };
         Ok(Self {
             lower,
+            padded,
             upper,
             userxattr: spec.id_mode != IdMode::Root,
             nodev: spec.privileges != Privileges::Insecure,
@@ -66,6 +66,16 @@ const OPTIONS: [(&CStr, &CStr); 3] =
 
 /// Mounts an overlay that is attached nowhere yet. `scratch` is an existing directory.
 pub(crate) fn mount(plan: &OverlayPlan, scratch: &CStr) -> Result<BorrowedFd<'static>, Failure> {
+    if !plan.padded {
+        return mount_any(plan, scratch);
+    }
+    mounts::cover(scratch).map_err(Failure::at(Step::OverlayLower))?;
+    let mounted = mount_any(plan, scratch)?;
+    detach(scratch).map_err(Failure::at(Step::OverlayLower))?;
+    Ok(mounted)
+}
+
+fn mount_any(plan: &OverlayPlan, scratch: &CStr) -> Result<BorrowedFd<'static>, Failure> {
     match plan.api {
         OverlayApi::Descriptors => by_context(plan, true),
         OverlayApi::Names => by_context(plan, false),
@@ -99,7 +109,7 @@ fn by_context(plan: &OverlayPlan, descriptors: bool) -> Result<BorrowedFd<'stati
         .map(sys::keep)
         .map_err(Failure::at(Step::OverlayOpen))?;
     let set = |key: &CStr, path: &CStr| {
-        let directory = open_directory(path)?;
+        let directory = mounts::directory_at(path)?;
         let result = if descriptors {
             rustix::mount::fsconfig_set_fd(context, key, directory)
         } else {
@@ -200,11 +210,6 @@ pub(crate) fn detach(path: &CStr) -> Result<(), Errno> {
     rustix::mount::unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
 }
 
-fn open_directory(path: &CStr) -> Result<BorrowedFd<'static>, Errno> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, path, flags, Mode::empty()).map(sys::keep)
-}
-
 struct Options {
     bytes: [u8; PAGE],
     length: usize,
@@ -224,7 +229,7 @@ impl Options {
 
     /// The descriptor stays open until the program is executed.
     fn push_directory(&mut self, separator: &[u8], path: &CStr) -> Result<(), Errno> {
-        let directory = open_directory(path)?;
+        let directory = mounts::directory_at(path)?;
         self.push(separator)?;
         self.push(FdPath::new(directory.as_raw_fd()).as_bytes())
     }

@@ -2,7 +2,7 @@ use std::ffi::{CString, OsStr, c_char, c_int};
 use std::fs;
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use seccompiler::sock_filter;
 
@@ -77,12 +77,11 @@ impl Plan {
         if single {
             filters.push(seccomp::root_emulation());
         }
-        let empty = EmptyDirectory(spec.work.join("empty"));
-        let root = OverlayPlan::new(spec, &spec.lower, Some((&spec.upper, &spec.work)), &empty)?;
+        let root = OverlayPlan::new(spec, &spec.lower, Some((&spec.upper, &spec.work)))?;
         let mounts = spec
             .mounts
             .iter()
-            .map(|mount| MountPlan::new(spec, mount, &empty))
+            .map(|mount| MountPlan::new(spec, mount))
             .collect::<Result<_, _>>()?;
         // With a single id there is nobody else to be.
         let user = if single { crate::User::default() } else { spec.user.clone() };
@@ -111,7 +110,7 @@ impl Plan {
 }
 
 impl MountPlan {
-    fn new(spec: &Spec, mount: &Mount, empty: &EmptyDirectory) -> Result<Self, Error> {
+    fn new(spec: &Spec, mount: &Mount) -> Result<Self, Error> {
         let target = path(mount.target())?;
         let (read_only, source) = match mount {
             Mount::Bind { source, read_only, recursive, .. } => {
@@ -127,26 +126,12 @@ impl MountPlan {
             }
             Mount::Overlay { lower, upper, source_subpath, read_only, .. } => {
                 let upper = upper.as_ref().map(|(upper, work)| (upper.as_path(), work.as_path()));
-                let overlay = OverlayPlan::new(spec, lower, upper, empty)?;
+                let overlay = OverlayPlan::new(spec, lower, upper)?;
                 let subpath = source_subpath.strip_prefix("/").unwrap_or(source_subpath);
                 (*read_only, MountSource::Overlay { overlay, subpath: path(subpath)? })
             }
         };
         Ok(Self { target, read_only, source })
-    }
-}
-
-/// A layer without files, made when somebody needs it.
-pub(crate) struct EmptyDirectory(PathBuf);
-
-impl EmptyDirectory {
-    pub(crate) fn get(&self) -> Result<CString, Error> {
-        match fs::create_dir(&self.0) {
-            Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
-                Err(Error::File { operation: "create", path: self.0.clone(), source })
-            }
-            _ => path(&self.0),
-        }
     }
 }
 

@@ -46,6 +46,7 @@ fn attempt(
 ) -> Result<(), Error> {
     let (upper, work) = scratch.directories()?;
     let spec = Spec {
+        lower: vec![scratch.0.join("lower")],
         args: vec!["/probe".into()],
         id_mode,
         network,
@@ -66,7 +67,16 @@ impl Scratch {
         loop {
             let path = dir.join(format!(".probe-{}-{number}", std::process::id()));
             match fs::create_dir(&path) {
-                Ok(()) => return Ok(Self(path)),
+                Ok(()) => {
+                    let scratch = Self(path);
+                    let lower = scratch.0.join("lower");
+                    return match fs::create_dir(&lower) {
+                        Ok(()) => Ok(scratch),
+                        Err(source) => {
+                            Err(Error::File { operation: "create", path: lower, source })
+                        }
+                    };
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
                 Err(source) => return Err(Error::File { operation: "create", path, source }),
             }

@@ -10,7 +10,7 @@ use crate::IdMode;
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Lower directories of the overlay, the lowest first, in overlay form (whiteouts are character
-    /// devices 0:0, opaque directories carry the overlay's attribute).
+    /// devices 0:0, opaque directories carry the overlay's attribute). At least one.
     pub lower: Vec<PathBuf>,
     /// The directory that receives the changes. It exists.
     pub upper: PathBuf,

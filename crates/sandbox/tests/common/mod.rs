@@ -7,16 +7,17 @@ use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use dfbuild_sandbox::{Child, Error, Exit, Spec, spawn};
 use tempfile::TempDir;
 
 /// Applets that tests use.
-const APPLETS: [&str; 38] = [
+const APPLETS: [&str; 39] = [
     "sh", "true", "false", "cat", "ls", "id", "echo", "sleep", "mknod", "mkdir", "rm", "rmdir",
     "mv", "touch", "stat", "hostname", "ip", "df", "mount", "dd", "grep", "pwd", "env", "kill",
     "chown", "ln", "mkfifo", "chmod", "su", "wc", "ps", "readlink", "test", "head", "tr", "nproc",
-    "umask", "setpriv",
+    "umask", "setpriv", "sort",
 ];
 
 pub(crate) struct Fixture {
@@ -124,4 +125,13 @@ pub(crate) fn ok(spec: &Spec) -> String {
     let output = run(spec).unwrap_or_else(|error| panic!("spawn: {error}"));
     assert_eq!(output.exit, Exit::Code(0), "{:?}\n{}{}", spec.args, output.stdout, output.stderr);
     output.stdout
+}
+
+/// Tries again until it holds, for a minute at most.
+pub(crate) fn wait_until(mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < deadline, "it does not come to hold");
+        thread::yield_now();
+    }
 }

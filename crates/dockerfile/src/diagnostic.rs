@@ -1,6 +1,6 @@
 //! What the parser has to say about a file.
 
-use crate::span::Span;
+use crate::span::{LineIndex, Span};
 
 /// How bad a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,6 +89,8 @@ pub struct Diagnostic {
     pub message: String,
     /// The smallest text that is wrong.
     pub span: Span,
+    /// The line of the instruction that the reference implementation names in front of the message, if it names one.
+    pub line: Option<usize>,
     /// Other places that matter.
     pub labels: Vec<Label>,
     /// What to do about it.
@@ -112,6 +114,7 @@ impl Diagnostic {
             kind,
             message: message.into(),
             span,
+            line: None,
             labels: Vec::new(),
             help: None,
             suggestion: None,
@@ -158,7 +161,20 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
-    /// The message as the reference implementation prints it, with the suggestion behind.
+    /// The message as the reference implementation prints it: with the line in front, if it names one.
+    pub fn full_text(&self) -> String {
+        match self.line {
+            Some(line) => format!("dockerfile parse error on line {line}: {}", self.text()),
+            None => self.text(),
+        }
+    }
+
+    /// The line and column at which it begins, both from 1.
+    pub fn position(&self, index: &LineIndex) -> crate::Position {
+        index.position(self.span.start)
+    }
+
+    /// The message with the suggestion behind.
     pub fn text(&self) -> String {
         match &self.suggestion {
             Some(name) => format!("{} (did you mean {name}?)", self.message),

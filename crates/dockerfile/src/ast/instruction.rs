@@ -8,6 +8,8 @@ use crate::span::{LineRange, Span, Spanned};
 pub struct Instruction {
     /// From the keyword to the end of the last line, heredoc bodies and their ends included.
     pub span: Span,
+    /// The span without heredoc bodies and their ends.
+    pub head: Span,
     /// The lines of the span.
     pub lines: LineRange,
     /// The keyword as written.

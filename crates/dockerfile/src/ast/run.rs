@@ -117,9 +117,7 @@ impl Mount {
         text: &str,
         expand: &mut dyn FnMut(&str) -> Result<String, String>,
     ) -> Result<Self, MountError> {
-        expand(text)
-            .map(|_| Self::default())
-            .map_err(|message| MountError { message, suggestion: None })
+        crate::build::mount::parse(text, expand)
     }
 }
 

@@ -2,7 +2,17 @@
 //!
 //! This follows the word lexer of BuildKit, oddities included, because files in the wild depend on them.
 
+mod evaluate;
+mod pattern;
+mod word;
+
 use std::collections::BTreeSet;
+use std::ops::Range;
+
+use crate::quote::quote;
+use evaluate::{Evaluated, Evaluator};
+use word::Switches;
+pub(crate) use word::heredoc_word;
 
 /// Looks up a variable; `None` means that it is not set.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -67,18 +77,52 @@ impl Expander {
     }
 
     /// Expands to one word, to several, and tells which variables were used.
-    pub fn expand(&self, word: &str, env: &Lookup) -> Result<Expanded, ExpandError> {
-        let _ = env;
-        Ok(Expanded { value: word.to_owned(), ..Expanded::default() })
+    pub fn expand(self, word: &str, env: &Lookup) -> Result<Expanded, ExpandError> {
+        let (evaluated, matched, unmatched) = self.evaluate(word, env)?;
+        let words = evaluated.words.into_iter().map(|(word, _)| word).collect();
+        Ok(Expanded { value: evaluated.value, words, matched, unmatched })
+    }
+
+    /// Splits like [`Self::expand_words`] and tells where in the text each word stands.
+    pub(crate) fn words_with_places(
+        self,
+        word: &str,
+        env: &Lookup,
+    ) -> Result<Vec<(String, Range<usize>)>, ExpandError> {
+        self.evaluate(word, env).map(|(evaluated, _, _)| evaluated.words)
+    }
+
+    fn evaluate(
+        self,
+        word: &str,
+        env: &Lookup,
+    ) -> Result<(Evaluated, BTreeSet<String>, BTreeSet<String>), ExpandError> {
+        let switches = Switches {
+            escape: self.escape,
+            raw_quotes: self.raw_quotes,
+            raw_escapes: self.raw_escapes,
+            skip_process_quotes: self.skip_process_quotes,
+        };
+        let pieces = word::read(word, switches);
+        let mut evaluator = Evaluator {
+            env,
+            skip_unset: self.skip_unset,
+            matched: BTreeSet::new(),
+            unmatched: BTreeSet::new(),
+        };
+        match evaluator.evaluate(&pieces) {
+            Ok(evaluated) => Ok((evaluated, evaluator.matched, evaluator.unmatched)),
+            Err(failure) => Err(ExpandError { quoted: quote(word), reason: failure.reason }),
+        }
     }
 
     /// Expands to one word.
-    pub fn expand_word(&self, word: &str, env: &Lookup) -> Result<String, ExpandError> {
+    pub fn expand_word(self, word: &str, env: &Lookup) -> Result<String, ExpandError> {
         self.expand(word, env).map(|expanded| expanded.value)
     }
 
     /// Expands and splits at blanks, as `EXPOSE` does.
-    pub fn expand_words(&self, word: &str, env: &Lookup) -> Result<Vec<String>, ExpandError> {
+    pub fn expand_words(self, word: &str, env: &Lookup) -> Result<Vec<String>, ExpandError> {
         self.expand(word, env).map(|expanded| expanded.words)
     }
 }

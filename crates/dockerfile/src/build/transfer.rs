@@ -1,0 +1,114 @@
+//! `COPY` and `ADD`.
+
+use super::flags::{Flags, Takes};
+use crate::ast::{Add, Copy, Source};
+use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::expand::Expander;
+use crate::node::Node;
+use crate::span::Spanned;
+
+pub(super) fn copy(node: &Node) -> Result<Copy, Diagnostic> {
+    two_arguments(node, "COPY")?;
+    let known = [
+        ("chmod", Takes::Text),
+        ("chown", Takes::Text),
+        ("exclude", Takes::Texts),
+        ("from", Takes::Text),
+        ("link", Takes::Bool),
+        ("parents", Takes::Bool),
+    ];
+    let flags = Flags::read(&node.flags, &known)?;
+    let (sources, dest) = sources_and_dest(node, "COPY")?;
+    let from = flags.text("from").filter(|it| !it.value.is_empty());
+    if let Some(from) = &from {
+        no_variables(from)?;
+    }
+    Ok(Copy {
+        sources,
+        dest,
+        json: node.json,
+        from,
+        chown: flags.text("chown"),
+        chmod: flags.text("chmod"),
+        link: flags.switch("link") == Some(true),
+        parents: flags.switch("parents") == Some(true),
+        excludes: flags.texts("exclude"),
+    })
+}
+
+pub(super) fn add(node: &Node) -> Result<Add, Diagnostic> {
+    two_arguments(node, "ADD")?;
+    let known = [
+        ("checksum", Takes::Text),
+        ("chmod", Takes::Text),
+        ("chown", Takes::Text),
+        ("exclude", Takes::Texts),
+        ("keep-git-dir", Takes::Bool),
+        ("link", Takes::Bool),
+        ("unpack", Takes::Bool),
+    ];
+    let flags = Flags::read(&node.flags, &known)?;
+    let (sources, dest) = sources_and_dest(node, "ADD")?;
+    Ok(Add {
+        sources,
+        dest,
+        json: node.json,
+        chown: flags.text("chown"),
+        chmod: flags.text("chmod"),
+        link: flags.switch("link") == Some(true),
+        excludes: flags.texts("exclude"),
+        checksum: flags.text("checksum"),
+        keep_git_dir: flags.switch("keep-git-dir"),
+        unpack: flags.switch("unpack"),
+    })
+}
+
+fn two_arguments(node: &Node, keyword: &str) -> Result<(), Diagnostic> {
+    // `<< NAME` is two words and one argument.
+    let arguments = node.args.len();
+    if arguments >= 2 {
+        return Ok(());
+    }
+    let message = format!(
+        "{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"
+    );
+    Err(Diagnostic::error(DiagnosticKind::ArgumentCount, message, node.keyword.span))
+}
+
+/// Tells heredoc markers from paths. Paths come first, as they are copied first.
+fn sources_and_dest(
+    node: &Node,
+    keyword: &str,
+) -> Result<(Vec<Source>, Spanned<String>), Diagnostic> {
+    let marker_of = |word: &Spanned<String>| {
+        let within =
+            |span: crate::Span| span.start <= word.span.start && word.span.start < span.end;
+        node.heredocs.iter().find(|heredoc| !node.json && within(heredoc.marker))
+    };
+    let (dest, words) =
+        node.args.split_last().ok_or_else(|| super::instruction::at_least_one(node, keyword))?;
+    if let Some(heredoc) = marker_of(dest) {
+        let message = format!("{keyword} cannot accept a heredoc as a destination");
+        return Err(Diagnostic::error(DiagnosticKind::Heredoc, message, heredoc.marker)
+            .with_help(format!("write the destination behind `<<{}`", heredoc.name)));
+    }
+    let paths = words.iter().filter(|word| marker_of(word).is_none()).cloned().map(Source::Path);
+    let files = node.heredocs.iter().cloned().map(Source::Heredoc);
+    Ok((paths.chain(files).collect(), dest.clone()))
+}
+
+fn no_variables(from: &Spanned<String>) -> Result<(), Diagnostic> {
+    let expanded = Expander::new('\\').expand(&from.value, &|_| None);
+    if from.value.contains('$')
+        && expanded.is_ok_and(|it| it.unmatched.is_empty() && it.value == from.value)
+    {
+        return Ok(());
+    }
+    if !from.value.contains('$') {
+        return Ok(());
+    }
+    let message = "variable expansion is not supported for --from, define a new stage with FROM using ARG from global \
+                   scope as a workaround";
+    Err(Diagnostic::error(DiagnosticKind::NoExpansion, message, from.span)
+        .with_help(format!("add `FROM {} AS name` above and copy with `--from=name`", from.value)))
+}

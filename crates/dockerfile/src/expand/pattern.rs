@@ -1,0 +1,228 @@
+//! The patterns of `${name#pattern}`, `${name%pattern}` and `${name/pattern/text}`.
+
+use super::word::template_name;
+
+/// A part of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
+    /// `*`: any text without a newline.
+    Any,
+    /// `?`: any character but a newline.
+    One,
+    /// This character.
+    Char(char),
+}
+
+/// A pattern that is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct BadPattern {
+    pattern: String,
+    escaped: char,
+}
+
+impl BadPattern {
+    /// The text of the error.
+    pub(super) fn in_substitution(&self) -> String {
+        format!(
+            "invalid pattern ({}) in substitution: invalid escape '\\{}'",
+            self.pattern, self.escaped
+        )
+    }
+}
+
+/// Removes the shortest or longest match from the start.
+pub(super) fn trim_prefix(value: &str, pattern: &str, longest: bool) -> Result<String, BadPattern> {
+    let tokens = read(pattern)?;
+    let end = match_at(&tokens, value, longest).unwrap_or(0);
+    Ok(value[end..].to_owned())
+}
+
+/// Removes the shortest or longest match from the end: both texts are reversed, as in the reference implementation.
+pub(super) fn trim_suffix(value: &str, pattern: &str, longest: bool) -> Result<String, BadPattern> {
+    let reversed: String = value.chars().rev().collect();
+    let trimmed = trim_prefix(&reversed, &reverse_pattern(pattern), longest)?;
+    Ok(trimmed.chars().rev().collect())
+}
+
+/// Replaces the first match, or every match. In the latter case the replacement is a template of Go's `regexp`.
+pub(super) fn replace(
+    value: &str,
+    pattern: &str,
+    replacement: &str,
+    all: bool,
+) -> Result<String, BadPattern> {
+    let tokens = read(pattern)?;
+    if !all {
+        return Ok(match find(&tokens, value, 0) {
+            Some((start, end)) => [&value[..start], replacement, &value[end..]].concat(),
+            None => value.to_owned(),
+        });
+    }
+    let mut out = String::new();
+    let mut done = 0;
+    let mut search = 0;
+    while search <= value.len() {
+        let Some((start, end)) = find(&tokens, value, search) else { break };
+        out.push_str(&value[done..start]);
+        // An empty match right behind the last one does not count.
+        if end > done || start == 0 {
+            push_template(&mut out, replacement, &value[start..end]);
+        }
+        done = end;
+        let next = value[search..].chars().next().map_or(1, char::len_utf8);
+        search = end.max(search + next);
+    }
+    out.push_str(&value[done..]);
+    Ok(out)
+}
+
+/// Appends a template in which `$0` is the match and every other name is nothing.
+fn push_template(out: &mut String, template: &str, found: &str) {
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('$') {
+        out.push_str(before);
+        rest = after;
+        if let Some(after) = after.strip_prefix('$') {
+            out.push('$');
+            rest = after;
+        } else if let Ok((after, name)) = template_name(after) {
+            if name == "0" {
+                out.push_str(found);
+            }
+            rest = after;
+        } else {
+            out.push('$');
+        }
+    }
+    out.push_str(rest);
+}
+
+fn read(pattern: &str) -> Result<Vec<Token>, BadPattern> {
+    let mut tokens = Vec::new();
+    let mut chars = pattern.chars().peekable();
+    while let Some(char) = chars.next() {
+        tokens.push(match char {
+            '*' => Token::Any,
+            '?' => Token::One,
+            // These two need an escape only because of the braces around the pattern.
+            '\\' if matches!(chars.peek(), Some('}' | '/')) => continue,
+            '\\' => match chars.next() {
+                Some(escaped @ ('*' | '?' | '\\')) => Token::Char(escaped),
+                other => {
+                    let escaped = other.unwrap_or('\u{fffd}');
+                    return Err(BadPattern { pattern: pattern.to_owned(), escaped });
+                }
+            },
+            char => Token::Char(char),
+        });
+    }
+    Ok(tokens)
+}
+
+/// The end of the shortest or longest match at the start of a value.
+fn match_at(tokens: &[Token], value: &str, longest: bool) -> Option<usize> {
+    let mut places = vec![false; value.len() + 1];
+    places[0] = true;
+    for token in tokens {
+        let mut next = vec![false; value.len() + 1];
+        let mut open = false;
+        for (at, char) in
+            value.char_indices().map(|(at, char)| (at, Some(char))).chain([(value.len(), None)])
+        {
+            let here = places[at];
+            match token {
+                Token::Any => {
+                    open |= here;
+                    next[at] = open;
+                    open &= char != Some('\n');
+                }
+                Token::One | Token::Char(_) if here => {
+                    let accepts = match token {
+                        Token::Char(wanted) => char == Some(*wanted),
+                        _ => char.is_some_and(|char| char != '\n'),
+                    };
+                    if let (true, Some(char)) = (accepts, char) {
+                        next[at + char.len_utf8()] = true;
+                    }
+                }
+                Token::One | Token::Char(_) => {}
+            }
+        }
+        places = next;
+    }
+    if longest {
+        places.iter().rposition(|here| *here)
+    } else {
+        places.iter().position(|here| *here)
+    }
+}
+
+/// The leftmost match at or behind `from`, the longest one there.
+fn find(tokens: &[Token], value: &str, from: usize) -> Option<(usize, usize)> {
+    // Most places are ruled out by the first character.
+    let may_start = |char: Option<char>| match tokens.first() {
+        Some(Token::Char(wanted)) => char == Some(*wanted),
+        _ => true,
+    };
+    let starts = value[from..]
+        .char_indices()
+        .map(|(at, char)| (from + at, Some(char)))
+        .chain([(value.len(), None)]);
+    starts
+        .filter(|(_, char)| may_start(*char))
+        .find_map(|(start, _)| Some((start, start + match_at(tokens, &value[start..], true)?)))
+}
+
+/// Reverses a pattern, but not the order within an escape.
+fn reverse_pattern(pattern: &str) -> String {
+    let mut units = Vec::new();
+    let mut chars = pattern.chars();
+    while let Some(char) = chars.next() {
+        let escaped = if char == '\\' { chars.next() } else { None };
+        units.push((char, escaped));
+    }
+    units.into_iter().rev().flat_map(|(char, escaped)| [Some(char), escaped]).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{replace, trim_prefix, trim_suffix};
+
+    #[test]
+    fn prefixes_are_cut_short_or_long() {
+        assert_eq!(trim_prefix("a.b.c", "*.", false).unwrap(), "b.c");
+        assert_eq!(trim_prefix("a.b.c", "*.", true).unwrap(), "c");
+        assert_eq!(trim_prefix("a.b.c", "x", true).unwrap(), "a.b.c");
+        assert_eq!(trim_prefix("*b", "\\*", false).unwrap(), "b");
+        assert_eq!(trim_prefix("a\nb", "*b", false).unwrap(), "a\nb", "a star ends at a newline");
+    }
+
+    #[test]
+    fn suffixes_are_cut_short_or_long() {
+        assert_eq!(trim_suffix("a.b.c", ".*", false).unwrap(), "a.b");
+        assert_eq!(trim_suffix("a.b.c", ".*", true).unwrap(), "a");
+        assert_eq!(trim_suffix("ab?", "\\?", false).unwrap(), "ab");
+        let error = trim_suffix("ab", "\\.x", false).unwrap_err();
+        assert_eq!(
+            error.in_substitution(),
+            "invalid pattern (x\\.) in substitution: invalid escape '\\.'"
+        );
+    }
+
+    #[test]
+    fn one_or_all_matches_are_replaced() {
+        assert_eq!(replace("a-b-c", "-", "+", false).unwrap(), "a+b-c");
+        assert_eq!(replace("a-b-c", "-", "+", true).unwrap(), "a+b+c");
+        assert_eq!(replace("abc", "", "_", false).unwrap(), "_abc");
+        assert_eq!(replace("abc", "", "_", true).unwrap(), "_a_b_c_");
+        assert_eq!(replace("a/b", "\\/", ":", true).unwrap(), "a:b");
+        assert_eq!(replace("x12y", "1*2", "-", true).unwrap(), "x-y");
+    }
+
+    #[test]
+    fn only_replacing_all_takes_a_template() {
+        assert_eq!(replace("ab", "b", "$0$1$$", false).unwrap(), "a$0$1$$");
+        assert_eq!(replace("ab", "b", "<$0$1${0}$$>", true).unwrap(), "a<bb$>");
+        assert_eq!(replace("ab", "b", "$-${0", true).unwrap(), "a$-${0");
+    }
+}

@@ -1,0 +1,85 @@
+//! The low-level tree: instructions split into words, before any word has a meaning.
+//!
+//! It corresponds to the parse tree of BuildKit's `parser` package, so that the two can be compared.
+
+use crate::ast::{Directives, Heredoc};
+use crate::diagnostic::Diagnostic;
+use crate::quote::{quote, quote_list};
+use crate::span::{LineRange, Span, Spanned};
+
+/// All instructions of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    /// The parser directives.
+    pub directives: Directives,
+    /// The instructions in order, unknown ones too.
+    pub nodes: Vec<Node>,
+    /// What is wrong with the file at this level.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// One instruction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// The keyword as written.
+    pub keyword: Spanned<String>,
+    /// The flags without quotes.
+    pub flags: Vec<Spanned<String>>,
+    /// The words. For `ENV` and `LABEL`, triples of name, value and `=`, which is empty in the old form.
+    pub args: Vec<Spanned<String>>,
+    /// The place of all words together; empty, behind the keyword, if there are none.
+    pub args_span: Span,
+    /// The instruction behind `ONBUILD`.
+    pub child: Option<Box<Node>>,
+    /// Whether the words come from a JSON array.
+    pub json: bool,
+    /// The heredocs in the order of their markers.
+    pub heredocs: Vec<Heredoc>,
+    /// The text with continuation lines joined, as it stands.
+    pub original: String,
+    /// The comment lines above.
+    pub comments: Vec<Spanned<String>>,
+    /// Blank lines inside the continuation.
+    pub empty_continuations: Vec<Span>,
+    /// From the keyword to the end, heredocs included.
+    pub span: Span,
+    /// From the keyword to the end, heredocs not included.
+    pub head: Span,
+    /// The lines of `span`.
+    pub lines: LineRange,
+    /// Whether the words could not be read; a diagnostic says why.
+    pub broken: bool,
+}
+
+impl Tree {
+    /// The text form of the tree, as BuildKit dumps it: one instruction in parentheses on each line.
+    pub fn dump(&self) -> String {
+        let lines: Vec<String> =
+            self.nodes.iter().map(|node| format!("({})", node.dump())).collect();
+        lines.join("\n")
+    }
+}
+
+impl Node {
+    /// The words as they stand in the joined line, from the first one on.
+    pub(crate) fn args_text(&self) -> &str {
+        let Some(first) = self.args.first() else { return "" };
+        self.original.find(&first.value).map_or("", |at| self.original[at..].trim_end())
+    }
+
+    fn dump(&self) -> String {
+        let mut out = self.keyword.value.to_lowercase();
+        if !self.flags.is_empty() {
+            out.push(' ');
+            out.push_str(&quote_list(self.flags.iter().map(Spanned::as_str)));
+        }
+        if let Some(child) = &self.child {
+            out.push_str(&format!(" ({})", child.dump()));
+        }
+        for arg in &self.args {
+            out.push(' ');
+            out.push_str(&quote(&arg.value));
+        }
+        out
+    }
+}

@@ -1,6 +1,7 @@
+use std::fmt;
 use std::io::{self, Write};
 
-use dfbuild_image::Digest;
+use dfbuild_image::{Digest, Hasher, HashingWriter};
 
 use crate::Gzip;
 
@@ -18,30 +19,43 @@ pub struct Sealed {
 }
 
 /// Takes an archive, and digests, compresses, digests and writes it in one pass.
-#[derive(Debug)]
 #[must_use = "the blob is cut off unless `finish` is called"]
 pub struct BlobWriter<W: Write> {
-    gzip: Gzip<W>,
+    gzip: Gzip<HashingWriter<W>>,
+    hasher: Hasher,
+    tar_size: u64,
 }
 
 impl<W: Write> BlobWriter<W> {
     /// Writes the blob to `inner`; `level` and `threads` as for [`Gzip::new`].
     pub fn new(inner: W, level: u32, threads: usize) -> Self {
-        Self { gzip: Gzip::new(inner, level, threads) }
+        let gzip = Gzip::new(HashingWriter::new(inner), level, threads);
+        Self { gzip, hasher: Hasher::new(), tar_size: 0 }
     }
 
     /// Ends the blob.
     pub fn finish(self) -> io::Result<(W, Sealed)> {
-        unimplemented!()
+        let (inner, blob_digest, blob_size) = self.gzip.finish()?.finish();
+        let (diff_id, tar_size) = (self.hasher.finish(), self.tar_size);
+        Ok((inner, Sealed { diff_id, tar_size, blob_digest, blob_size }))
     }
 }
 
 impl<W: Write> Write for BlobWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.gzip.write(bytes)
+        let count = self.gzip.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.tar_size += count as u64;
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.gzip.flush()
+    }
+}
+
+impl<W: Write> fmt::Debug for BlobWriter<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlobWriter").field("tar_size", &self.tar_size).finish_non_exhaustive()
     }
 }

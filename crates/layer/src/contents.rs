@@ -1,7 +1,13 @@
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-use dfbuild_image::Entry;
+use dfbuild_image::{Entry, TreePath};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
 
 use crate::View;
 
@@ -11,7 +17,8 @@ pub trait Contents {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>>;
 }
 
-/// The contents of a layer that lies in a directory, each file at its own path.
+/// The contents of a layer that lies in a directory, each file at its own path. No symbolic link
+/// is followed below that directory.
 #[derive(Debug, Clone)]
 pub struct Directory(PathBuf);
 
@@ -23,8 +30,8 @@ impl Directory {
 }
 
 impl Contents for Directory {
-    fn open(&self, _entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
-        unimplemented!("{:?}", self.0)
+    fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(open_below(&self.0, &entry.path)?))
     }
 }
 
@@ -43,7 +50,30 @@ impl<'a> Layers<'a> {
 }
 
 impl Contents for Layers<'_> {
-    fn open(&self, _entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
-        unimplemented!("{:?} {:?}", self.view, self.directories)
+    fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
+        let found = self.view.get(&entry.path).and_then(|found| self.view.file(&found));
+        let place = found.and_then(|file| Some((self.directories.get(file.layer)?, file.path)));
+        let (directory, path) = place.ok_or(io::ErrorKind::NotFound)?;
+        Ok(Box::new(open_below(directory, path)?))
     }
+}
+
+/// Opens the file `path` below `root` for reading, without following any link in it.
+pub(crate) fn open_below(root: &Path, path: &TreePath) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let root = rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+    match rustix::fs::openat2(&root, path.to_path(), flags, Mode::empty(), resolve) {
+        // Kernels before 5.6 and seccomp filters older than it; paths longer than a page.
+        Err(Errno::NOSYS | Errno::PERM | Errno::NAMETOOLONG) => {}
+        opened => return Ok(opened?.into()),
+    }
+    let mut directory: OwnedFd = root;
+    let parent = path.parent().unwrap_or_default();
+    for name in parent.names() {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        directory = rustix::fs::openat(&directory, OsStr::from_bytes(name), flags, Mode::empty())?;
+    }
+    let name = OsStr::from_bytes(path.name().unwrap_or(b"."));
+    Ok(rustix::fs::openat(&directory, name, flags, Mode::empty())?.into())
 }

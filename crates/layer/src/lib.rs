@@ -26,16 +26,17 @@
 //! # Ok::<(), dfbuild_layer::Error>(())
 //! ```
 #![forbid(unsafe_code)]
-#![expect(dead_code, reason = "signatures first")]
 
 pub mod archive;
 mod blob;
 mod contents;
+mod disk;
 mod error;
 mod gzip;
+mod header;
 mod index;
 mod pack;
-mod place;
+mod tree;
 mod unpack;
 pub mod upper;
 mod view;

@@ -1,6 +1,11 @@
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
+use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
+
+use crate::archive::{Member, MemberKind, Members, members};
+use crate::disk::{BUFFER, Disk, read_some};
+use crate::tree::{Linked, Tree};
 use crate::{Contents, Error, Index, View, XattrNamespace};
 
 /// How [`unpack`] and [`materialise`] place files.
@@ -21,7 +26,7 @@ pub struct Limits {
     pub entries: u64,
     /// The size up to which any ratio is fine; 10 GiB.
     pub bytes: u64,
-    /// The highest ratio of the archive's size to `compressed`; 1000.
+    /// The highest ratio of the size of all files to `compressed`; 1000.
     pub ratio: u64,
     /// The size of the compressed archive, if it is known. Without it the ratio is not looked at.
     pub compressed: Option<u64>,
@@ -34,28 +39,279 @@ impl Default for Limits {
 }
 
 /// Reads the archive of a layer into its index, without unpacking.
-pub fn index(_tar: &mut dyn Read, _limits: &Limits) -> Result<Index, Error> {
-    unimplemented!()
+///
+/// Reads `tar` to its end, also what follows the archive, so that whoever digests it on the way
+/// has seen all. The index says what the archive says, regardless of the layers below: see
+/// [`Index::settle`].
+///
+/// Later members replace earlier ones of the same path. A hard link's own metadata becomes that of
+/// its target, as when a file is written through it. `.wh.` members become whiteouts,
+/// `.wh..wh..opq` an opaque directory, wherever in the archive they stand. A character device 0:0
+/// is a whiteout too, because in overlay form that is what it would be.
+pub fn index(tar: &mut dyn Read, limits: &Limits) -> Result<Index, Error> {
+    let below = View::default();
+    Reader { tree: Tree::new(&below), disk: None, lower: None, limits }.read(tar)
 }
 
-/// Unpacks the archive of a layer into the empty directory `dest`, in overlay form.
+/// Unpacks the archive of a layer into the empty directory `dest`, in overlay form: whiteouts are
+/// character devices 0:0, opaque directories carry the extended attribute.
+///
+/// The index is that of [`index()`], settled on `below`. Parents that the archive does not hold are
+/// made as `below` has them, else as root's with mode 0755 and time 0. A hard link to a file of a
+/// layer below becomes a copy, read from `lower`. Where devices cannot be made, as in a user
+/// namespace, an empty file takes their place; the index holds the device all the same.
 pub fn unpack(
-    _tar: &mut dyn Read,
-    _dest: &Path,
-    _below: &View,
-    _lower: &dyn Contents,
-    _options: &UnpackOptions,
+    tar: &mut dyn Read,
+    dest: &Path,
+    below: &View,
+    lower: &dyn Contents,
+    options: &UnpackOptions,
 ) -> Result<Index, Error> {
-    unimplemented!()
+    let disk = Disk::open(dest, options)?;
+    let tree = Tree::new(below);
+    Reader { tree, disk: Some(disk), lower: Some(lower), limits: &options.limits }.read(tar)
 }
 
 /// Places the layer of `index`, settled on `below`, in the empty directory `dest`, in overlay form.
+///
+/// # Errors
+/// [`Error::Changed`] for a file that differs from its entry.
 pub fn materialise(
-    _index: &Index,
-    _contents: &dyn Contents,
-    _dest: &Path,
-    _below: &View,
-    _options: &UnpackOptions,
+    index: &Index,
+    contents: &dyn Contents,
+    dest: &Path,
+    below: &View,
+    options: &UnpackOptions,
 ) -> Result<(), Error> {
-    unimplemented!()
+    let mut disk = Disk::open(dest, options)?;
+    for entry in index.entries() {
+        match &entry.kind {
+            Kind::Directory { .. } | Kind::Whiteout => {}
+            Kind::HardLink { target } => {
+                let file = index.get(target).ok_or_else(|| Error::LinkTarget {
+                    path: entry.path.clone(),
+                    target: target.clone(),
+                })?;
+                disk.link(&Entry { kind: file.kind.clone(), ..entry.clone() }, target)?;
+            }
+            Kind::File { size, digest } => {
+                let error = |source| Error::Content { path: entry.path.clone(), source };
+                let mut content = contents.open(entry).map_err(error)?;
+                let content = &mut content;
+                // One byte more than it should have shows that it has too many.
+                let mut content = content.take(size.saturating_add(1));
+                if disk.file(entry, &mut content, None, error)? != (*size, *digest) {
+                    return Err(Error::Changed { path: entry.path.clone() });
+                }
+            }
+            _ => disk.special(entry)?,
+        }
+    }
+    finish(&mut disk, index, below)
+}
+
+/// Makes whiteouts, and gives directories their metadata, the deepest first: each is complete when
+/// its time is set, and its parents can still be entered whatever mode they get.
+fn finish(disk: &mut Disk<'_>, index: &Index, below: &View) -> Result<(), Error> {
+    for entry in index.entries().iter().filter(|entry| entry.kind == Kind::Whiteout) {
+        disk.special(entry)?;
+    }
+    let mut entries = index.entries().iter().rev().filter(|e| e.kind.is_directory()).peekable();
+    let mut implied = index.all_implied().iter().rev().peekable();
+    loop {
+        let next = match (entries.peek(), implied.peek()) {
+            (Some(entry), Some(parent)) if entry.path < parent.path => implied.next(),
+            (None, _) => implied.next(),
+            _ => {
+                let Some(entry) = entries.next() else { break };
+                disk.seal(entry)?;
+                continue;
+            }
+        };
+        let Some(parent) = next else { break };
+        let known = below.get(&parent.path).filter(|found| found.entry.kind.is_directory());
+        disk.seal(&Entry { kind: Kind::DIRECTORY, ..known.map_or(parent, |f| f.entry).clone() })?;
+    }
+    Ok(())
+}
+
+/// An archive on its way to an index and, if wanted, to a disk.
+struct Reader<'a> {
+    tree: Tree<'a>,
+    disk: Option<Disk<'a>>,
+    lower: Option<&'a dyn Contents>,
+    limits: &'a Limits,
+}
+
+impl Reader<'_> {
+    fn read(mut self, tar: &mut dyn Read) -> Result<Index, Error> {
+        let mut members = members(tar);
+        let (mut count, mut bytes) = (0_u64, 0_u64);
+        while let Some(member) = members.advance()? {
+            count += 1;
+            if let MemberKind::File { size } = member.kind {
+                bytes = bytes.saturating_add(size);
+            }
+            let inflated = |packed| bytes / self.limits.ratio.max(1) > packed;
+            if count > self.limits.entries
+                || (bytes > self.limits.bytes && self.limits.compressed.is_some_and(inflated))
+            {
+                return Err(Error::Bomb { entries: count, bytes });
+            }
+            if !self.whiteout(&member)? {
+                self.member(member, &mut members)?;
+            }
+        }
+        io::copy(members.into_inner(), &mut io::sink()).map_err(Error::read)?;
+        let below = self.tree.below();
+        let index = self.tree.into_index()?;
+        if let Some(disk) = &mut self.disk {
+            finish(disk, &index, below)?;
+        }
+        Ok(index)
+    }
+
+    /// Takes `member` if its name says that it hides something.
+    fn whiteout(&mut self, member: &Member) -> Result<bool, Error> {
+        let Some(hidden) = member.path.name().and_then(|name| name.strip_prefix(b".wh.")) else {
+            return Ok(false);
+        };
+        let invalid = || Error::malformed(&member.name, "not a valid name for a whiteout");
+        match hidden {
+            b"" | b"." | b".." => return Err(invalid()),
+            b".wh..opq" => {
+                let marker = self.tree.place(&member.path)?;
+                self.tree.opaque(marker.parent().ok_or_else(invalid)?);
+            }
+            // Notes of aufs to itself.
+            name if name.starts_with(b".wh.") => {}
+            name => {
+                let parent = member.path.parent().unwrap_or_default();
+                let path = self.tree.place(&parent.join(name))?;
+                self.tree.whiteout(path);
+            }
+        }
+        Ok(true)
+    }
+
+    fn member(
+        &mut self,
+        member: Member,
+        members: &mut Members<&mut dyn Read>,
+    ) -> Result<(), Error> {
+        let is_directory = member.kind == MemberKind::Directory;
+        if member.path.is_root() && !is_directory {
+            // As containerd: what is called like the root can only be the root.
+            return Ok(());
+        }
+        let path = self.tree.place(&member.path)?;
+        let mut entry = Entry {
+            path: path.clone(),
+            kind: Kind::DIRECTORY,
+            mode: member.mode,
+            uid: member.uid,
+            gid: member.gid,
+            mtime: member.mtime,
+            capability: member.capability,
+        };
+        entry.kind = match member.kind {
+            MemberKind::HardLink { target } => return self.link(entry, &target),
+            MemberKind::File { size } => {
+                self.clear(&path, false)?;
+                let mut kept = Index::keeps(&path, size).then(Vec::new);
+                let (size, digest) = self.content(&entry, members, kept.as_mut())?;
+                entry.kind = Kind::File { size, digest };
+                self.tree.insert(path.clone(), entry);
+                if let Some(content) = kept {
+                    self.tree.keep(&path, content);
+                }
+                return Ok(());
+            }
+            MemberKind::CharDevice { major: 0, minor: 0 } => {
+                self.clear(&path, false)?;
+                self.tree.whiteout(path);
+                return Ok(());
+            }
+            MemberKind::Directory => Kind::DIRECTORY,
+            MemberKind::Symlink { target } => Kind::Symlink { target },
+            MemberKind::CharDevice { major, minor } => Kind::CharDevice { major, minor },
+            MemberKind::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
+            MemberKind::Fifo => Kind::Fifo,
+        };
+        self.clear(&path, is_directory)?;
+        if let Some(disk) = &mut self.disk {
+            if is_directory {
+                disk.directory(&path)?;
+            } else {
+                disk.special(&entry)?;
+            }
+        }
+        self.tree.insert(path, entry);
+        Ok(())
+    }
+
+    fn clear(&mut self, path: &TreePath, directory: bool) -> Result<(), Error> {
+        if self.tree.clear(path, directory)
+            && let Some(disk) = &mut self.disk
+        {
+            disk.remove(path)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the content of a member and writes it to the disk, if there is one.
+    fn content(
+        &mut self,
+        entry: &Entry,
+        content: &mut dyn Read,
+        mut keep: Option<&mut Vec<u8>>,
+    ) -> Result<(u64, Digest), Error> {
+        if let Some(disk) = &mut self.disk {
+            return disk.file(entry, content, keep, Error::read);
+        }
+        let mut buffer = vec![0; BUFFER];
+        let (mut size, mut hasher) = (0, Hasher::new());
+        loop {
+            let count = read_some(content, &mut buffer).map_err(Error::read)?;
+            if count == 0 {
+                return Ok((size, hasher.finish()));
+            }
+            size += count as u64;
+            hasher.update(&buffer[..count]);
+            if let Some(keep) = keep.as_deref_mut() {
+                keep.extend_from_slice(&buffer[..count]);
+            }
+        }
+    }
+
+    fn link(&mut self, entry: Entry, target: &TreePath) -> Result<(), Error> {
+        let path = entry.path.clone();
+        let target = self.tree.place(target)?;
+        if target.starts_with(&path) {
+            return Err(Error::LinkTarget { path, target });
+        }
+        self.clear(&path, false)?;
+        let linked = self.tree.link(path.clone(), &target, Some(&entry))?;
+        let Some(disk) = &mut self.disk else {
+            return Ok(());
+        };
+        let kind = self.tree.get(&path).map_or(&entry.kind, |entry| &entry.kind).clone();
+        let entry = Entry { kind, ..entry };
+        match linked {
+            Linked::Here => disk.link(&entry, &target),
+            Linked::Unknown => Err(Error::LinkTarget { path, target }),
+            Linked::Below(below) => {
+                let Kind::File { size, digest } = below.kind else {
+                    return disk.special(&entry);
+                };
+                let error = |source| Error::Content { path: below.path.clone(), source };
+                let lower = self.lower.expect("whoever has a disk has contents");
+                let mut content = lower.open(&below).map_err(error)?;
+                if disk.file(&entry, &mut content, None, error)? != (size, digest) {
+                    return Err(Error::Changed { path: below.path });
+                }
+                Ok(())
+            }
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod compression;
 mod members;
+mod pax;
 
 pub use compression::{Compression, decompress, detect};
 pub use members::{Member, MemberKind, Members, members};

@@ -98,7 +98,10 @@ impl FromStr for Chmod {
         }
         match clauses(text) {
             Ok((_, clauses)) => Ok(Self::Symbolic(clauses)),
-            Err(_) => Err(ChmodError { text: text.to_owned() }),
+            Err(_) if text.starts_with(|it: char| it.is_ascii_digit()) => {
+                Err(ChmodError::Octal { text: text.to_owned() })
+            }
+            Err(_) => Err(ChmodError::Symbolic { text: text.to_owned() }),
         }
     }
 }
@@ -117,10 +120,19 @@ fn clauses(input: &str) -> IResult<&str, Vec<Clause>> {
 
 /// A value that is no mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")]
-pub struct ChmodError {
-    /// The value.
-    pub text: String,
+pub enum ChmodError {
+    /// A number that is not octal or too large.
+    #[error("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")]
+    Octal {
+        /// The value.
+        text: String,
+    },
+    /// Text that is no clause of a symbolic mode.
+    #[error("invalid chmod parameter: '{text}': invalid syntax")]
+    Symbolic {
+        /// The value.
+        text: String,
+    },
 }
 
 #[cfg(test)]

@@ -9,9 +9,12 @@ use nom::combinator::{all_consuming, opt};
 use nom::sequence::preceded;
 use nom::{IResult, Parser};
 
+use crate::quote::quote;
+
 /// Reads one specification, `[ip:][host:]port[-port][/protocol]`, into its `port/protocol` keys.
 pub fn parse_spec(spec: &str) -> Result<Vec<String>, PortError> {
-    let fail = |reason: String| PortError { spec: spec.to_owned(), reason };
+    let fail = |message: String| PortError { spec: spec.to_owned(), message };
+    let unusable = |reason: &str| fail(format!("invalid port: {}: {reason}", quote(spec)));
     let (rest, container) =
         spec.rsplit_once(':').map_or((None, spec), |(rest, port)| (Some(rest), port));
     let (ip, host) = match rest {
@@ -20,13 +23,13 @@ pub fn parse_spec(spec: &str) -> Result<Vec<String>, PortError> {
     };
     let (container, protocol) = container.split_once('/').unwrap_or((container, ""));
     if container.is_empty() {
-        return Err(fail("no port specified".to_owned()));
+        return Err(unusable("no port specified"));
     }
     let protocol = match protocol.to_lowercase().as_str() {
         "" | "tcp" => "tcp",
         "udp" => "udp",
         "sctp" => "sctp",
-        _ => return Err(fail(format!("invalid protocol: {}", protocol.to_lowercase()))),
+        other => return Err(unusable(&format!("invalid proto: {other}"))),
     };
     check_ip(ip).map_err(fail)?;
     let ports =
@@ -45,12 +48,12 @@ pub fn parse_spec(spec: &str) -> Result<Vec<String>, PortError> {
 
 /// A specification that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid port: {}: {reason}", crate::quote::quote(spec))]
+#[error("{message}")]
 pub struct PortError {
     /// The specification.
     pub spec: String,
     /// What is wrong, in the words of the reference implementation.
-    pub reason: String,
+    pub message: String,
 }
 
 fn check_ip(ip: &str) -> Result<(), String> {

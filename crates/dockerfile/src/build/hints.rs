@@ -39,7 +39,8 @@ fn almost_json(node: &Node, needs_comma: bool) -> Option<Diagnostic> {
     let first = node.args.iter().find(|it| it.value.starts_with('['))?;
     let text = node.args_text();
     let text = &text[text.find('[')?..];
-    let inside = text[1..].trim_start();
+    // The `[` of a shell needs a blank behind it.
+    let inside = if needs_comma { &text[1..] } else { text[1..].trim_start() };
     let quoted = inside.starts_with(['\'', '"', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']);
     if !quoted || (needs_comma && !text.contains(',')) {
         return None;

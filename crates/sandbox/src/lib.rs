@@ -25,6 +25,8 @@
 //! * There is no device cgroup. Instead every file system but the device nodes of `/dev` is mounted
 //!   `nodev`, so that neither a device node in an image nor one made with `mknod` gives access to the
 //!   machine. Nodes can be made and end up in the layer; they cannot be opened during the step.
+//! * With a single mapped id ([`IdMode::Single`]) a program that checks whether it has really become
+//!   another user fails; apt does, unless `APT::Sandbox::User` is set to `root`.
 //! * No resource limits beside [`Rlimit`]: cgroups are not needed and not used.
 //! * [`Network::None`] has a loopback interface and nothing else.
 //! * Running as a user other than root clears the host's dumpable flag (`prctl(PR_SET_DUMPABLE)`), as

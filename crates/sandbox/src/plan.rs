@@ -72,7 +72,7 @@ impl Plan {
         }
         let mut filters = Vec::new();
         if !insecure {
-            filters.extend(seccomp::docker());
+            filters.push(seccomp::docker());
         }
         if single {
             filters.push(seccomp::root_emulation());

@@ -1,14 +1,9 @@
 //! System call filters.
 //!
-//! Two filters make Docker's profile, because a filter of seccompiler has one action for what it
-//! matches: the list of what is allowed, and one in front of it that answers `ENOSYS` to `clone3` (whose
-//! flags a filter cannot see, so that the C library falls back to `clone`) and to calls newer than the
-//! list (as runc does), and that looks after 32-bit programs.
-//!
 //! The compiled programs are constants of the architecture; compiling takes longer than the rest of a
 //! step's preparation, so they are kept for the life of the process.
 
-mod compat;
+mod docker;
 mod profile;
 
 use std::collections::BTreeMap;
@@ -19,18 +14,11 @@ use seccompiler::{
     SeccompRule, TargetArch, sock_filter,
 };
 
-/// Docker's default profile, to be loaded in this order.
-pub(crate) fn docker() -> [&'static [sock_filter]; 2] {
+/// Docker's default profile.
+pub(crate) fn docker() -> &'static [sock_filter] {
     // Immutable once made, the same for every caller: not state.
-    static ALLOWED: OnceLock<BpfProgram> = OnceLock::new();
-    static COMPAT: OnceLock<BpfProgram> = OnceLock::new();
-    [
-        ALLOWED.get_or_init(|| {
-            let denied = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-            compile(profile::allowed(), denied, SeccompAction::Allow)
-        }),
-        COMPAT.get_or_init(compat::program),
-    ]
+    static DOCKER: OnceLock<BpfProgram> = OnceLock::new();
+    DOCKER.get_or_init(docker::program)
 }
 
 /// Pretends that calls which need more than one id have worked, as Charliecloud does.
@@ -53,7 +41,7 @@ fn compile(rules: Rules, otherwise: SeccompAction, matched: SeccompAction) -> Bp
 }
 
 /// Loads the architecture of a call, compares it, kills the process if it is another: so begins a
-/// filter of seccompiler. That would kill 32-bit programs; `compat` is there for them.
+/// filter of seccompiler. That would kill 32-bit programs, which `docker` looks after.
 fn leave_other_architectures(mut program: BpfProgram) -> BpfProgram {
     const ARCHITECTURE_CHECK_FAILED: usize = 2;
     const RETURN: u16 = 0x06;
@@ -85,7 +73,7 @@ mod tests {
 
     #[test]
     fn filters_compile_and_fit() {
-        for program in docker().into_iter().chain([root_emulation()]) {
+        for program in [docker(), root_emulation()] {
             assert!(program.len() > 10 && program.len() <= 4096, "{}", program.len());
         }
     }

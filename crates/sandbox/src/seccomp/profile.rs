@@ -9,24 +9,19 @@ pub(super) const NAMESPACE_FLAGS: u32 = 0x7e02_0000;
 /// architectures.
 pub(super) const NEWEST: u32 = 466;
 
-/// What Docker's default profile allows with the 14 default capabilities.
-pub(super) fn allowed() -> Rules {
-    let mut rules: Rules = ALWAYS
-        .iter()
-        .chain(ARCHITECTURE)
-        .chain(RECENT)
-        .map(|number| (i64::from(*number), Vec::new()))
-        .collect();
-    // As Docker: the default, PER_LINUX32, UNAME26, both, and the query.
-    let personalities = [0, 0x8, 0x2_0000, 0x2_0008, u32::MAX];
-    let personality = personalities.map(|value| argument(0, SeccompCmpOp::Eq, value));
-    rules.insert(libc::SYS_personality, personality.into());
-    let no_namespaces = argument(0, SeccompCmpOp::MaskedEq(u64::from(NAMESPACE_FLAGS)), 0);
-    rules.insert(libc::SYS_clone, vec![no_namespaces]);
-    // The address family of virtual machine sockets is not namespaced.
-    let no_vsock = argument(0, SeccompCmpOp::Ne, libc::AF_VSOCK.unsigned_abs());
-    rules.insert(libc::SYS_socket, vec![no_vsock]);
-    rules
+/// Allowed without the flags that make namespaces.
+pub(super) const CLONE: u32 = number(libc::SYS_clone);
+/// Allowed but for virtual machine sockets.
+pub(super) const SOCKET: u32 = number(libc::SYS_socket);
+/// Allowed with these values.
+pub(super) const PERSONALITY: u32 = number(libc::SYS_personality);
+
+/// As Docker: the default, `PER_LINUX32`, `UNAME26`, both, and the query.
+pub(super) const PERSONALITIES: [u32; 5] = [0, 0x8, 0x2_0000, 0x2_0008, u32::MAX];
+
+/// What Docker's default profile allows with the 14 default capabilities, whatever the arguments.
+pub(super) fn allowed() -> Vec<u32> {
+    [ALWAYS, ARCHITECTURE, RECENT].concat()
 }
 
 /// What has no effect where only root exists.
@@ -67,12 +62,16 @@ macro_rules! calls {
 }
 
 /// System call numbers are small.
-#[expect(clippy::cast_possible_truncation, reason = "there is no checked conversion in constants")]
-const fn number(call: libc::c_long) -> i32 {
-    call as i32
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "there is no checked conversion in constants"
+)]
+const fn number(call: libc::c_long) -> u32 {
+    call as u32
 }
 
-const ALWAYS: &[i32] = calls! {
+const ALWAYS: &[u32] = calls! {
     SYS_accept SYS_accept4 SYS_adjtimex SYS_bind SYS_brk SYS_capget SYS_capset SYS_chdir SYS_chroot
     SYS_clock_adjtime SYS_clock_getres SYS_clock_gettime SYS_clock_nanosleep SYS_close SYS_close_range
     SYS_connect SYS_copy_file_range SYS_dup SYS_dup3 SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait
@@ -116,7 +115,7 @@ const ALWAYS: &[i32] = calls! {
 };
 
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: &[i32] = calls! {
+const ARCHITECTURE: &[u32] = calls! {
     SYS_access SYS_alarm SYS_arch_prctl SYS_chmod SYS_chown SYS_creat SYS_dup2 SYS_epoll_create
     SYS_epoll_ctl_old SYS_epoll_wait SYS_epoll_wait_old SYS_eventfd SYS_fork SYS_futimesat
     SYS_get_thread_area SYS_getdents SYS_getpgrp SYS_inotify_init SYS_lchown SYS_link SYS_lstat
@@ -126,10 +125,10 @@ const ARCHITECTURE: &[i32] = calls! {
 };
 
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: &[i32] = &[];
+const ARCHITECTURE: &[u32] = &[];
 
 /// Calls that not every C library has a name for.
-const RECENT: &[i32] = &[
+const RECENT: &[u32] = &[
     if cfg!(target_arch = "aarch64") { 292 } else { 333 }, // io_pgetevents
     451,                                                   // cachestat
     452,                                                   // fchmodat2

@@ -1,10 +1,11 @@
 use seccompiler::{BpfProgram, sock_filter};
 
-use super::profile::{NAMESPACE_FLAGS, NEWEST};
+use super::profile::{self, NAMESPACE_FLAGS, NEWEST};
 
-/// The filter in front of the list of allowed calls.
+/// Docker's profile as one program.
 ///
-/// Native calls: `ENOSYS` for `clone3` and for numbers beyond the list, else no objection.
+/// Native calls: `ENOSYS` for `clone3`, whose flags a filter cannot see, so that the C library falls
+/// back to `clone`; `ENOSYS` for numbers beyond the list, as runc does; `EPERM` for what is not on it.
 ///
 /// Calls of 32-bit programs: Docker applies its list to them too. Here the calls which that list
 /// leaves out are denied by number, since no table of 32-bit numbers is at hand on a 64-bit build;
@@ -15,14 +16,56 @@ pub(super) fn program() -> BpfProgram {
     // Jump over the foreign part when the call is native.
     program.push(jump_if_equal(NATIVE, u8::try_from(foreign.len()).expect("a short program"), 0));
     program.extend(foreign);
-    program.extend([
+    program.extend(native());
+    program
+}
+
+/// Few ranges and not many comparisons: the kernel runs the program once for every call number when
+/// it is loaded, which was a tenth of the time of a step with one comparison per call.
+fn native() -> BpfProgram {
+    let mut program = vec![
         load(NUMBER),
         jump_if_equal(CLONE3, 1, 0),
         jump_if_greater(NEWEST, 0, 1),
         errno(libc::ENOSYS),
+    ];
+    for (first, last) in ranges(profile::allowed()) {
+        program.extend([jump_if_at_least(first, 0, 2), jump_if_greater(last, 1, 0), allow()]);
+    }
+    program.extend([
+        jump_if_equal(profile::CLONE, 0, 3),
+        load(FIRST_ARGUMENT),
+        jump_if_any_bit(NAMESPACE_FLAGS, 1, 0),
         allow(),
+        load(NUMBER),
+        jump_if_equal(profile::SOCKET, 0, 3),
+        load(FIRST_ARGUMENT),
+        // The address family of virtual machine sockets is not namespaced.
+        jump_if_equal(libc::AF_VSOCK.unsigned_abs(), 1, 0),
+        allow(),
+        load(NUMBER),
+        jump_if_equal(profile::PERSONALITY, 1, 0),
+        errno(libc::EPERM),
+        load(FIRST_ARGUMENT),
     ]);
+    for personality in profile::PERSONALITIES {
+        program.extend([jump_if_equal(personality, 0, 1), allow()]);
+    }
+    program.push(errno(libc::EPERM));
     program
+}
+
+/// Consecutive numbers, as first and last.
+fn ranges(mut numbers: Vec<u32>) -> Vec<(u32, u32)> {
+    numbers.sort_unstable();
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for number in numbers {
+        match ranges.last_mut() {
+            Some((_, last)) if number <= *last + 1 => *last = number,
+            _ => ranges.push((number, number)),
+        }
+    }
+    ranges
 }
 
 /// Must not jump beyond its end: a verdict in every branch.
@@ -231,8 +274,21 @@ mod tests {
             for number in *first..=*last {
                 check(number, foreign, 0, error(libc::EPERM));
             }
-            check(last + 1, NATIVE, 0, allowed);
         }
+        for number in profile::allowed() {
+            check(number, NATIVE, 0, allowed);
+        }
+        let denied = [libc::SYS_mount, libc::SYS_bpf, libc::SYS_unshare, libc::SYS_keyctl, 425];
+        for number in denied {
+            check(number.try_into().unwrap(), NATIVE, 0, error(libc::EPERM));
+        }
+        check(profile::CLONE, NATIVE, 0x11, allowed);
+        check(profile::CLONE, NATIVE, 0x1000_0011, error(libc::EPERM));
+        check(profile::SOCKET, NATIVE, 2, allowed);
+        check(profile::SOCKET, NATIVE, 40, error(libc::EPERM));
+        check(profile::PERSONALITY, NATIVE, 8, allowed);
+        check(profile::PERSONALITY, NATIVE, u32::MAX, allowed);
+        check(profile::PERSONALITY, NATIVE, 1, error(libc::EPERM));
         check(4, foreign, 0, allowed);
         check(20, foreign, 0, allowed);
         check(434, foreign, 0, allowed);

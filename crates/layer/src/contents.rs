@@ -47,14 +47,19 @@ impl<'a> Layers<'a> {
     pub fn new(view: &'a View, directories: &'a [PathBuf]) -> Self {
         Self { view, directories }
     }
+
+    /// The file at `path`, which leads through no link.
+    pub fn open_file(&self, path: &TreePath) -> io::Result<File> {
+        let found = self.view.get(path).and_then(|found| self.view.file(&found));
+        let place = found.and_then(|file| Some((self.directories.get(file.layer)?, file.path)));
+        let (directory, path) = place.ok_or(io::ErrorKind::NotFound)?;
+        open_below(directory, path)
+    }
 }
 
 impl Contents for Layers<'_> {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
-        let found = self.view.get(&entry.path).and_then(|found| self.view.file(&found));
-        let place = found.and_then(|file| Some((self.directories.get(file.layer)?, file.path)));
-        let (directory, path) = place.ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(open_below(directory, path)?))
+        Ok(Box::new(self.open_file(&entry.path)?))
     }
 }
 

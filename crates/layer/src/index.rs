@@ -124,7 +124,7 @@ impl Index {
     pub fn needs_below(&self) -> bool {
         self.implied.iter().any(|entry| !entry.path.is_root())
             || self.entries.iter().any(|entry| match &entry.kind {
-                Kind::HardLink { target } => self.get(target).is_none(),
+                Kind::HardLink { target } => self.target(target).is_none(),
                 _ => false,
             })
     }
@@ -137,10 +137,12 @@ impl Index {
             return Ok(self);
         }
         let mut tree = Tree::new(below);
-        for entry in self.entries {
+        // Whiteouts count for the layers below, not for what is linked from there.
+        let (whiteouts, others): (Vec<Entry>, Vec<Entry>) =
+            self.entries.into_iter().partition(|entry| entry.kind == Kind::Whiteout);
+        for entry in others {
             let path = tree.place(&entry.path)?;
             match &entry.kind {
-                Kind::Whiteout => tree.whiteout(path),
                 Kind::HardLink { target } => {
                     let target = tree.place(target)?;
                     tree.link(path, &target, Some(&entry))?;
@@ -153,6 +155,10 @@ impl Index {
                     }
                 }
             }
+        }
+        for entry in whiteouts {
+            let path = tree.place(&entry.path)?;
+            tree.whiteout(path);
         }
         for (path, content) in self.inline {
             let path = tree.place(&path)?;
@@ -190,6 +196,11 @@ impl Index {
         let mut index = Self::new(body.entries)?;
         index.inline = body.inline;
         Ok(index)
+    }
+
+    /// What a hard link to `path` links to.
+    pub(crate) fn target(&self, path: &TreePath) -> Option<&Entry> {
+        self.get(path).filter(|entry| entry.kind != Kind::Whiteout)
     }
 
     /// The parent at `path` that has no entry.
@@ -290,13 +301,15 @@ fn group_links(entries: &mut [Entry]) -> Result<(), Error> {
         while let Kind::HardLink { target } = &entries[end].kind {
             let error =
                 || Error::LinkTarget { path: entries[at].path.clone(), target: target.clone() };
-            match find(entries, target) {
+            // A whiteout is no target, but what it hides may have been.
+            let next = find(entries, target).filter(|&at| entries[at].kind != Kind::Whiteout);
+            match next {
                 None if end == at => break,
                 Some(next) if hops < entries.len() => end = next,
                 _ => return Err(error()),
             }
             hops += 1;
-            if matches!(entries[end].kind, Kind::Directory { .. } | Kind::Whiteout) {
+            if entries[end].kind.is_directory() {
                 return Err(error());
             }
         }

@@ -88,7 +88,7 @@ pub fn materialise(
         match &entry.kind {
             Kind::Directory { .. } | Kind::Whiteout => {}
             Kind::HardLink { target } => {
-                let file = index.get(target).ok_or_else(|| Error::LinkTarget {
+                let file = index.target(target).ok_or_else(|| Error::LinkTarget {
                     path: entry.path.clone(),
                     target: target.clone(),
                 })?;
@@ -233,7 +233,11 @@ impl Reader<'_> {
                 return Ok(());
             }
             MemberKind::Directory => Kind::DIRECTORY,
-            MemberKind::Symlink { target } => Kind::Symlink { target },
+            MemberKind::Symlink { target } => {
+                // Linux knows no other, so no other comes back from a disk.
+                entry.mode = 0o777;
+                Kind::Symlink { target }
+            }
             MemberKind::CharDevice { major, minor } => Kind::CharDevice { major, minor },
             MemberKind::BlockDevice { major, minor } => Kind::BlockDevice { major, minor },
             MemberKind::Fifo => Kind::Fifo,

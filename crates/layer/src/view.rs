@@ -94,7 +94,7 @@ impl View {
         let Kind::HardLink { target } = &found.entry.kind else {
             return *found;
         };
-        match self.layers[found.layer].get(target) {
+        match self.layers[found.layer].target(target) {
             Some(entry) => Found { entry, layer: found.layer },
             // Only in a layer that was not settled.
             None => self.get_below(target, found.layer).unwrap_or(*found),

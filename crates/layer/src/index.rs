@@ -131,7 +131,7 @@ impl Index {
 
     /// The layer as it lands on `below`: entries whose parents are symbolic links there move to
     /// where these lead, as they do when [`unpack`](crate::unpack()) places them, and hard links to
-    /// files below become files. Equal to `self` unless [`Index::needs_below`].
+    /// files below bring these into the layer. Equal to `self` unless [`Index::needs_below`].
     pub fn settle(self, below: &View) -> Result<Self, Error> {
         if !self.needs_below() {
             return Ok(self);

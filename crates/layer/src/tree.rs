@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use dfbuild_image::{Entry, Kind, TreePath};
 
@@ -18,6 +18,8 @@ pub(crate) struct Tree<'v> {
     /// What the names stand for; hard links share one. The paths in here mean nothing.
     nodes: Vec<Entry>,
     inline: HashMap<usize, Vec<u8>>,
+    /// What is here only because of a hard link to it.
+    copied: BTreeSet<TreePath>,
     /// The last directory that was asked for, as it was written and where it is.
     last: Option<(TreePath, TreePath)>,
 }
@@ -26,7 +28,7 @@ pub(crate) struct Tree<'v> {
 pub(crate) enum Linked {
     /// Another name of something in this layer.
     Here,
-    /// A copy of this entry of a layer below.
+    /// This entry of a layer below, of which there is now a copy here, as when overlayfs links.
     Below(Entry),
     /// The target is unknown.
     Unknown,
@@ -39,6 +41,7 @@ impl<'v> Tree<'v> {
             names: BTreeMap::new(),
             nodes: Vec::new(),
             inline: HashMap::new(),
+            copied: BTreeSet::new(),
             last: None,
         }
     }
@@ -175,6 +178,7 @@ impl<'v> Tree<'v> {
     }
 
     fn add(&mut self, path: TreePath, entry: Entry) {
+        self.copied.remove(&path);
         self.names.insert(path, self.nodes.len());
         self.nodes.push(entry);
     }
@@ -200,30 +204,42 @@ impl<'v> Tree<'v> {
             if let Some(entry) = entry {
                 update(&mut self.nodes[node], entry);
             }
+            self.copied.remove(&path);
             self.names.insert(path, node);
             return Ok(Linked::Here);
         }
-        let below = self.look_below(target).cloned();
-        let mut new = entry.or(below.as_ref()).cloned().ok_or_else(|| error(&path))?;
-        let linked = match below {
-            Some(below) if below.kind.is_directory() => return Err(error(&path)),
-            Some(below) => {
-                new.kind = below.kind.clone();
-                Linked::Below(below)
+        if let Some(below) = self.look_below(target).cloned() {
+            if below.kind.is_directory() {
+                return Err(error(&path));
             }
-            None if self.below.layers().is_empty() => {
-                new.kind = Kind::HardLink { target: target.clone() };
-                Linked::Unknown
+            let mut copy = below.clone();
+            if let Some(entry) = entry {
+                update(&mut copy, entry);
             }
-            None => return Err(error(&path)),
-        };
-        self.insert(path, new);
-        Ok(linked)
+            self.insert(path.clone(), copy);
+            let node = self.names[&path];
+            self.names.insert(target.clone(), node);
+            self.copied.insert(target.clone());
+            return Ok(Linked::Below(below));
+        }
+        match entry {
+            Some(entry) if self.below.layers().is_empty() => {
+                let kind = Kind::HardLink { target: target.clone() };
+                self.insert(path, Entry { kind, ..entry.clone() });
+                Ok(Linked::Unknown)
+            }
+            _ => Err(error(&path)),
+        }
     }
 
-    /// Hides `path` of the layers below. What this layer has there stays.
-    pub(crate) fn whiteout(&mut self, path: TreePath) {
+    /// Hides `path` of the layers below. What this layer has there stays, unless it came from
+    /// below. Returns whether that was so.
+    pub(crate) fn whiteout(&mut self, path: TreePath) -> bool {
         self.last = None;
+        let copied = self.copied.remove(&path);
+        if copied {
+            self.names.remove(&path);
+        }
         match self.names.get(&path) {
             Some(&node) => {
                 if let Kind::Directory { opaque } = &mut self.nodes[node].kind {
@@ -233,6 +249,7 @@ impl<'v> Tree<'v> {
             None if self.holds(&path) => self.opaque(path),
             None => self.add(path, Entry::whiteout(TreePath::ROOT)),
         }
+        copied
     }
 
     /// Hides what the layers below have in the directory `path`.

@@ -58,7 +58,8 @@ pub fn index(tar: &mut dyn Read, limits: &Limits) -> Result<Index, Error> {
 ///
 /// The index is that of [`index()`], settled on `below`. Parents that the archive does not hold are
 /// made as `below` has them, else as root's with mode 0755 and time 0. A hard link to a file of a
-/// layer below becomes a copy, read from `lower`. Where devices cannot be made, as in a user
+/// layer below makes a copy of that file, read from `lower`, in this one, as it does in a mounted
+/// overlay. Where devices cannot be made, as in a user
 /// namespace, an empty file takes their place; the index holds the device all the same.
 pub fn unpack(
     tar: &mut dyn Read,
@@ -188,7 +189,7 @@ impl Reader<'_> {
             name => {
                 let parent = member.path.parent().unwrap_or_default();
                 let path = self.tree.place(&parent.join(name))?;
-                self.tree.whiteout(path);
+                self.hide(&path)?;
             }
         }
         Ok(true)
@@ -229,8 +230,7 @@ impl Reader<'_> {
             }
             MemberKind::CharDevice { major: 0, minor: 0 } => {
                 self.clear(&path, false)?;
-                self.tree.whiteout(path);
-                return Ok(());
+                return self.hide(&path);
             }
             MemberKind::Directory => Kind::DIRECTORY,
             MemberKind::Symlink { target } => {
@@ -261,6 +261,17 @@ impl Reader<'_> {
             disk.remove(path)?;
         }
         Ok(())
+    }
+
+    fn hide(&mut self, path: &TreePath) -> Result<(), Error> {
+        match &mut self.disk {
+            Some(disk) if self.tree.whiteout(path.clone()) => disk.remove(path),
+            Some(_) => Ok(()),
+            None => {
+                self.tree.whiteout(path.clone());
+                Ok(())
+            }
+        }
     }
 
     /// Reads the content of a member and writes it to the disk, if there is one.
@@ -299,22 +310,24 @@ impl Reader<'_> {
         let Some(disk) = &mut self.disk else {
             return Ok(());
         };
-        let kind = self.tree.get(&path).map_or(&entry.kind, |entry| &entry.kind).clone();
-        let entry = Entry { kind, ..entry };
+        let made = self.tree.get(&path).cloned();
+        let entry = Entry { path: path.clone(), ..made.unwrap_or(entry) };
         match linked {
             Linked::Here => disk.link(&entry, &target),
             Linked::Unknown => Err(Error::LinkTarget { path, target }),
             Linked::Below(below) => {
-                let Kind::File { size, digest } = below.kind else {
-                    return disk.special(&entry);
-                };
-                let error = |source| Error::Content { path: below.path.clone(), source };
-                let lower = self.lower.expect("whoever has a disk has contents");
-                let mut content = lower.open(&below).map_err(error)?;
-                if disk.file(&entry, &mut content, None, error)? != (size, digest) {
-                    return Err(Error::Changed { path: below.path });
+                let copy = Entry { path: target.clone(), ..entry.clone() };
+                if let Kind::File { size, digest } = below.kind {
+                    let error = |source| Error::Content { path: below.path.clone(), source };
+                    let lower = self.lower.expect("whoever has a disk has contents");
+                    let mut content = lower.open(&below).map_err(error)?;
+                    if disk.file(&copy, &mut content, None, error)? != (size, digest) {
+                        return Err(Error::Changed { path: below.path });
+                    }
+                } else {
+                    disk.special(&copy)?;
                 }
-                Ok(())
+                disk.link(&entry, &target)
             }
         }
     }

@@ -325,11 +325,21 @@ fn links_to_lower_layers_are_copies() {
     let layer = unpack(&mut tar.as_slice(), &dest, &below, &contents, &unpack_options()).unwrap();
 
     assert_eq!(fs::read(dest.join("link")).unwrap(), b"lower content");
+    // Hidden after it was linked to.
+    assert!(fs::metadata(dest.join("real/file")).unwrap().file_type().is_char_device());
     assert_eq!(fs::read(dest.join("real/new")).unwrap(), b"new");
     assert!(fs::symlink_metadata(dest.join("alias")).is_err());
     let unsettled = index(&mut tar.as_slice(), &Limits::default()).unwrap();
     assert!(unsettled.get(&"alias/new".into()).is_some());
     assert_eq!(unsettled.settle(&below).unwrap(), layer);
+    let both = tarball(&[("link", tar::EntryType::Link, "alias/file", "")]);
+    let dest = scratch.path().join("both");
+    fs::create_dir(&dest).unwrap();
+    let layer = unpack(&mut both.as_slice(), &dest, &below, &contents, &unpack_options()).unwrap();
+    let stat = |path: &str| fs::metadata(dest.join(path)).unwrap();
+    assert_eq!(stat("link").ino(), stat("real/file").ino());
+    let kind = Kind::HardLink { target: "link".into() };
+    assert_eq!(layer.get(&"real/file".into()).unwrap().kind, kind);
     let missing = tarball(&[("link", tar::EntryType::Link, "nothing", "")]);
     let result = unpack(&mut missing.as_slice(), &dest, &below, &contents, &unpack_options());
     assert!(matches!(result, Err(Error::LinkTarget { .. })));

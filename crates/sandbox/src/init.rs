@@ -56,9 +56,9 @@ fn become_command(plan: &Plan) -> Result<Option<Infallible>, Failure> {
     }
     mounts::standard(plan, root)?;
     for (index, mount) in plan.mounts.iter().enumerate() {
-        let target = mounts::resolve(root, &mount.target)
-            .map_err(Failure::at_index(Step::MountTarget, index))?;
         let mounted = prepared[index].expect("prepared above");
+        let target = mounts::target(root, &mount.target, mounted)
+            .map_err(Failure::at_index(Step::MountTarget, index))?;
         mounts::attach(mounted, target).map_err(Failure::at_index(Step::Mount, index))?;
     }
     change_root(root).map_err(Failure::at(Step::Pivot))?;

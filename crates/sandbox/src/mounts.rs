@@ -8,12 +8,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags};
 
 use crate::overlay::{clone_tree, detach, mount as mount_overlay};
-use crate::plan::{MountPlan, MountSource, Plan};
+use crate::plan::{FilePlan, MountPlan, MountSource, Plan};
 use crate::report::Failure;
 use crate::{Step, sys};
 
@@ -221,6 +221,14 @@ pub(crate) fn prepare(
             let count = if size.is_some() { 2 } else { 1 };
             filesystem(c"tmpfs", &options[..count], NOSUID | NODEV).map_err(&failed)?
         }
+        MountSource::File(file) => {
+            let mounted = filesystem(c"tmpfs", &[(c"mode", c"755")], NOSUID | NODEV);
+            let written = mounted.and_then(|mounted| {
+                write_file(mounted, file)?;
+                subtree(mounted, FILE, &plan.scratch)
+            });
+            written.map_err(&failed)?
+        }
         MountSource::Overlay { overlay, subpath } => {
             let mounted =
                 mount_overlay(overlay, &plan.scratch).map_err(|failure| failed(failure.errno))?;
@@ -235,6 +243,73 @@ pub(crate) fn prepare(
         set_attributes(mounted, attributes, whole_tree).map_err(failed)?;
     }
     Ok(mounted)
+}
+
+/// The name of the one file in the file system of a [`MountSource::File`].
+const FILE: &CStr = c"file";
+
+fn write_file(directory: BorrowedFd<'_>, file: &FilePlan) -> Result<(), Errno> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o600);
+    let open = rustix::fs::openat(directory, FILE, flags, mode).map(sys::keep)?;
+    let mut rest = file.content.as_slice();
+    while !rest.is_empty() {
+        match rustix::io::write(open, rest) {
+            Err(Errno::INTR) => {}
+            written => rest = &rest[written?..],
+        }
+    }
+    let (uid, gid) = (Uid::from_raw(file.uid), Gid::from_raw(file.gid));
+    rustix::fs::fchown(open, Some(uid), Some(gid))?;
+    rustix::fs::fchmod(open, Mode::from_raw_mode(file.mode))?;
+    sys::close(open.as_raw_fd());
+    Ok(())
+}
+
+/// Where `mounted` is to be attached. Below `/dev`, a file system of our own, what is missing is
+/// made: a directory for a directory, else an empty file.
+pub(crate) fn target(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    mounted: BorrowedFd<'_>,
+) -> Result<BorrowedFd<'static>, Errno> {
+    match resolve(root, path) {
+        Err(Errno::NOENT) if path.to_bytes().starts_with(b"/dev/") => {
+            make(root, path, mounted)?;
+            resolve(root, path)
+        }
+        found => found,
+    }
+}
+
+/// Longest path that is made; what the kernel takes in one call.
+const PATH_MAX: usize = 4096;
+
+fn make(root: BorrowedFd<'_>, path: &CStr, mounted: BorrowedFd<'_>) -> Result<(), Errno> {
+    let bytes = path.to_bytes();
+    if bytes.len() >= PATH_MAX {
+        return Err(Errno::NAMETOOLONG);
+    }
+    let is_directory =
+        FileType::from_raw_mode(rustix::fs::fstat(mounted)?.st_mode) == FileType::Directory;
+    let mut parent = resolve(root, c"dev")?;
+    let mut names = bytes[b"/dev/".len()..].split(|byte| *byte == b'/').peekable();
+    while let Some(name) = names.next() {
+        let mut buffer = [0_u8; PATH_MAX];
+        buffer[..name.len()].copy_from_slice(name);
+        let name = CStr::from_bytes_until_nul(&buffer).map_err(|_| Errno::INVAL)?;
+        if names.peek().is_some() || is_directory {
+            match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+            parent = resolve(parent, name)?;
+        } else {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+            rustix::fs::openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(sys::keep)?;
+        }
+    }
+    Ok(())
 }
 
 /// Kernels before 6.15 clone only what is attached, so `mounted` is attached for a moment.

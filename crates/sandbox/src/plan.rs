@@ -51,7 +51,16 @@ pub(crate) struct MountPlan {
 pub(crate) enum MountSource {
     Bind { path: CString, recursive: bool, device: bool },
     Tmpfs { size: Option<CString>, mode: CString },
+    File(FilePlan),
     Overlay { overlay: OverlayPlan, subpath: CString },
+}
+
+#[derive(Debug)]
+pub(crate) struct FilePlan {
+    pub(crate) content: Vec<u8>,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 impl Plan {
@@ -123,6 +132,13 @@ impl MountPlan {
             Mount::Tmpfs { size, mode, .. } => {
                 let size = size.map(|size| text("tmpfs size", size.to_string())).transpose()?;
                 (false, MountSource::Tmpfs { size, mode: text("tmpfs mode", format!("{mode:o}"))? })
+            }
+            Mount::File { content, mode, uid, gid, read_only, .. } => {
+                // With a single id there is only root to own it.
+                let owned = spec.id_mode != IdMode::Single;
+                let (uid, gid) = if owned { (*uid, *gid) } else { (0, 0) };
+                let file = FilePlan { content: content.clone(), mode: *mode, uid, gid };
+                (*read_only, MountSource::File(file))
             }
             Mount::Overlay { lower, upper, source_subpath, read_only, .. } => {
                 let upper = upper.as_ref().map(|(upper, work)| (upper.as_path(), work.as_path()));

@@ -190,7 +190,7 @@ fn mount_source(plan: &Plan, index: usize) -> PathBuf {
     let path = plan.mounts.get(index).map(|mount| match &mount.source {
         MountSource::Bind { path, .. } => path.as_c_str(),
         MountSource::Overlay { subpath, .. } => subpath.as_c_str(),
-        MountSource::Tmpfs { .. } => c"",
+        MountSource::Tmpfs { .. } | MountSource::File(_) => c"",
     });
     path.map(|path| Path::new(OsStr::from_bytes(path.to_bytes())).to_path_buf()).unwrap_or_default()
 }

@@ -96,7 +96,8 @@ pub enum Privileges {
     Insecure,
 }
 
-/// A further mount. Targets are absolute paths resolved inside the root.
+/// A further mount. Targets are absolute paths resolved inside the root; below `/dev`, which is made
+/// anew for each command, missing ones are made.
 #[derive(Clone, Debug)]
 pub enum Mount {
     /// Shows a file, directory or socket of the host.
@@ -119,6 +120,21 @@ pub enum Mount {
         /// The mode of its top directory.
         mode: u32,
     },
+    /// A file that is only in memory: a secret never touches a disk.
+    File {
+        /// The path in the root.
+        target: PathBuf,
+        /// What is in it.
+        content: Vec<u8>,
+        /// Its mode.
+        mode: u32,
+        /// Its owner.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+        /// Refuses writes. Without it writes work and are lost.
+        read_only: bool,
+    },
     /// A part of another merged tree.
     Overlay {
         /// Lower directories, the lowest first.
@@ -139,6 +155,7 @@ impl Mount {
     pub fn target(&self) -> &PathBuf {
         match self {
             Self::Bind { target, .. }
+            | Self::File { target, .. }
             | Self::Tmpfs { target, .. }
             | Self::Overlay { target, .. } => target,
         }

@@ -329,6 +329,32 @@ fn mounts() {
 }
 
 #[test]
+fn files_in_memory() {
+    let fixture = fixture!();
+    let stubs = fixture.layer("stubs", &[("etc/hosts", "")]);
+    let file = |target: &str, content: &str, mode, uid, read_only| Mount::File {
+        target: target.into(),
+        content: content.into(),
+        mode,
+        uid,
+        gid: 7,
+        read_only,
+    };
+    let mut spec = fixture.shell(
+        "stat -c '%a %u %g' /etc/hosts /dev/pipes/EOF; cat /etc/hosts; echo lost >/etc/hosts; cat /etc/hosts; \
+         /dev/pipes/EOF; ! echo x >/dev/pipes/EOF",
+    );
+    spec.lower.push(stubs);
+    spec.mounts = vec![
+        file("/etc/hosts", "localhost\n", 0o644, 0, false),
+        file("/dev/pipes/EOF", "#!/bin/sh\necho script\n", 0o755, 5, true),
+    ];
+    let shown = ok(&spec);
+    assert!(shown.starts_with("644 0 7\n755 5 7\nlocalhost\nlost\nscript\n"), "{shown}");
+    assert!(fs::read_dir(&spec.upper).unwrap().next().is_none());
+}
+
+#[test]
 fn mount_targets_stay_inside() {
     let fixture = fixture!();
     let outside = fixture.layer("outside", &[("victim", "safe"), ("secret", "secret")]);

@@ -1,4 +1,40 @@
 //! A Dockerfile parser: bytes to a spanned syntax tree and every diagnostic; word expansion; lint. Pure.
+//!
+//! A file is read in two layers. [`tree`] joins continued lines, finds heredocs and splits each instruction into words,
+//! as the grammar of that instruction wants it; [`parse`] puts typed instructions ([`ast`]) into stages on top of that.
+//! Neither ever fails: what cannot be understood is left out and has a [`Diagnostic`] with its place in the source, and
+//! reading goes on with the next instruction. Words keep their quotes and variables until [`expand`] resolves them.
+//!
+//! The behaviour is that of BuildKit, oddities included, wherever a file may depend on it. Messages are in its words.
+//!
+//! # Limitations
+//!
+//! Sources are text: bytes that are not UTF-8 have to be replaced first, as [`String::from_utf8_lossy`] does.
+//!
+//! These differ from BuildKit on purpose:
+//! - An indented comment loses its whole `#`, not just the first byte of its line.
+//! - Splitting expansion keeps the text before `${name:-word}`, which BuildKit loses.
+//! - `<< NAME` is a heredoc in `COPY` and `ADD` as it is in `RUN`.
+//! - A heredoc name in a JSON array is a path.
+//! - A trigger of `ONBUILD` that no build could run has a warning.
+//! - Where several names are equally close, the one that is suggested is always the same.
+//! - Variables nest up to 128 levels deep.
+//!
+//! # Example
+//!
+//! ```
+//! use dfbuild_dockerfile::{InstructionKind, LineIndex, parse};
+//!
+//! let source = "FROM alpine AS base\nRUN echo hi\nCOPPY . /app\n";
+//! let parsed = parse(source);
+//! let stage = &parsed.dockerfile.stages[0];
+//! assert_eq!(stage.from.image.value, "alpine");
+//! assert!(matches!(stage.instructions[0].kind, InstructionKind::Run(_)));
+//!
+//! let error = &parsed.diagnostics[0];
+//! assert_eq!(error.text(), "unknown instruction: COPPY (did you mean COPY?)");
+//! assert_eq!(error.position(&LineIndex::new(source)).line, 3);
+//! ```
 
 #![forbid(unsafe_code)]
 

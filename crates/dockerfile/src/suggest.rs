@@ -10,11 +10,13 @@ pub(crate) fn closest<'a>(
     options: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let mut best: Option<(usize, usize, &str)> = None;
+    let letters = name.chars().count();
     for option in options {
         if option == name {
             return None;
         }
-        if name.len().abs_diff(option.len()) > MAX_EDITS * 4 {
+        // Each letter more or less is an edit; this also keeps long names cheap.
+        if letters.abs_diff(option.chars().count()) > MAX_EDITS {
             continue;
         }
         let (edits, with_swaps) = distance(name, option);

@@ -1,6 +1,8 @@
 //! Text that is legal, but very likely not what was meant.
 
-use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use std::collections::HashMap;
+
+use crate::diagnostic::{Diagnostic, DiagnosticKind, Fix, Label};
 use crate::node::Node;
 use crate::parse::json::{self, Array};
 use crate::span::Span;
@@ -60,14 +62,14 @@ fn almost_json(node: &Node, needs_comma: bool) -> Option<Diagnostic> {
 
 /// Explains lines that begin with no instruction by what stands above them.
 pub(super) fn lost_lines(nodes: &[Node], diagnostics: &mut [Diagnostic]) {
+    let mut unexplained: HashMap<usize, &mut Diagnostic> = diagnostics
+        .iter_mut()
+        .filter(|it| it.kind == DiagnosticKind::UnknownInstruction && it.help.is_none())
+        .map(|it| (it.span.start, it))
+        .collect();
     for pair in nodes.windows(2) {
         let [above, lost] = pair else { continue };
-        let place = lost.keyword.span;
-        let Some(diagnostic) = diagnostics.iter_mut().find(|it| {
-            it.kind == DiagnosticKind::UnknownInstruction && it.span == place && it.help.is_none()
-        }) else {
-            continue;
-        };
+        let Some(diagnostic) = unexplained.get_mut(&lost.keyword.span.start) else { continue };
         let text = above.original.trim_end();
         let end = Span::at(above.head.end);
         if text.contains("<<") && above.heredocs.is_empty() {
@@ -76,8 +78,7 @@ pub(super) fn lost_lines(nodes: &[Node], diagnostics: &mut [Diagnostic]) {
             );
         } else if ["&&", "||", "|", ";"].iter().any(|it| text.ends_with(it)) {
             diagnostic.help = Some("the line above ends without `\\`".to_owned());
-            diagnostic.fix =
-                Some(crate::diagnostic::Fix { span: end, replacement: " \\".to_owned() });
+            diagnostic.fix = Some(Fix { span: end, replacement: " \\".to_owned() });
         } else if text.ends_with('\\') || text.ends_with('`') {
             diagnostic.help = Some(
                 "a doubled escape character at the end of the line above does not continue it"
@@ -86,6 +87,6 @@ pub(super) fn lost_lines(nodes: &[Node], diagnostics: &mut [Diagnostic]) {
         } else {
             continue;
         }
-        diagnostic.labels.push(crate::diagnostic::Label { span: end, text: "here".to_owned() });
+        diagnostic.labels.push(Label { span: end, text: "here".to_owned() });
     }
 }

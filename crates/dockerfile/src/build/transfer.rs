@@ -1,7 +1,7 @@
 //! `COPY` and `ADD`.
 
 use super::flags::{Flags, Takes};
-use crate::ast::{Add, Copy, Source};
+use crate::ast::{Add, Copy, Heredoc, Source};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::expand::Expander;
 use crate::node::Node;
@@ -64,9 +64,7 @@ pub(super) fn add(node: &Node) -> Result<Add, Diagnostic> {
 }
 
 fn two_arguments(node: &Node, keyword: &str) -> Result<(), Diagnostic> {
-    // `<< NAME` is two words and one argument.
-    let arguments = node.args.len();
-    if arguments >= 2 {
+    if node.args.len() >= 2 {
         return Ok(());
     }
     let message = format!(
@@ -80,31 +78,33 @@ fn sources_and_dest(
     node: &Node,
     keyword: &str,
 ) -> Result<(Vec<Source>, Spanned<String>), Diagnostic> {
-    let marker_of = |word: &Spanned<String>| {
-        let within =
-            |span: crate::Span| span.start <= word.span.start && word.span.start < span.end;
-        node.heredocs.iter().find(|heredoc| !node.json && within(heredoc.marker))
-    };
     let (dest, words) =
         node.args.split_last().ok_or_else(|| super::instruction::at_least_one(node, keyword))?;
-    if let Some(heredoc) = marker_of(dest) {
+    let in_marker = |heredoc: &Heredoc, word: &Spanned<String>| {
+        heredoc.marker.start <= word.span.start && word.span.start < heredoc.marker.end
+    };
+    if let Some(heredoc) = node.heredocs.last().filter(|it| in_marker(it, dest)) {
         let message = format!("{keyword} cannot accept a heredoc as a destination");
         return Err(Diagnostic::error(DiagnosticKind::Heredoc, message, heredoc.marker)
             .with_help(format!("write the destination behind `<<{}`", heredoc.name)));
     }
-    let paths = words.iter().filter(|word| marker_of(word).is_none()).cloned().map(Source::Path);
-    let files = node.heredocs.iter().cloned().map(Source::Heredoc);
-    Ok((paths.chain(files).collect(), dest.clone()))
+    // Words and markers are both in the order of the file, and `<< NAME` is two words in one marker.
+    let mut markers = node.heredocs.iter().peekable();
+    let mut sources = Vec::with_capacity(words.len());
+    for word in words {
+        while markers.next_if(|it| it.marker.end <= word.span.start).is_some() {}
+        if !markers.peek().is_some_and(|it| in_marker(it, word)) {
+            sources.push(Source::Path(word.clone()));
+        }
+    }
+    sources.extend(node.heredocs.iter().cloned().map(Source::Heredoc));
+    Ok((sources, dest.clone()))
 }
 
 fn no_variables(from: &Spanned<String>) -> Result<(), Diagnostic> {
+    // A `$` that no name follows is text.
     let expanded = Expander::new('\\').expand(&from.value, &|_| None);
-    if from.value.contains('$')
-        && expanded.is_ok_and(|it| it.unmatched.is_empty() && it.value == from.value)
-    {
-        return Ok(());
-    }
-    if !from.value.contains('$') {
+    if !from.value.contains('$') || expanded.is_ok_and(|it| it.unmatched.is_empty()) {
         return Ok(());
     }
     let message = "variable expansion is not supported for --from, define a new stage with FROM using ARG from global \

@@ -24,6 +24,7 @@ pub fn tree(source: &str) -> Tree {
         seen: Vec::new(),
         directives_done: false,
         comments: Vec::new(),
+        recoveries: 0,
         tree: Tree { directives: directive::detect(source), ..Tree::default() },
     };
     while let Some(line) = reader.next_line() {
@@ -32,6 +33,9 @@ pub fn tree(source: &str) -> Tree {
     reader.finish(source)
 }
 
+/// How often reading may go on inside a heredoc without an end, which each time reads the rest of the file twice.
+const MAX_RECOVERIES: usize = 16;
+
 struct Reader<'a> {
     lines: Lines<'a>,
     escape: char,
@@ -39,6 +43,8 @@ struct Reader<'a> {
     seen: Vec<directive::Directive>,
     directives_done: bool,
     comments: Vec<Spanned<String>>,
+    /// How often reading went on inside a heredoc without an end.
+    recoveries: usize,
     tree: Tree,
 }
 
@@ -206,7 +212,9 @@ impl<'a> Reader<'a> {
                 Err(found) => {
                     self.tree.diagnostics.push(unterminated(&found, marker.spaced));
                     // Go on behind the line that was most likely meant to end it.
-                    if let Some(end) = heredoc::almost_terminator(&found) {
+                    let almost = heredoc::almost_terminator(&found);
+                    if let Some(end) = almost.filter(|_| self.recoveries < MAX_RECOVERIES) {
+                        self.recoveries += 1;
                         self.lines = before;
                         while self.lines.by_ref().next().is_some_and(|line| line.start < end.start)
                         {

@@ -1,0 +1,236 @@
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use dfbuild::{BuildContext, Platform, Ulimit};
+
+use super::{
+    Entitlement, KeyValue, OutputFlag, SecretFlag, allow, hosts, key_value, named_context, outputs,
+    secrets, ulimits,
+};
+use crate::units;
+
+/// Build an image
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    dfbuild -t app .                              build ./Dockerfile, call the image `app`\n  \
+    dfbuild -f Dockerfile.base -t base .          another Dockerfile\n  \
+    dfbuild -t app -o type=oci,dest=app.tar .     also write an OCI archive\n  \
+    dfbuild -o rootfs --target test .             the files of stage `test` as a folder")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct BuildArgs {
+    /// Folder with the files that COPY and ADD see
+    #[arg(value_name = "CONTEXT")]
+    pub(crate) context: String,
+
+    /// Dockerfile; `-` reads it from standard input [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "FILE", help_heading = "What to build")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Stage to build, by name or number, instead of the last one
+    #[arg(long, value_name = "STAGE", help_heading = "What to build")]
+    pub(crate) target: Option<String>,
+
+    /// Value of an ARG; without `=` it is taken from the environment
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = key_value::parse,
+          help_heading = "What to build")]
+    pub(crate) build_arg: Vec<KeyValue>,
+
+    /// Another folder or image that the Dockerfile can name
+    #[arg(long, value_name = "NAME=DIR|oci-layout://DIR[:TAG]|docker-image://REF",
+          value_parser = named_context::parse, help_heading = "What to build")]
+    pub(crate) build_context: Vec<(String, BuildContext)>,
+
+    /// Platform to build for, as linux/arm64 [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform,
+          help_heading = "What to build")]
+    pub(crate) platform: Option<Platform>,
+
+    /// Name of the image, as app or me/app:1.0; repeatable
+    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "What comes out")]
+    pub(crate) tag: Vec<String>,
+
+    /// Where the image goes beside the store; only a folder means type=local
+    #[arg(short, long, value_name = "type=oci|docker|local|tar,dest=PATH",
+          value_parser = outputs::parse, help_heading = "What comes out")]
+    pub(crate) output: Vec<OutputFlag>,
+
+    /// Label of the image; wins over the Dockerfile's
+    #[arg(long, value_name = "NAME=VALUE", value_parser = key_value::parse,
+          help_heading = "What comes out")]
+    pub(crate) label: Vec<KeyValue>,
+
+    /// Write the image id to a file
+    #[arg(long, value_name = "FILE", help_heading = "What comes out")]
+    pub(crate) iidfile: Option<PathBuf>,
+
+    /// Write digests and names as JSON to a file
+    #[arg(long, value_name = "FILE", help_heading = "What comes out")]
+    pub(crate) metadata_file: Option<PathBuf>,
+
+    /// Keep the image in the local store (it always is)
+    #[arg(long, help_heading = "What comes out")]
+    pub(crate) load: bool,
+
+    /// Push the image to its registry (not there yet)
+    #[arg(long, help_heading = "What comes out")]
+    pub(crate) push: bool,
+
+    /// Attestation; only `disabled=true` is understood
+    #[arg(long, value_name = "type=TYPE,disabled=true", value_parser = parse_attestation,
+          help_heading = "What comes out")]
+    pub(crate) attest: Vec<()>,
+
+    /// Provenance attestation; only `false` is understood
+    #[arg(long, value_name = "false", value_parser = parse_disabled,
+          help_heading = "What comes out")]
+    pub(crate) provenance: Option<()>,
+
+    /// SBOM attestation; only `false` is understood
+    #[arg(long, value_name = "false", value_parser = parse_disabled,
+          help_heading = "What comes out")]
+    pub(crate) sbom: Option<()>,
+
+    /// Run every step, whatever is in the cache
+    #[arg(long, help_heading = "Cache")]
+    pub(crate) no_cache: bool,
+
+    /// Run every step of these stages
+    #[arg(long, value_name = "STAGE,…", value_delimiter = ',', help_heading = "Cache")]
+    pub(crate) no_cache_filter: Vec<String>,
+
+    /// Look for newer base images (no effect yet)
+    #[arg(long, help_heading = "Cache")]
+    pub(crate) pull: bool,
+
+    /// Cache to read from (not there yet)
+    #[arg(long, value_name = "type=TYPE,…", help_heading = "Cache")]
+    pub(crate) cache_from: Vec<String>,
+
+    /// Cache to write to (not there yet)
+    #[arg(long, value_name = "type=TYPE,…", help_heading = "Cache")]
+    pub(crate) cache_to: Vec<String>,
+
+    /// Secret for RUN --mount=type=secret
+    #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = secrets::parse,
+          help_heading = "What commands see")]
+    pub(crate) secret: Vec<SecretFlag>,
+
+    /// Agent socket or keys for RUN --mount=type=ssh (no effect yet)
+    #[arg(long, value_name = "default|ID[=SOCKET|KEY,…]", help_heading = "What commands see")]
+    pub(crate) ssh: Vec<String>,
+
+    /// Network of RUN; `default` is this machine's
+    #[arg(long, value_enum, default_value_t = NetworkArg::Default,
+          hide_default_value = true, help_heading = "What commands see")]
+    pub(crate) network: NetworkArg,
+
+    /// Line for /etc/hosts of every RUN
+    #[arg(long, value_name = "NAME:IP", value_parser = hosts::parse,
+          help_heading = "What commands see")]
+    pub(crate) add_host: Vec<(String, String)>,
+
+    /// Size of /dev/shm [default: 64m]
+    #[arg(long, value_name = "BYTES[k|m|g]", value_parser = units::parse_size,
+          help_heading = "What commands see")]
+    pub(crate) shm_size: Option<u64>,
+
+    /// Resource limit of every RUN, as nofile=1024:2048
+    #[arg(long, value_name = "NAME=SOFT[:HARD]", value_parser = ulimits::parse,
+          help_heading = "What commands see")]
+    pub(crate) ulimit: Vec<Ulimit>,
+
+    /// Grant what a RUN may ask for: network.host, security.insecure
+    #[arg(long, value_name = "ENTITLEMENT", value_parser = allow::parse, value_delimiter = ',',
+          help_heading = "What commands see")]
+    pub(crate) allow: Vec<Entitlement>,
+
+    /// How many steps run at the same time
+    #[arg(short, long, value_name = "N", help_heading = "How to run")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// End the build after this time, as 90s or 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration,
+          help_heading = "How to run")]
+    pub(crate) timeout: Option<Duration>,
+
+    /// How to show what happens
+    #[arg(long, value_enum, env = "BUILDKIT_PROGRESS", hide_env = true,
+          default_value_t = ProgressArg::Auto, hide_default_value = true,
+          help_heading = "How to run")]
+    pub(crate) progress: ProgressArg,
+
+    /// Print nothing but the image id
+    #[arg(short, long, help_heading = "How to run")]
+    pub(crate) quiet: bool,
+}
+
+/// How to show progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressArg {
+    /// `tty` on a terminal, else `plain`
+    Auto,
+    /// Line after line, for logs
+    Plain,
+    /// A live view
+    Tty,
+    /// Nothing but the image id and errors
+    Quiet,
+    /// One JSON object a line
+    Rawjson,
+}
+
+/// Which network commands have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NetworkArg {
+    /// This machine's
+    Default,
+    /// None
+    None,
+    /// This machine's
+    Host,
+}
+
+fn parse_platform(value: &str) -> Result<Platform, String> {
+    if value.contains(',') {
+        return Err("an image for several platforms cannot be built yet: give one".to_owned());
+    }
+    value.parse().map_err(|error: <Platform as std::str::FromStr>::Err| error.to_string())
+}
+
+fn parse_disabled(value: &str) -> Result<(), String> {
+    match value {
+        "false" | "0" | "f" | "False" | "FALSE" => Ok(()),
+        _ => Err("attestations cannot be made yet; `false` is understood".to_owned()),
+    }
+}
+
+fn parse_attestation(value: &str) -> Result<(), String> {
+    let fields = super::csv::key_values(value)?;
+    let disabled = fields.iter().find(|(key, _)| key == "disabled");
+    match disabled {
+        Some((_, value)) if value == "true" => Ok(()),
+        _ => Err("attestations cannot be made yet; `disabled=true` is understood".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attestations_can_only_be_switched_off() {
+        assert!(parse_disabled("false").is_ok());
+        assert!(parse_disabled("mode=max").is_err());
+        assert!(parse_attestation("type=provenance,disabled=true").is_ok());
+        assert!(parse_attestation("type=provenance,mode=min").is_err());
+    }
+
+    #[test]
+    fn one_platform() {
+        assert_eq!(parse_platform("linux/arm64").unwrap().to_string(), "linux/arm64");
+        assert!(parse_platform("linux/arm64,linux/amd64").unwrap_err().contains("several"));
+        assert!(parse_platform("a/b/c/d").unwrap_err().contains("os/architecture"));
+    }
+}

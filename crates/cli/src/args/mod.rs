@@ -1,0 +1,189 @@
+//! The grammar of the command line. Nothing here looks at the machine.
+
+mod allow;
+mod build_args;
+mod csv;
+mod hosts;
+mod images_args;
+mod key_value;
+mod named_context;
+mod outputs;
+mod secrets;
+mod ulimits;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+pub(crate) use allow::Entitlement;
+pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg};
+pub(crate) use images_args::{ImagesArgs, ImagesFormat};
+pub(crate) use key_value::KeyValue;
+pub(crate) use outputs::{Destination, OutputFlag, OutputKind};
+pub(crate) use secrets::{SecretFlag, SecretOrigin};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dfbuild",
+    version,
+    about = "Build images from Dockerfiles: no daemon, no root, no container runtime.",
+    after_help = "`build` is the default command: `dfbuild -t app .` is `dfbuild build -t app .`\n\
+                  (a folder called like a command is written `./images`).",
+    args_override_self = true,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the arguments, the first of which is the program's name.
+    pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = Self::command().try_get_matches_from(with_default_command(args))?;
+        Self::from_arg_matches(&matches)
+    }
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct GlobalArgs {
+    /// Folder of the store [default: /var/lib/dfbuild for root, else ~/.local/share/dfbuild]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "DFBUILD_ROOT",
+        hide_env_values = true,
+        global = true,
+        help_heading = "Global"
+    )]
+    pub(crate) root: Option<PathBuf>,
+
+    /// Tell more about failures
+    #[arg(short = 'D', long, global = true, help_heading = "Global")]
+    pub(crate) debug: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build an image
+    Build(Box<BuildArgs>),
+    /// List images
+    Images(ImagesArgs),
+}
+
+/// Puts `build` before the first argument that is no global option, unless that is a command or
+/// asks for help: this is what makes it the default.
+fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let mut at = 1;
+    while let Some(arg) = args.get(at) {
+        match arg.to_str() {
+            Some("--debug" | "-D") => at += 1,
+            Some("--root") => at += 2,
+            Some(text) if text.starts_with("--root=") => at += 1,
+            _ => break,
+        }
+    }
+    if args.get(at).is_some_and(|arg| !stands_alone(arg)) {
+        args.insert(at, "build".into());
+    }
+    args
+}
+
+fn stands_alone(arg: &OsStr) -> bool {
+    let Some(arg) = arg.to_str() else { return false };
+    matches!(arg, "-h" | "--help" | "-V" | "--version")
+        || Cli::command().get_subcommands().any(|command| command.get_name() == arg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Cli, String> {
+        let args = std::iter::once("dfbuild").chain(line.split_whitespace());
+        Cli::read(args.map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    fn build(line: &str) -> BuildArgs {
+        match read(line).unwrap().command {
+            Command::Build(args) => *args,
+            Command::Images(_) => panic!("{line} lists images"),
+        }
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn build_is_the_default_command() {
+        for line in [
+            "-f Dockerfile.base -t base .",
+            "build -f Dockerfile.base -t base .",
+            "--root /s -f Dockerfile.base -t base .",
+            "--root=/s --debug build -f Dockerfile.base -t base .",
+            "-fDockerfile.base --tag=base . --root /s",
+        ] {
+            let args = build(line);
+            assert_eq!(args.file, Some(PathBuf::from("Dockerfile.base")), "{line}");
+            assert_eq!(args.tag, ["base"], "{line}");
+            assert_eq!(args.context, ".", "{line}");
+        }
+        assert_eq!(build("./images").context, "./images");
+        assert_eq!(build("-t x images").context, "images");
+        assert!(matches!(read("images").unwrap().command, Command::Images(_)));
+        assert!(matches!(read("--root /s images -q").unwrap().command, Command::Images(_)));
+    }
+
+    #[test]
+    fn the_context_is_required() {
+        let error = read("-t base").unwrap_err();
+        assert!(error.contains("<CONTEXT>"), "{error}");
+    }
+
+    #[test]
+    fn the_last_of_two_values_counts() {
+        let args = build("--target a --target b --no-cache --no-cache .");
+        assert_eq!(args.target.as_deref(), Some("b"));
+        assert!(args.no_cache);
+    }
+
+    /// Every flag that the conformance runner passes, in its order.
+    #[test]
+    fn the_flags_of_the_conformance_runner() {
+        let args = build(
+            "-f D -t case:latest --no-cache --progress=plain --root /s/store0 \
+             -o type=oci,dest=out.tar --metadata-file m.json \
+             --build-context busybox=oci-layout:///b --build-context named=/n \
+             --build-arg A=1 --label a=b --target t --platform linux/amd64 --network none \
+             --add-host foo:1.2.3.4 --add-host bar:::1 --shm-size 134217728 \
+             --ulimit nofile=1062:1063 --allow security.insecure --allow network.host \
+             --secret id=a,src=/f --secret id=b,env=B ctx",
+        );
+        assert_eq!(args.shm_size, Some(134_217_728));
+        assert_eq!(args.add_host.len(), 2);
+        assert_eq!(args.secret.len(), 2);
+        assert_eq!(args.allow.len(), 2);
+        assert_eq!(args.context, "ctx");
+    }
+
+    #[test]
+    fn flags_of_ci_scripts() {
+        let args = build(
+            "--pull --load --provenance=false --sbom=false --attest type=sbom,disabled=true \
+             --no-cache-filter a,b --no-cache-filter c -q --timeout 1h30m -j 3 .",
+        );
+        assert_eq!(args.no_cache_filter, ["a", "b", "c"]);
+        assert_eq!(args.timeout, Some(std::time::Duration::from_secs(5400)));
+        assert_eq!(args.jobs.map(std::num::NonZeroUsize::get), Some(3));
+    }
+}

@@ -1,0 +1,34 @@
+use dfbuild::BuildContext;
+
+use crate::remote::remote_context;
+
+/// Reads `NAME=VALUE` of `--build-context`.
+pub(crate) fn parse(text: &str) -> Result<(String, BuildContext), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if name.is_empty() || value.is_empty() {
+        return Err("expected NAME=VALUE".to_owned());
+    }
+    if value == "-" || value.starts_with("target:") || remote_context(value).is_some() {
+        return Err(format!(
+            "`{value}` cannot be a build context yet: give a folder, oci-layout:// or docker-image://"
+        ));
+    }
+    Ok((name.to_owned(), BuildContext::parse(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds() {
+        let (name, context) = parse("base=oci-layout:///images:1").unwrap();
+        assert_eq!(name, "base");
+        assert_eq!(context, BuildContext::OciLayout("/images".into(), Some("1".into())));
+        assert_eq!(parse("docs=../docs").unwrap().1, BuildContext::Directory("../docs".into()));
+        assert_eq!(parse("a=docker-image://b").unwrap().1, BuildContext::Image("b".into()));
+        for bad in ["base", "=x", "x=", "x=https://a.example/b.git", "x=target:y", "x=-"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::{env, fs};
+
+use dfbuild::{Built, Cancel, Engine, Error, rootless};
+
+use crate::args::BuildArgs;
+use crate::failure::{self, Failure};
+use crate::progress::{Mode, Progress};
+use crate::request::{Machine, Piped, Request, RequestError};
+use crate::signals::{self, Ended};
+use crate::source::Source;
+use crate::step::Step;
+use crate::summary::Summary;
+use crate::{metadata, report};
+
+/// Builds an image.
+pub(crate) fn run(args: &BuildArgs, root: PathBuf) -> ExitCode {
+    let request = match request(args) {
+        Ok(request) => request,
+        Err(RequestError::Usage(text)) => return report::usage(&text),
+        Err(RequestError::Input(text)) => return report::error(&text),
+    };
+    // Before any thread exists: the kernel lets only a process with one enter a user namespace.
+    if let Err(error) = rootless::enter() {
+        let hints = error.hint().map(ToString::to_string).into_iter().collect();
+        return report::failure(&Failure { message: failure::chain(&error), hints });
+    }
+    let engine = match Engine::open(root) {
+        Ok(engine) => engine,
+        Err(error) => return report::failure(&Failure::of(&error, &request.source)),
+    };
+    let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
+    let progress = Arc::new(Progress::new(mode, request.source.clone(), wants_colour()));
+    for notice in &request.notices {
+        progress.note(notice);
+    }
+    let cancel = Cancel::new();
+    let ended = match signals::watch(cancel.clone(), Arc::clone(&progress)) {
+        Ok(ended) => ended,
+        Err(error) => return report::error(&format!("watch for signals: {error}")),
+    };
+    match request.build.run(&engine, &*progress, &cancel) {
+        Ok(built) => finish(args, &request, &progress, mode, &built),
+        Err(error) => fail(&error, &request.source, &progress, mode, &ended),
+    }
+}
+
+fn request(args: &BuildArgs) -> Result<Request, RequestError> {
+    Request::new(
+        args,
+        &mut Machine {
+            environment: &|name| env::var(name).ok(),
+            standard_input: &mut io::stdin().lock(),
+            resolv_conf: fs::read("/etc/resolv.conf").ok(),
+            stdout_is_terminal: io::stdout().is_terminal(),
+        },
+    )
+}
+
+/// A terminal that cannot move its cursor.
+fn is_dumb() -> bool {
+    env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
+
+/// See no-color.org: any value but the empty one switches colours off.
+fn wants_colour() -> bool {
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && !is_dumb() && io::stderr().is_terminal()
+}
+
+fn finish(
+    args: &BuildArgs,
+    request: &Request,
+    progress: &Progress,
+    mode: Mode,
+    built: &Built,
+) -> ExitCode {
+    let summary = Summary::from(built);
+    progress.built(&summary);
+    let written = write_results(args, built, &summary).and_then(|()| match &request.piped {
+        Some(piped) => copy_to_stdout(piped),
+        None if mode == Mode::Quiet => print_id(&summary.image_id),
+        None => Ok(()),
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => report::error(&text),
+    }
+}
+
+/// Writes the files that scripts read.
+fn write_results(args: &BuildArgs, built: &Built, summary: &Summary) -> Result<(), String> {
+    let write = |path: &Path, text: &str| {
+        fs::write(path, text).map_err(|error| format!("write {}: {error}", path.display()))
+    };
+    if let Some(path) = &args.iidfile {
+        write(path, &summary.image_id)?;
+    }
+    if let Some(path) = &args.metadata_file {
+        let digest = &summary.digest;
+        let value = metadata::of(&summary.image_id, digest, &built.descriptor, &summary.tags);
+        write(path, &format!("{value:#}\n"))?;
+    }
+    Ok(())
+}
+
+fn copy_to_stdout(piped: &Piped) -> Result<(), String> {
+    let copy = || {
+        let mut file = fs::File::open(&piped.file)?;
+        let mut stdout = io::stdout().lock();
+        io::copy(&mut file, &mut stdout)?;
+        stdout.flush()
+    };
+    copy().map_err(|error| format!("write to standard output: {error}"))
+}
+
+fn print_id(id: &str) -> Result<(), String> {
+    writeln!(io::stdout().lock(), "{id}")
+        .map_err(|error| format!("write to standard output: {error}"))
+}
+
+fn fail(
+    error: &Error,
+    source: &Source,
+    progress: &Progress,
+    mode: Mode,
+    ended: &Ended,
+) -> ExitCode {
+    let failure = match error {
+        // The library's copy is the one that the places were found in.
+        Error::Dockerfile { name, text, .. } => {
+            Failure::of(error, &Source { name: name.clone(), text: text.clone() })
+        }
+        _ => Failure::of(error, source),
+    };
+    progress.failed(&failure.message, &failure.hints);
+    if mode != Mode::Rawjson {
+        // Where nobody reads standard error the exit code still tells.
+        let _ = write_failure(&failure, error, source, progress, mode);
+    }
+    let cancelled = matches!(error, Error::Cancelled);
+    ended.exit_code().filter(|_| cancelled).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+fn write_failure(
+    failure: &Failure,
+    error: &Error,
+    source: &Source,
+    progress: &Progress,
+    mode: Mode,
+) -> io::Result<()> {
+    let mut out = io::stderr().lock();
+    match error {
+        Error::Dockerfile { name, text, .. } => {
+            let source = Source { name: name.clone(), text: text.clone() };
+            return failure::write_dockerfile(&mut out, error, &source, wants_colour());
+        }
+        Error::Step { step, .. } => {
+            let output = progress.take_output(step.id);
+            let step = Step::from(&**step);
+            failure::write_step(&mut out, &step, output, mode.shows_output(), source)?;
+        }
+        _ => {}
+    }
+    failure.write(&mut out)
+}

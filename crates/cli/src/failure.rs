@@ -1,0 +1,232 @@
+use std::collections::VecDeque;
+use std::error::Error as _;
+use std::io::{self, Write};
+
+use dfbuild::{Error, StepError};
+
+use crate::progress::Capture;
+use crate::source::Source;
+use crate::step::Step;
+use crate::{diagnostics, excerpt, exit_code};
+
+/// Why there is no image, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// One line.
+    pub(crate) message: String,
+    /// What to do about it.
+    pub(crate) hints: Vec<String>,
+}
+
+impl Failure {
+    /// The words for an error.
+    pub(crate) fn of(error: &Error, source: &Source) -> Self {
+        Self { message: message(error, source), hints: hints(error) }
+    }
+
+    /// Writes the hints and then the message, so that a log ends with it.
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        for hint in &self.hints {
+            writeln!(out, "hint: {hint}")?;
+        }
+        writeln!(out, "ERROR: {}", self.message)
+    }
+}
+
+/// Writes a Dockerfile's mistakes: a line for grep, then each at its place.
+pub(crate) fn write_dockerfile(
+    out: &mut impl Write,
+    error: &Error,
+    source: &Source,
+    colour: bool,
+) -> io::Result<()> {
+    let Error::Dockerfile { diagnostics, .. } = error else { return Ok(()) };
+    Failure::of(error, source).write(out)?;
+    writeln!(out, "\n{}", diagnostics::render(source, diagnostics, colour))
+}
+
+/// Writes what a failed step left: its output, whole unless `shown` says that it was on the screen
+/// already, and its place in the Dockerfile.
+pub(crate) fn write_step(
+    out: &mut impl Write,
+    step: &Step,
+    output: Capture,
+    shown: bool,
+    source: &Source,
+) -> io::Result<()> {
+    /// How much of what was shown is shown again.
+    const REPEATED: usize = 20;
+    const RULE: &str = "------";
+    let mut lines = output.lines().peekable();
+    if lines.peek().is_some() {
+        writeln!(out, "{RULE}\n > {}:", step.label())?;
+        if shown {
+            let (count, last) = tail(lines, REPEATED);
+            if count > last.len() {
+                writeln!(out, "({} lines above)", count - last.len())?;
+            }
+            last.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+        } else {
+            lines.try_for_each(|line| writeln!(out, "{line}"))?;
+        }
+        writeln!(out, "{RULE}")?;
+    }
+    out.write_all(excerpt::of(source, step.line).as_bytes())
+}
+
+/// The number of lines, and the last ones.
+fn tail(lines: impl Iterator<Item = String>, keep: usize) -> (usize, VecDeque<String>) {
+    let (mut count, mut last) = (0, VecDeque::with_capacity(keep));
+    for line in lines {
+        count += 1;
+        if last.len() == keep {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+    (count, last)
+}
+
+fn message(error: &Error, source: &Source) -> String {
+    match error {
+        Error::Dockerfile { diagnostics, .. } => {
+            format!("failed to build: {}", diagnostics::one_line(source, diagnostics))
+        }
+        Error::Step { source, .. } => {
+            format!("failed to build: failed to solve: {}", chain(source))
+        }
+        Error::Cancelled | Error::TimedOut { .. } => format!("failed to {error}"),
+        _ => format!("failed to build: {}", chain(error)),
+    }
+}
+
+/// An error and what caused it. Some errors name their cause themselves, and it is not repeated.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(&format!(": {more}"));
+        }
+        cause = error.source();
+    }
+    text
+}
+
+fn hints(error: &Error) -> Vec<String> {
+    let hint = match error {
+        Error::Image { hint, .. } | Error::Sandbox { hint, .. } => hint.clone(),
+        Error::Step { source, .. } => step_hint(source),
+        Error::NoDockerfile { .. } => {
+            Some("-f FILE names the Dockerfile, -f - reads it from standard input".to_owned())
+        }
+        _ => None,
+    };
+    hint.into_iter().collect()
+}
+
+fn step_hint(error: &StepError) -> Option<String> {
+    match error {
+        StepError::ExitCode { code, .. } => exit_code::explain(*code),
+        StepError::Signal { signal, .. } => exit_code::explain_signal(*signal),
+        StepError::Sandbox(error) => {
+            let code = || error.exit_code().and_then(exit_code::explain);
+            error.hint().map(ToString::to_string).or_else(code)
+        }
+        StepError::NoSecret { id } => Some(format!("give it with --secret id={id},src=FILE")),
+        StepError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+            Some("the disk is full".to_owned())
+        }
+        _ => source_hint(error.source()),
+    }
+}
+
+fn source_hint(cause: Option<&(dyn std::error::Error + 'static)>) -> Option<String> {
+    let error = cause?.downcast_ref::<io::Error>()?;
+    (error.kind() == io::ErrorKind::StorageFull).then(|| "the disk is full".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::step;
+
+    fn exit(code: i32) -> Error {
+        let source = StepError::ExitCode { command: "/bin/sh -c make".into(), code };
+        // The step of an error cannot be made here; only its cause is looked at.
+        Error::Option { option: source.to_string(), reason: String::new() }
+    }
+
+    #[test]
+    fn messages() {
+        let source = Source::default();
+        let not_found = || io::Error::from(io::ErrorKind::NotFound);
+        for (error, expect) in [
+            (
+                Error::NoDockerfile { path: "/x/Dockerfile".into(), source: not_found() },
+                "failed to build: read Dockerfile /x/Dockerfile: entity not found",
+            ),
+            (Error::Cancelled, "failed to finish the build: it was cancelled"),
+            (
+                Error::Image { name: "base".into(), reason: "no such image".into(), hint: None },
+                "failed to build: find image base: no such image",
+            ),
+        ] {
+            assert_eq!(message(&error, &source), expect);
+        }
+        assert!(
+            message(&exit(3), &source).contains(
+                "process \"/bin/sh -c make\" did not complete successfully: exit code: 3"
+            )
+        );
+    }
+
+    #[test]
+    fn hints_come_before_the_message() {
+        let failure = Failure { message: "failed".into(), hints: vec!["try".into()] };
+        let mut out = Vec::new();
+        failure.write(&mut out).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "hint: try\nERROR: failed\n");
+        let killed = StepError::ExitCode { command: "x".into(), code: 137 };
+        assert!(step_hint(&killed).unwrap().contains("memory"));
+        assert_eq!(step_hint(&StepError::ExitCode { command: "x".into(), code: 1 }), None);
+    }
+
+    fn step_text(output: &[u8], shown: bool) -> String {
+        let source = Source { name: "Dockerfile".into(), text: "FROM a\nRUN make\n".into() };
+        let mut out = Vec::new();
+        let step = step(1, "build", 2, 2, "RUN make");
+        write_step(&mut out, &step, Capture::of(output), shown, &source).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_failed_step() {
+        assert_eq!(
+            step_text(b"cc a.c\nerror", true),
+            "\
+------
+ > [build 2/2] RUN make:
+cc a.c
+error
+------
+Dockerfile:2
+--------------------
+   1 |     FROM a
+   2 | >>> RUN make
+--------------------
+"
+        );
+    }
+
+    #[test]
+    fn output_is_whole_where_it_was_not_shown() {
+        let long: String = (1..=30).map(|n| format!("line {n}\n")).collect();
+        let hidden = step_text(long.as_bytes(), false);
+        assert!(hidden.contains("line 1\n") && hidden.contains("line 30\n"));
+        let shown = step_text(long.as_bytes(), true);
+        assert!(shown.contains("(10 lines above)\nline 11\n") && shown.contains("line 30\n"));
+        assert!(!step_text(b"", true).contains("------\n >"));
+    }
+}

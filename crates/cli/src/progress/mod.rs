@@ -1,0 +1,160 @@
+//! Showing a build while it runs. All of it goes to standard error.
+
+mod captures;
+mod json;
+mod lines;
+mod plain;
+mod tty;
+mod view;
+
+use std::io::{self, IsTerminal};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use dfbuild::{Event, Observer, StepId, StepResult};
+
+use crate::args::ProgressArg;
+use crate::source::Source;
+use crate::step::Step;
+use crate::summary::Summary;
+pub(crate) use captures::Capture;
+use captures::Captures;
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Plain,
+    Tty,
+    Quiet,
+    Rawjson,
+}
+
+impl Mode {
+    /// What the flags and the terminal come to. A live view needs a terminal that can move its
+    /// cursor, so `tty` without one is `plain`.
+    pub(crate) fn resolve(asked: ProgressArg, quiet: bool, dumb: bool) -> Self {
+        let terminal = !dumb && io::stderr().is_terminal();
+        match asked {
+            _ if quiet => Self::Quiet,
+            ProgressArg::Quiet => Self::Quiet,
+            ProgressArg::Rawjson => Self::Rawjson,
+            ProgressArg::Auto | ProgressArg::Tty if terminal => Self::Tty,
+            ProgressArg::Auto | ProgressArg::Tty | ProgressArg::Plain => Self::Plain,
+        }
+    }
+
+    /// Whether the output of a failed step was on the screen already.
+    pub(crate) fn shows_output(self) -> bool {
+        matches!(self, Self::Plain | Self::Rawjson)
+    }
+}
+
+/// Hears a build and shows it.
+pub(crate) struct Progress {
+    start: Instant,
+    state: Mutex<State>,
+}
+
+struct State {
+    renderer: Box<dyn Renderer + Send>,
+    captures: Captures,
+}
+
+/// One way to show a build. Times count from the start of the build.
+trait Renderer {
+    /// The steps are known.
+    fn planned(&mut self, steps: Vec<Step>, at: Duration);
+    /// Anything else happened.
+    fn event(&mut self, event: &Event, at: Duration);
+    /// A line from the command itself.
+    fn note(&mut self, text: &str);
+    /// There is an image.
+    fn built(&mut self, summary: &Summary);
+    /// There is none: `message` for people, `hints` what to do.
+    fn failed(&mut self, message: &str, hints: &[String]);
+    /// Leaves the terminal as it was. May be called twice.
+    fn close(&mut self);
+}
+
+impl Progress {
+    /// Shows a build of `source` as `mode` says.
+    pub(crate) fn new(mode: Mode, source: Source, colour: bool) -> Self {
+        let renderer: Box<dyn Renderer + Send> = match mode {
+            Mode::Plain => Box::new(plain::Plain::new(io::stderr(), source, colour)),
+            Mode::Rawjson => Box::new(json::Json::new(io::stderr(), source)),
+            Mode::Tty => Box::new(tty::Tty::new(source, colour)),
+            Mode::Quiet => Box::new(Quiet),
+        };
+        let state = State { renderer, captures: Captures::default() };
+        Self { start: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// Shows a line from the command itself.
+    pub(crate) fn note(&self, text: &str) {
+        self.lock().renderer.note(text);
+    }
+
+    /// Shows the result.
+    pub(crate) fn built(&self, summary: &Summary) {
+        let mut state = self.lock();
+        state.renderer.close();
+        state.renderer.built(summary);
+    }
+
+    /// Shows the failure where the way of showing has words of its own for it.
+    pub(crate) fn failed(&self, message: &str, hints: &[String]) {
+        let mut state = self.lock();
+        state.renderer.close();
+        state.renderer.failed(message, hints);
+    }
+
+    /// All that a step wrote.
+    pub(crate) fn take_output(&self, step: StepId) -> Capture {
+        self.lock().captures.take(step)
+    }
+
+    /// Leaves the terminal as it was, unless somebody is writing to it this moment: for the way out
+    /// in a hurry.
+    pub(crate) fn try_close(&self) {
+        if let Ok(mut state) = self.state.try_lock() {
+            state.renderer.close();
+        }
+    }
+
+    /// A renderer that panicked is not worth losing the build for.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Progress {
+    fn event(&self, event: &Event) {
+        let mut state = self.lock();
+        let at = self.start.elapsed();
+        match event {
+            Event::Output { step, bytes, .. } => state.captures.add(*step, bytes),
+            Event::Finished { step, result: StepResult::Ran { .. } } => {
+                state.captures.forget(*step);
+            }
+            _ => {}
+        }
+        match event {
+            Event::Planned { steps } => {
+                state.renderer.planned(steps.iter().map(Step::from).collect(), at);
+            }
+            _ => state.renderer.event(event, at),
+        }
+    }
+}
+
+/// Shows nothing.
+struct Quiet;
+
+impl Renderer for Quiet {
+    fn planned(&mut self, _: Vec<Step>, _: Duration) {}
+    fn event(&mut self, _: &Event, _: Duration) {}
+    fn note(&mut self, _: &str) {}
+    fn built(&mut self, _: &Summary) {}
+    fn failed(&mut self, _: &str, _: &[String]) {}
+    fn close(&mut self) {}
+}

@@ -1,0 +1,225 @@
+use std::collections::HashMap;
+use std::io::Write;
+use std::time::Duration;
+
+use dfbuild::{Event, StepId, StepResult};
+
+use super::Renderer;
+use super::lines::LineBuffer;
+use crate::source::Source;
+use crate::step::Step;
+use crate::summary::Summary;
+use crate::{diagnostics, units};
+
+/// Line after line, as BuildKit's plain progress: `#N` is the N-th thing that is mentioned.
+pub(super) struct Plain<W> {
+    out: W,
+    source: Source,
+    colour: bool,
+    steps: HashMap<StepId, Step>,
+    running: HashMap<StepId, Running>,
+    numbers: HashMap<Subject, usize>,
+}
+
+/// What a number stands for.
+#[derive(PartialEq, Eq, Hash)]
+enum Subject {
+    Step(StepId),
+    Export(String),
+}
+
+struct Running {
+    since: Duration,
+    lines: LineBuffer,
+}
+
+impl<W: Write> Plain<W> {
+    pub(super) fn new(out: W, source: Source, colour: bool) -> Self {
+        let (steps, running, numbers) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { out, source, colour, steps, running, numbers }
+    }
+
+    /// Writes a line. A reader that went away does not end the build.
+    fn line(&mut self, text: &str) {
+        let _ = writeln!(self.out, "{text}");
+    }
+
+    /// The number of a subject, and whether it is new.
+    fn number(&mut self, subject: Subject) -> (usize, bool) {
+        let next = self.numbers.len() + 1;
+        let number = *self.numbers.entry(subject).or_insert(next);
+        (number, number == next)
+    }
+
+    /// The number of a step, which is introduced when it is first mentioned.
+    fn step(&mut self, id: StepId) -> usize {
+        let (number, new) = self.number(Subject::Step(id));
+        if new {
+            let label = self.steps.get(&id).map_or_else(|| format!("step {}", id.0), Step::label);
+            self.line(&format!("#{number} {label}"));
+        }
+        number
+    }
+
+    fn output(&mut self, number: usize, since: Duration, at: Duration, lines: &[String]) {
+        let seconds = at.saturating_sub(since).as_secs_f64();
+        for line in lines {
+            self.line(format!("#{number} {seconds:.3} {line}").trim_end());
+        }
+    }
+
+    fn finished(&mut self, id: StepId, result: &StepResult, at: Duration) {
+        let number = self.step(id);
+        if let Some(Running { since, lines }) = self.running.remove(&id) {
+            self.output(number, since, at, &lines.finish());
+        }
+        let text = match result {
+            StepResult::Cached { .. } => "CACHED".to_owned(),
+            StepResult::Ran { duration, .. } => format!("DONE {}", units::seconds(*duration)),
+            StepResult::Failed { duration } => {
+                format!("ERROR after {}", units::seconds(*duration))
+            }
+            _ => "DONE".to_owned(),
+        };
+        self.line(&format!("#{number} {text}"));
+    }
+}
+
+impl<W: Write> Renderer for Plain<W> {
+    fn planned(&mut self, steps: Vec<Step>, _: Duration) {
+        self.steps.extend(steps.into_iter().map(|step| (step.id, step)));
+    }
+
+    fn event(&mut self, event: &Event, at: Duration) {
+        match event {
+            Event::Warning { diagnostic } => {
+                let text = diagnostics::render(&self.source, [diagnostic], self.colour);
+                self.line(&text);
+            }
+            Event::Notice { text } => self.note(text),
+            Event::Started { step } => {
+                self.step(*step);
+                self.running.insert(*step, Running { since: at, lines: LineBuffer::default() });
+            }
+            Event::Output { step, stream, bytes } => {
+                let number = self.step(*step);
+                let running = self.running.entry(*step);
+                let running =
+                    running.or_insert_with(|| Running { since: at, lines: LineBuffer::default() });
+                let (since, lines) = (running.since, running.lines.add(*stream, bytes));
+                self.output(number, since, at, &lines);
+            }
+            Event::Finished { step, result } => self.finished(*step, result, at),
+            Event::Exporting { what } => {
+                let (number, _) = self.number(Subject::Export(what.clone()));
+                self.line(&format!("#{number} exporting {what}"));
+            }
+            Event::Exported { what, duration } => {
+                let (number, _) = self.number(Subject::Export(what.clone()));
+                self.line(&format!("#{number} DONE {}", units::seconds(*duration)));
+            }
+            _ => {}
+        }
+        let _ = self.out.flush();
+    }
+
+    fn note(&mut self, text: &str) {
+        self.line(&format!("notice: {text}"));
+    }
+
+    fn built(&mut self, summary: &Summary) {
+        self.line(&summary.to_string());
+    }
+
+    fn failed(&mut self, _: &str, _: &[String]) {}
+
+    fn close(&mut self) {
+        let _ = self.out.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use dfbuild::Stream;
+
+    use super::*;
+    use crate::testing::{diff_id, step};
+
+    fn transcript(steps: Vec<Step>, events: &[(u64, Event)]) -> String {
+        let mut plain = Plain::new(Vec::new(), Source::default(), false);
+        plain.planned(steps, Duration::ZERO);
+        for (at, event) in events {
+            plain.event(event, Duration::from_millis(*at));
+        }
+        plain.close();
+        String::from_utf8(plain.out).unwrap()
+    }
+
+    #[test]
+    fn two_stages_side_by_side() {
+        let output = |step, stream, text: &str| Event::Output {
+            step: StepId(step),
+            stream,
+            bytes: text.as_bytes().to_vec(),
+        };
+        let ran = |millis| StepResult::Ran {
+            duration: Duration::from_millis(millis),
+            diff_id: diff_id(),
+        };
+        let cached = StepResult::Cached { created: SystemTime::UNIX_EPOCH };
+        let steps = vec![
+            step(0, "base", 1, 2, "FROM debian"),
+            step(1, "base", 2, 2, "RUN make"),
+            step(2, "docs", 2, 3, "RUN man"),
+        ];
+        let text = transcript(
+            steps,
+            &[
+                (0, Event::Finished { step: StepId(0), result: cached }),
+                (1000, Event::Started { step: StepId(2) }),
+                (1000, Event::Started { step: StepId(1) }),
+                (1421, output(1, Stream::Stdout, "cc a.c\ncc ")),
+                (1500, output(2, Stream::Stderr, "\u{1b}[1mhello\u{1b}[0m\n\n")),
+                (1600, output(1, Stream::Stdout, "b.c\nno end")),
+                (2200, Event::Finished { step: StepId(1), result: ran(1200) }),
+                (
+                    2250,
+                    Event::Finished {
+                        step: StepId(2),
+                        result: StepResult::Failed { duration: Duration::from_millis(1250) },
+                    },
+                ),
+                (2300, Event::Exporting { what: "oci archive out.tar".into() }),
+                (
+                    2400,
+                    Event::Exported {
+                        what: "oci archive out.tar".into(),
+                        duration: Duration::from_millis(100),
+                    },
+                ),
+                (2400, Event::Notice { text: "something".into() }),
+            ],
+        );
+        assert_eq!(
+            text,
+            "\
+#1 [base 1/2] FROM debian
+#1 CACHED
+#2 [docs 2/3] RUN man
+#3 [base 2/2] RUN make
+#3 0.421 cc a.c
+#2 0.500 hello
+#2 0.500
+#3 0.600 cc b.c
+#3 1.200 no end
+#3 DONE 1.2s
+#2 ERROR after 1.2s
+#4 exporting oci archive out.tar
+#4 DONE 0.1s
+notice: something
+"
+        );
+    }
+}

@@ -1,0 +1,119 @@
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use console::Term;
+use dfbuild::Event;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::Renderer;
+use super::view::View;
+use crate::source::Source;
+use crate::step::Step;
+use crate::summary::Summary;
+use crate::{diagnostics, units};
+
+/// A live view at the bottom of the terminal; what is done scrolls by above it.
+pub(super) struct Tty {
+    bar: ProgressBar,
+    view: Arc<Mutex<View>>,
+    source: Source,
+    colour: bool,
+    ticker: Option<Ticker>,
+}
+
+/// The thread that draws. It ends when its channel does.
+struct Ticker {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Tty {
+    pub(super) fn new(source: Source, colour: bool) -> Self {
+        let target = ProgressDrawTarget::term(Term::stderr(), 20);
+        let style = ProgressStyle::with_template("{msg}").expect("the template is well formed");
+        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
+        let view = Arc::new(Mutex::new(View::default()));
+        let ticker = Ticker::start(bar.clone(), Arc::clone(&view));
+        Self { bar, view, source, colour, ticker: Some(ticker) }
+    }
+
+    fn view(&self) -> MutexGuard<'_, View> {
+        lock(&self.view)
+    }
+}
+
+impl Ticker {
+    fn start(bar: ProgressBar, view: Arc<Mutex<View>>) -> Self {
+        const INTERVAL: Duration = Duration::from_millis(100);
+        let start = Instant::now();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                let (height, width) = Term::stderr().size();
+                // The last column stays free: some terminals wrap when it is written.
+                let (width, height) = (usize::from(width).max(20) - 1, usize::from(height) / 2);
+                let lines = lock(&view).lines(start.elapsed(), width, height.max(4));
+                bar.set_message(lines.join("\n"));
+            }
+        });
+        Self { stop, thread }
+    }
+}
+
+fn lock(view: &Mutex<View>) -> MutexGuard<'_, View> {
+    view.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Renderer for Tty {
+    fn planned(&mut self, steps: Vec<Step>, _: Duration) {
+        self.view().planned(steps);
+    }
+
+    fn event(&mut self, event: &Event, at: Duration) {
+        match event {
+            Event::Warning { diagnostic } => {
+                self.bar.println(diagnostics::render(&self.source, [diagnostic], self.colour));
+            }
+            Event::Notice { text } => self.note(text),
+            Event::Started { step } => self.view().started(*step, at),
+            Event::Output { step, stream, bytes } => self.view().output(*step, *stream, bytes),
+            Event::Finished { step, result } => {
+                let line = self.view().finished(*step, result);
+                self.bar.println(line);
+            }
+            Event::Exporting { what } => self.view().exporting(Some(what.clone())),
+            Event::Exported { what, duration } => {
+                self.view().exporting(None);
+                self.bar.println(format!("{:>8}  exported {what}", units::seconds(*duration)));
+            }
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        self.bar.println(format!("notice: {text}"));
+    }
+
+    fn built(&mut self, summary: &Summary) {
+        // The bar is finished by now and prints nothing more.
+        let _ = Term::stderr().write_line(&summary.to_string());
+    }
+
+    fn failed(&mut self, _: &str, _: &[String]) {}
+
+    fn close(&mut self) {
+        if let Some(Ticker { stop, thread }) = self.ticker.take() {
+            drop(stop);
+            let _ = thread.join();
+            self.bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Tty {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,28 @@
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+
+use crate::args::Cli;
+use crate::failure::Failure;
+
+/// Says that the command line asks for what cannot be, in the words of the argument parser.
+pub(crate) fn usage(text: &str) -> ExitCode {
+    const USAGE: u8 = 2;
+    let error = Cli::command().error(ErrorKind::InvalidValue, text);
+    let _ = error.print();
+    ExitCode::from(USAGE)
+}
+
+/// Says why there is no result.
+pub(crate) fn error(text: &str) -> ExitCode {
+    failure(&Failure { message: text.to_owned(), hints: Vec::new() })
+}
+
+/// Says why there is no result, and what to do.
+pub(crate) fn failure(failure: &Failure) -> ExitCode {
+    let _ = failure.write(&mut io::stderr().lock());
+    let _ = io::stderr().flush();
+    ExitCode::FAILURE
+}

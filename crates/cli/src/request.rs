@@ -1,0 +1,367 @@
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use dfbuild::{Build, Output, Secret, SecretSource};
+use tempfile::TempDir;
+
+use crate::args::{
+    BuildArgs, Destination, Entitlement, NetworkArg, OutputFlag, OutputKind, SecretFlag,
+    SecretOrigin,
+};
+use crate::remote::remote_context;
+use crate::source::Source;
+
+/// A build as the library takes it, and what the command needs beside it.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) build: Build,
+    pub(crate) source: Source,
+    /// What goes to standard output afterwards.
+    pub(crate) piped: Option<Piped>,
+    /// What people should know before it begins.
+    pub(crate) notices: Vec<String>,
+}
+
+/// An output on its way to standard output: the library writes files.
+#[derive(Debug)]
+pub(crate) struct Piped {
+    pub(crate) file: PathBuf,
+    /// Holds the file until it was copied.
+    _folder: TempDir,
+}
+
+/// Why a command line cannot be carried out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum RequestError {
+    /// It asks for something that is not there: exit code 2.
+    Usage(String),
+    /// Something that it names cannot be read: exit code 1.
+    Input(String),
+}
+
+/// What the library does not look at by itself.
+pub(crate) struct Machine<'a> {
+    pub(crate) environment: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) standard_input: &'a mut dyn Read,
+    pub(crate) resolv_conf: Option<Vec<u8>>,
+    pub(crate) stdout_is_terminal: bool,
+}
+
+impl Request {
+    /// Turns arguments into a build. Reads standard input if the Dockerfile is there.
+    pub(crate) fn new(args: &BuildArgs, machine: &mut Machine<'_>) -> Result<Self, RequestError> {
+        check_supported(args)?;
+        let context = PathBuf::from(&args.context);
+        let (build, source) = dockerfile(args, &context, machine)?;
+        let mut request = Self { build, source, piped: None, notices: notices(args) };
+        request.change(|build| what_to_build(build, args, machine.environment));
+        for flag in &args.output {
+            request.add_output(flag, machine.stdout_is_terminal)?;
+        }
+        for flag in &args.secret {
+            let secret = request.secret(flag, machine.environment)?;
+            request.change(|build| build.secret(secret));
+        }
+        let resolv_conf = machine.resolv_conf.take();
+        request.change(|build| what_commands_see(build, args, resolv_conf));
+        Ok(request)
+    }
+
+    fn change(&mut self, change: impl FnOnce(Build) -> Build) {
+        self.build = change(self.build.clone());
+    }
+
+    fn add_output(&mut self, flag: &OutputFlag, terminal: bool) -> Result<(), RequestError> {
+        let path = match &flag.destination {
+            Destination::Path(path) => path.clone(),
+            Destination::Stdout if self.piped.is_some() => {
+                return Err(usage("--output: only one can go to standard output"));
+            }
+            Destination::Stdout if terminal => {
+                return Err(usage(
+                    "--output: `dest=FILE` is missing, and an archive does not go to a terminal",
+                ));
+            }
+            Destination::Stdout => self.pipe()?,
+        };
+        let output = match flag.kind {
+            OutputKind::Oci => Output::OciArchive(path),
+            OutputKind::Docker => Output::DockerArchive(path),
+            OutputKind::Local => Output::Directory(path),
+            OutputKind::Tar => Output::Tar(path),
+        };
+        let names = flag.names.clone();
+        self.change(|build| names.into_iter().fold(build.output(output), Build::tag));
+        Ok(())
+    }
+
+    fn pipe(&mut self) -> Result<PathBuf, RequestError> {
+        let folder = TempDir::with_prefix("dfbuild-")
+            .map_err(|error| RequestError::Input(format!("create a temporary folder: {error}")))?;
+        let file = folder.path().join("output.tar");
+        self.piped = Some(Piped { file: file.clone(), _folder: folder });
+        Ok(file)
+    }
+
+    fn secret(
+        &mut self,
+        flag: &SecretFlag,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Secret, RequestError> {
+        let id = flag.id.clone();
+        let source = match &flag.origin {
+            SecretOrigin::File(path) => secret_file(&id, path)?,
+            SecretOrigin::Environment(name) => {
+                let value = environment(name).unwrap_or_else(|| {
+                    self.notices.push(format!(
+                        "secret {id} is empty: the environment variable {name} is not set"
+                    ));
+                    String::new()
+                });
+                SecretSource::Value(value.into_bytes())
+            }
+            SecretOrigin::ById => match environment(&id) {
+                Some(value) => SecretSource::Value(value.into_bytes()),
+                None => secret_file(&id, Path::new(&id))?,
+            },
+        };
+        Ok(Secret { id, source })
+    }
+}
+
+fn usage(text: impl Into<String>) -> RequestError {
+    RequestError::Usage(text.into())
+}
+
+fn secret_file(id: &str, path: &Path) -> Result<SecretSource, RequestError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            Err(RequestError::Input(format!("secret {id}: {} is a folder", path.display())))
+        }
+        Ok(_) => Ok(SecretSource::File(path.to_owned())),
+        Err(error) => Err(RequestError::Input(format!("secret {id}: {}: {error}", path.display()))),
+    }
+}
+
+/// Refuses what would be lost silently.
+fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
+    let registries = "comes with registries, which are not there yet";
+    if args.push {
+        return Err(usage(format!("--push {registries}")));
+    }
+    if !args.cache_from.is_empty() {
+        return Err(usage("--cache-from is not there yet: the cache is the store (--root)"));
+    }
+    if !args.cache_to.is_empty() {
+        return Err(usage("--cache-to is not there yet: the cache is the store (--root)"));
+    }
+    if args.context == "-" {
+        return Err(usage("a context from standard input is not there yet: give a folder"));
+    }
+    if let Some(kind) = remote_context(&args.context) {
+        let context = &args.context;
+        return Err(usage(format!("{kind} as context is not there yet: {context}: give a folder")));
+    }
+    Ok(())
+}
+
+fn notices(args: &BuildArgs) -> Vec<String> {
+    let mut notices = Vec::new();
+    if args.pull {
+        notices.push("--pull has no effect yet: images do not come from registries".to_owned());
+    }
+    if args.load {
+        notices.push(
+            "--load: the image is in the store anyway; -o type=docker,dest=FILE is for `docker load`"
+                .to_owned(),
+        );
+    }
+    if !args.ssh.is_empty() {
+        notices.push("--ssh has no effect yet: RUN --mount=type=ssh fails".to_owned());
+    }
+    notices
+}
+
+fn dockerfile(
+    args: &BuildArgs,
+    context: &Path,
+    machine: &mut Machine<'_>,
+) -> Result<(Build, Source), RequestError> {
+    let build = Build::new(context);
+    match args.file.as_deref() {
+        None => Ok((build, Source::read(&context.join("Dockerfile")))),
+        Some(file) if file == Path::new("-") => {
+            let mut bytes = Vec::new();
+            machine.standard_input.read_to_end(&mut bytes).map_err(|error| {
+                RequestError::Input(format!("read the Dockerfile from standard input: {error}"))
+            })?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let source = Source::standard_input(&text);
+            Ok((build.dockerfile_text(text), source))
+        }
+        Some(file) => Ok((build.dockerfile(file), Source::read(file))),
+    }
+}
+
+fn what_to_build(
+    mut build: Build,
+    args: &BuildArgs,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Build {
+    const EPOCH: &str = "SOURCE_DATE_EPOCH";
+    build = build.no_cache(args.no_cache);
+    build = args.tag.iter().fold(build, Build::tag);
+    if let Some(target) = &args.target {
+        build = build.target(target);
+    }
+    if let Some(platform) = &args.platform {
+        build = build.platform(platform.clone());
+    }
+    if let Some(epoch) = environment(EPOCH).filter(|epoch| !epoch.is_empty()) {
+        build = build.build_arg(EPOCH, epoch);
+    }
+    for arg in &args.build_arg {
+        // An argument without a value anywhere keeps the Dockerfile's default, as with docker.
+        if let Some(value) = arg.value.clone().or_else(|| environment(&arg.name)) {
+            build = build.build_arg(&arg.name, value);
+        }
+    }
+    for label in &args.label {
+        build = build.label(&label.name, label.value.clone().unwrap_or_default());
+    }
+    for (name, context) in &args.build_context {
+        build = build.build_context(name, context.clone());
+    }
+    let stages = args.no_cache_filter.iter().filter(|stage| !stage.is_empty());
+    stages.fold(build, Build::no_cache_filter)
+}
+
+fn what_commands_see(mut build: Build, args: &BuildArgs, resolv_conf: Option<Vec<u8>>) -> Build {
+    build = build
+        .network_none(args.network == NetworkArg::None)
+        .allow_insecure(args.allow.contains(&Entitlement::SecurityInsecure));
+    for (name, address) in &args.add_host {
+        build = build.add_host(name, address);
+    }
+    if let Some(bytes) = args.shm_size {
+        build = build.shm_size(bytes);
+    }
+    build = args.ulimit.iter().cloned().fold(build, Build::ulimit);
+    if let Some(content) = resolv_conf {
+        build = build.resolv_conf(content);
+    }
+    if let Some(jobs) = args.jobs {
+        build = build.jobs(jobs.get());
+    }
+    match args.timeout {
+        Some(timeout) => build.timeout(timeout),
+        None => build,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn request(line: &str) -> Result<Request, RequestError> {
+        let args = ["dfbuild", "build"].into_iter().chain(line.split_whitespace());
+        let Command::Build(args) = Cli::read(args.map(OsString::from)).unwrap().command else {
+            panic!("not a build")
+        };
+        let environment = |name: &str| match name {
+            "SOURCE_DATE_EPOCH" => Some("11".to_owned()),
+            "TOKEN" => Some("hunter2".to_owned()),
+            _ => None,
+        };
+        Request::new(
+            &args,
+            &mut Machine {
+                environment: &environment,
+                standard_input: &mut "FROM scratch\n".as_bytes(),
+                resolv_conf: Some(b"nameserver 192.0.2.1\n".to_vec()),
+                stdout_is_terminal: false,
+            },
+        )
+    }
+
+    /// The library keeps its fields to itself, but prints them.
+    fn check(line: &str, parts: &[&str]) {
+        let text = format!("{:?}", request(line).unwrap().build);
+        for part in parts {
+            assert!(text.contains(part), "{line}: no {part} in {text}");
+        }
+    }
+
+    #[test]
+    fn flags_reach_the_build() {
+        check("-f D -t a -t b .", &[r#"File("D")"#, r#"tags: ["a", "b"]"#]);
+        check("-f - .", &[r#"Text("FROM scratch\n")"#]);
+        check(
+            "--target x --no-cache --no-cache-filter a,b .",
+            &[r#"target: Some("x")"#, "no_cache: true", r#"no_cache_filter: ["a", "b"]"#],
+        );
+        check("--label a=b --label c .", &[r#""a": "b""#, r#""c": """#]);
+        check(
+            "--network none --allow security.insecure .",
+            &["network_none: true", "allow_insecure: true"],
+        );
+        check(
+            "-o out -o type=oci,dest=a.tar,name=x .",
+            &[r#"Directory("out")"#, r#"OciArchive("a.tar")"#, r#"tags: ["x"]"#],
+        );
+        check(
+            "--add-host a=[::1] --shm-size 1k -j 2 --timeout 5s .",
+            &[
+                r#"[("a", "::1")]"#,
+                "shm_size: Some(1024)",
+                "jobs: Some(2)",
+                "timeout: Some(5s)",
+                "resolv_conf: Some([",
+            ],
+        );
+    }
+
+    #[test]
+    fn values_come_from_the_environment() {
+        check("--build-arg TOKEN .", &[r#""TOKEN": "hunter2""#, r#""SOURCE_DATE_EPOCH": "11""#]);
+        check("--build-arg SOURCE_DATE_EPOCH=5 .", &[r#""SOURCE_DATE_EPOCH": "5""#]);
+        check("--build-arg UNSET .", &[r#"build_args: {"SOURCE_DATE_EPOCH": "11"}"#]);
+    }
+
+    #[test]
+    fn secrets_are_looked_up_and_not_shown() {
+        let text = format!("{:?}", request("--secret id=a,env=TOKEN --secret id=TOKEN .").unwrap());
+        assert!(!text.contains("hunter2") && text.contains("Value(..)"), "{text}");
+        let unset = request("--secret id=a,env=UNSET .").unwrap();
+        assert_eq!(unset.notices.len(), 1);
+        let missing = request("--secret id=a,src=/nonexistent/file .").unwrap_err();
+        let RequestError::Input(text) = missing else { panic!("{missing:?}") };
+        assert!(text.contains("secret a: /nonexistent/file: No such file"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused() {
+        for (line, part) in [
+            ("--push .", "--push comes with registries"),
+            ("--cache-from type=local,src=x .", "--cache-from is not there yet"),
+            ("--cache-to type=inline .", "--cache-to is not there yet"),
+            ("-", "standard input"),
+            ("https://a.example/b.git", "a git repository as context"),
+            ("-o - -o type=oci .", "only one"),
+        ] {
+            let RequestError::Usage(text) = request(line).unwrap_err() else { panic!("{line}") };
+            assert!(text.contains(part), "{line}: {text}");
+        }
+        assert_eq!(request("--pull --load --ssh default .").unwrap().notices.len(), 3);
+    }
+
+    #[test]
+    fn one_output_goes_to_standard_output() {
+        let request = request("-o - .").unwrap();
+        let file = request.piped.unwrap().file;
+        assert!(format!("{:?}", request.build).contains(file.to_str().unwrap()));
+    }
+}

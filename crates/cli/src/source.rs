@@ -1,0 +1,28 @@
+use std::path::Path;
+
+/// The Dockerfile as messages show it. The library reads it for itself; this copy is for showing
+/// the place of a warning or of a failed step.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Source {
+    /// What to call it.
+    pub(crate) name: String,
+    /// Its text; empty if it could not be read, which the library reports.
+    pub(crate) text: String,
+}
+
+impl Source {
+    /// Reads a file for showing it.
+    pub(crate) fn read(path: &Path) -> Self {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let bytes = std::fs::read(path).unwrap_or_default();
+        Self {
+            name: name.unwrap_or_else(|| "Dockerfile".to_owned()),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+
+    /// A text from standard input.
+    pub(crate) fn standard_input(text: &str) -> Self {
+        Self { name: "Dockerfile".to_owned(), text: text.to_owned() }
+    }
+}

@@ -1,0 +1,14 @@
+//! Values for tests.
+
+use dfbuild::{Digest, StepId};
+
+use crate::step::Step;
+
+pub(crate) fn diff_id() -> Digest {
+    format!("sha256:{}", "ab".repeat(32)).parse().unwrap()
+}
+
+pub(crate) fn step(id: usize, stage: &str, number: usize, total: usize, text: &str) -> Step {
+    let (stage, text) = (stage.to_owned(), text.to_owned());
+    Step { id: StepId(id), stage, number, total, text, line: id + 1 }
+}

@@ -40,10 +40,10 @@ const NAMES: [(&str, u8); 36] = [
     ("RTMIN", 34),
 ];
 
-/// Checks the value of `STOPSIGNAL` after expansion: a number above 0, or a name with or without `SIG`, in any case.
+/// Checks the value of `STOPSIGNAL` after expansion: any number but 0, or a name with or without `SIG`, in any case.
 ///
 /// Returns the number.
-pub fn validate(signal: &str) -> Result<u8, SignalError> {
+pub fn validate(signal: &str) -> Result<i64, SignalError> {
     number(signal).ok_or_else(|| SignalError { signal: signal.to_owned() })
 }
 
@@ -55,15 +55,14 @@ pub struct SignalError {
     pub signal: String,
 }
 
-fn number(signal: &str) -> Option<u8> {
+fn number(signal: &str) -> Option<i64> {
     if let Ok(number) = signal.parse::<i64>() {
-        // The reference implementation takes any number that is not 0; one that fits no signal is of no use.
-        return u8::try_from(number).ok().filter(|it| (1..=64).contains(it));
+        return Some(number).filter(|it| *it != 0);
     }
     let name = signal.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
     let from_list = NAMES.iter().find(|(it, _)| *it == name).map(|(_, number)| *number);
-    from_list.or_else(|| real_time(name))
+    from_list.or_else(|| real_time(name)).map(i64::from)
 }
 
 /// `RTMIN+1` up to `RTMAX`, which is 64.
@@ -99,7 +98,7 @@ mod tests {
 
     #[test]
     fn other_text_is_no_signal() {
-        for signal in ["", "0", "-1", "65", "SIGFOO", "RTMIN+16"] {
+        for signal in ["", "0", "SIGFOO", "RTMIN+16", "1.5"] {
             assert!(validate(signal).is_err(), "{signal}");
         }
         assert_eq!(validate("foo").unwrap_err().to_string(), "invalid signal: foo");

@@ -105,8 +105,12 @@ impl PatternSet {
         self.matches_with_parent(path, &ParentState::default()).0
     }
 
-    /// The same as [`Self::matches`] for a path whose parent has the state `parent`, and the state to hand down to the
-    /// entries below the path. The state of the root is [`ParentState::default`].
+    /// What a walk decides about a path whose parent has the state `parent`, and the state to hand down to the entries
+    /// below the path. The state of the root is [`ParentState::default`]. This is moby's `MatchesUsingParentResults`,
+    /// which decides what a context holds.
+    ///
+    /// It differs from [`Self::matches`] in one case, as moby does: a `!` pattern is not tried on a directory that is not
+    /// ignored, so with `**/*.log` and `!keep` a walk ignores `keep/a.log`, but the single question does not.
     pub fn matches_with_parent(
         &self,
         path: &[u8],
@@ -235,6 +239,14 @@ mod tests {
         assert!(!patterns.may_match_below(b"b"));
         assert!(!patterns.may_match_below(b"c"), "the exclusion comes before");
         assert!(patterns.may_match_below(b"d"), "not ignored at all");
+    }
+
+    #[test]
+    fn a_walk_does_not_try_exclusions_on_directories_that_are_not_ignored() {
+        let patterns = set(&["**/*.log", "!keep"]);
+        assert!(!patterns.matches(b"keep/a.log").ignored);
+        let (_, keep) = patterns.matches_with_parent(b"keep", &ParentState::default());
+        assert!(patterns.matches_with_parent(b"keep/a.log", &keep).0.ignored);
     }
 
     #[test]

@@ -79,7 +79,11 @@ impl Context {
 
     /// Whether the rules leave `path` out. The context itself never is.
     pub fn is_ignored(&self, path: &TreePath) -> bool {
-        !path.is_root() && self.ignore.matches(path.as_bytes()).ignored
+        let Some(parent) = path.parent() else { return false };
+        // Asked as a walk asks, directory by directory: that is what moby does, and with rules
+        // that take things back the answer is not always that of a single question.
+        let state = self.state_at(&parent);
+        self.ignore.matches_with_parent(path.as_bytes(), &state).0.ignored
     }
 
     /// Whether an ignored folder is there nevertheless, because a rule takes back something in it.

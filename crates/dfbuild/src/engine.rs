@@ -6,12 +6,14 @@ use dfbuild_sandbox::{IdMap, IdMode};
 use dfbuild_store::Store;
 
 use crate::error::Error;
+use crate::layers::LayerCache;
 
 /// Where builds happen: a store, and what this process may do. Usable for many builds at once,
 /// from many threads.
 pub struct Engine {
     store: Store,
     id_map: IdMap,
+    pub(crate) layers: LayerCache,
 }
 
 impl Engine {
@@ -20,7 +22,7 @@ impl Engine {
         let store = Store::open(root)?;
         let id_map = IdMap::current()
             .map_err(|error| Error::Sandbox { reason: error.to_string(), hint: None })?;
-        Ok(Self { store, id_map })
+        Ok(Self { store, id_map, layers: LayerCache::default() })
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -1,14 +1,300 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dfbuild_image::{Platform, Timestamp};
+use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Outcome, StageId, context_key, plan};
+use dfbuild_sandbox::IdMode;
+
+use crate::base_images::{BaseImages, BaseLayers};
 use crate::build::{Build, Built};
 use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Observer;
+use crate::finish::finish;
+use crate::inputs::{Contexts, Source};
+use crate::options::BuildContext;
+use crate::progress::Progress;
+use crate::slots::Slots;
+use crate::stage_run::{Definitions, StageResult};
 
+/// Carries out a build from beginning to end.
 pub(crate) fn run(
-    _build: &Build,
-    _engine: &Engine,
-    _observer: &dyn Observer,
-    _cancel: &Cancel,
+    build: &Build,
+    engine: &Engine,
+    observer: &dyn Observer,
+    cancel: &Cancel,
 ) -> Result<Built, Error> {
-    Err(Error::Cancelled)
+    let start = Instant::now();
+    let source = Source::read(build)?;
+    let contexts = Contexts::open(build, &source, engine)?;
+    let (graph, bases) = make_plan(build, engine, &source)?;
+    let progress = Progress::new(observer, &graph);
+    let session = Session {
+        engine,
+        build,
+        graph: &graph,
+        contexts,
+        bases,
+        progress,
+        slots: Slots::new(build.jobs.unwrap_or_else(default_jobs)),
+        ending: Ending {
+            cancel,
+            deadline: build.timeout.map(|limit| (start + limit, limit)),
+            failed: AtomicBool::new(false),
+        },
+        stages: Stages::default(),
+        definitions: Definitions::default(),
+        committed: Mutex::new(Instant::now()),
+    };
+    if graph.stages.iter().any(dfbuild_plan::Stage::runs_commands) {
+        session.check_sandbox()?;
+        if engine.id_mode() == IdMode::Single {
+            session.progress.notice(SINGLE_ID);
+        }
+    }
+    let outcome = session.build();
+    // However it ended: what was learned and made is worth keeping.
+    session.contexts.save(engine);
+    let committed = engine.store().commit();
+    let mut image = outcome?;
+    committed?;
+    image.duration = start.elapsed();
+    Ok(image)
 }
+
+/// What an ordinary user without a range of ids should know.
+const SINGLE_ID: &str = "only one user id can be mapped here: commands run as root, and changes of \
+    owner inside them are pretended; install uidmap and give this user a range in /etc/subuid and \
+    /etc/subgid to have owners";
+
+/// Steps mostly wait, for the network or for each other, so there are more than processors.
+fn default_jobs() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).saturating_mul(4).max(16)
+}
+
+fn make_plan(
+    build: &Build,
+    engine: &Engine,
+    source: &Source,
+) -> Result<(Graph, BTreeMap<BaseRequest, BaseLayers>), Error> {
+    let images = BaseImages::new(build, engine);
+    let mut bases: BTreeMap<BaseRequest, BaseLayers> = BTreeMap::new();
+    let named = build.build_contexts.iter().map(|(name, context)| {
+        let kind = match context {
+            BuildContext::Directory(_) => NamedContext::Directory,
+            BuildContext::OciLayout(..) | BuildContext::Image(_) => NamedContext::Image,
+        };
+        (context_key(name), kind)
+    });
+    let mut input = Input {
+        target: build.target.clone(),
+        build_args: build.build_args.clone(),
+        labels: build.labels.clone(),
+        named_contexts: named.collect(),
+        platform: build.platform.clone().unwrap_or_else(Platform::host),
+        ..Input::new(&source.parsed.dockerfile)
+    };
+    loop {
+        let outcome = plan(&input).map_err(|diagnostics| Error::Dockerfile {
+            name: source.name.clone(),
+            text: source.text.clone(),
+            diagnostics,
+        })?;
+        match outcome {
+            Outcome::Ready(mut graph) => {
+                let warnings = source.parsed.diagnostics.iter().cloned();
+                graph.warnings = warnings.chain(graph.warnings).collect();
+                return Ok((graph, bases));
+            }
+            Outcome::Need(requests) => {
+                for request in requests {
+                    let base = images.find(&request)?;
+                    input.bases.insert(request.clone(), base.for_plan());
+                    bases.insert(request, base);
+                }
+            }
+        }
+    }
+}
+
+/// A running build.
+pub(crate) struct Session<'a> {
+    pub(crate) engine: &'a Engine,
+    pub(crate) build: &'a Build,
+    pub(crate) graph: &'a Graph,
+    pub(crate) contexts: Contexts,
+    pub(crate) bases: BTreeMap<BaseRequest, BaseLayers>,
+    pub(crate) progress: Progress<'a>,
+    pub(crate) slots: Slots,
+    pub(crate) ending: Ending<'a>,
+    stages: Stages,
+    pub(crate) definitions: Definitions,
+    /// When the store was last told to keep what was made.
+    committed: Mutex<Instant>,
+}
+
+/// What ends a build before its end.
+pub(crate) struct Ending<'a> {
+    cancel: &'a Cancel,
+    deadline: Option<(Instant, Duration)>,
+    /// Another step failed.
+    failed: AtomicBool,
+}
+
+impl Ending<'_> {
+    /// Whether there is no point in going on.
+    pub(crate) fn is_near(&self) -> bool {
+        self.failed.load(Ordering::SeqCst) || self.reason().is_some()
+    }
+
+    /// Why somebody wants it to end.
+    fn reason(&self) -> Option<Error> {
+        if self.cancel.is_cancelled() {
+            return Some(Error::Cancelled);
+        }
+        let (_, limit) = self.deadline.filter(|(at, _)| Instant::now() >= *at)?;
+        Some(Error::TimedOut { limit })
+    }
+}
+
+/// The stages that are being built or are done.
+#[derive(Default)]
+struct Stages {
+    state: Mutex<StagesState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct StagesState {
+    /// `None` while a stage is being built. A failed one is `Err`; why is in `failure`.
+    results: HashMap<StageId, Option<Result<Arc<StageResult>, ()>>>,
+    failure: Option<Error>,
+}
+
+/// A stage could not be built; why is kept in the session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failed;
+
+impl Session<'_> {
+    /// Builds the target and hands it out.
+    fn build(&self) -> Result<Built, Error> {
+        let target = StageId(self.graph.stages.len() - 1);
+        let result = thread::scope(|scope| self.stage(scope, target));
+        match result {
+            Ok(result) => finish(self, &result),
+            Err(Failed) => Err(self.take_failure()),
+        }
+    }
+
+    /// The result of a stage. Builds it here if nobody has begun, else waits.
+    pub(crate) fn stage<'scope>(
+        &'scope self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        id: StageId,
+    ) -> Result<Arc<StageResult>, Failed> {
+        let mut state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match state.results.get(&id) {
+                None => break,
+                Some(Some(Ok(result))) => return Ok(Arc::clone(result)),
+                Some(Some(Err(()))) => return Err(Failed),
+                Some(None) => {
+                    state = self.stages.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+        state.results.insert(id, None);
+        drop(state);
+        self.build_stage(scope, id)
+    }
+
+    /// Begins to build a stage on a thread of its own, unless somebody has begun.
+    pub(crate) fn demand<'scope>(
+        &'scope self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        id: StageId,
+    ) {
+        let mut state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.results.contains_key(&id) {
+            return;
+        }
+        state.results.insert(id, None);
+        drop(state);
+        scope.spawn(move || {
+            // Whoever needs it finds its result or its failure.
+            let _ = self.build_stage(scope, id);
+        });
+    }
+
+    fn build_stage<'scope>(
+        &'scope self,
+        scope: &'scope thread::Scope<'scope, '_>,
+        id: StageId,
+    ) -> Result<Arc<StageResult>, Failed> {
+        let built = self.run_stage(scope, id);
+        let mut state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = match built {
+            Ok(result) => Ok(Arc::new(result)),
+            Err(error) => {
+                self.ending.failed.store(true, Ordering::SeqCst);
+                if let Some(error) = error {
+                    state.failure.get_or_insert(error);
+                }
+                Err(())
+            }
+        };
+        state.results.insert(id, Some(result.clone()));
+        self.stages.changed.notify_all();
+        result.map_err(|()| Failed)
+    }
+
+    /// Why the build failed. A wish to end it is the reason of all that failed after it.
+    fn take_failure(&self) -> Error {
+        let mut state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let reason = self.ending.reason();
+        reason.or(state.failure.take()).unwrap_or(Error::Cancelled)
+    }
+
+    /// Whether a stage is known to have run something in this build.
+    pub(crate) fn has_run(&self, id: StageId) -> bool {
+        let state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(state.results.get(&id), Some(Some(Ok(result))) if result.ran)
+    }
+
+    /// When the steps of a finished stage were made.
+    pub(crate) fn created(&self, id: StageId) -> Vec<Timestamp> {
+        let state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.results.get(&id) {
+            Some(Some(Ok(result))) => result.created.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Lets the store keep what was made, now and then: a killed build loses a second's work.
+    pub(crate) fn commit_sometimes(&self) -> Result<(), Error> {
+        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
+        if committed.elapsed() >= COMMIT_INTERVAL {
+            self.engine.store().commit()?;
+            *committed = Instant::now();
+        }
+        Ok(())
+    }
+
+    fn check_sandbox(&self) -> Result<(), Error> {
+        let staging = self.engine.store().stage()?;
+        match dfbuild_sandbox::probe(staging.path()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::Sandbox {
+                hint: error.hint().map(ToString::to_string),
+                reason: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// Syncing costs tens of milliseconds on a busy file system, a lost step its whole time.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(1);

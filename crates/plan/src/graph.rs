@@ -68,6 +68,11 @@ impl Stage {
         self.name.clone().unwrap_or_else(|| format!("stage-{}", self.index))
     }
 
+    /// Whether it runs commands.
+    pub fn runs_commands(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.kind, StepKind::Run(_)))
+    }
+
     /// The stages that it reads from.
     pub fn needs(&self) -> BTreeSet<StageId> {
         let base = match self.base {

@@ -1,0 +1,365 @@
+//! What `COPY` copies where. Follows fsutil's copier, which BuildKit uses, call by call: semantics
+//! of paths are the part of a builder that people notice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dfbuild_dockerfile::chmod::Chmod;
+use dfbuild_image::{Digest, Entry, Kind, TreePath};
+use dfbuild_pattern::{PatternSet, glob};
+
+use crate::draft::{Draft, Making, Origin};
+use crate::error::StepError;
+use crate::tree::{Place, Tree, resolve};
+
+/// How entries change on the way.
+pub(crate) struct CopyRules<'a> {
+    /// `--chown`.
+    pub(crate) owner: Option<(u32, u32)>,
+    /// `--chmod`.
+    pub(crate) chmod: Option<&'a Chmod>,
+    /// `--exclude`.
+    pub(crate) excludes: &'a PatternSet,
+}
+
+impl CopyRules<'_> {
+    /// Owner and mode of a directory made on the way. A symbolic mode does not reach it.
+    pub(crate) fn making(&self) -> Making {
+        let (uid, gid) = self.owner.unwrap_or((0, 0));
+        let mode = match self.chmod {
+            Some(Chmod::Octal(bits)) => bits & 0o777,
+            _ => 0o755,
+        };
+        Making { uid, gid, mode }
+    }
+
+    fn apply(&self, mut entry: Entry) -> Entry {
+        if let Some((uid, gid)) = self.owner {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        if let Some(chmod) = self.chmod
+            && !matches!(entry.kind, Kind::Symlink { .. })
+        {
+            entry.mode = chmod.apply(entry.mode, entry.kind.is_directory());
+        }
+        entry
+    }
+}
+
+/// A source as it was found: what the Dockerfile named, and what is there.
+#[derive(Debug, Clone)]
+pub(crate) struct Match {
+    /// The path that was named or matched; its last name is the file's new name.
+    pub(crate) path: TreePath,
+    /// Where it leads.
+    pub(crate) place: Place,
+}
+
+/// The matches of one source: the path itself, or what its wildcards match.
+pub(crate) fn find(tree: &dyn Tree, source: &str) -> Result<Vec<Match>, StepError> {
+    let get = |path: &TreePath| tree.get(path);
+    let path = TreePath::new(source);
+    let names: Vec<&[u8]> = path.names().collect();
+    let plain = names.iter().take_while(|name| !has_wildcard(name)).count();
+    if plain == names.len() {
+        let place = resolve(&get, &path, true)?;
+        if place.entry.is_none() {
+            return Err(not_found(tree, &path, &place));
+        }
+        return Ok(vec![Match { path, place }]);
+    }
+    let start = TreePath::new(names[..plain].join(&b'/'));
+    let mut found = vec![resolve(&get, &start, true)?.path];
+    for pattern in &names[plain..] {
+        found = expand(tree, &found, pattern, source)?;
+    }
+    let matches = found.into_iter().map(|path| {
+        let place = resolve(&get, &path, true)?;
+        if place.entry.is_none() {
+            return Err(not_found(tree, &path, &place));
+        }
+        Ok(Match { path, place })
+    });
+    matches.collect()
+}
+
+fn not_found(tree: &dyn Tree, path: &TreePath, place: &Place) -> StepError {
+    StepError::NotFound { path: path.to_string(), ignored: tree.is_ignored(&place.path) }
+}
+
+/// The names in `directories` that match; links among them are not directories.
+fn expand(
+    tree: &dyn Tree,
+    directories: &[TreePath],
+    pattern: &[u8],
+    source: &str,
+) -> Result<Vec<TreePath>, StepError> {
+    let mut found = Vec::new();
+    for directory in directories {
+        if !tree.get(directory)?.is_some_and(|entry| entry.kind.is_directory()) {
+            continue;
+        }
+        for name in tree.read_dir(directory)? {
+            let matched = glob(pattern, &name)
+                .map_err(|_| StepError::BadPattern { pattern: source.to_owned() })?;
+            if matched {
+                found.push(directory.join(name));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether Go's `filepath.Match` would take `name` for a pattern; a backslash hides what follows.
+fn has_wildcard(name: &[u8]) -> bool {
+    let mut bytes = name.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => drop(bytes.next()),
+            b'*' | b'?' | b'[' => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Copies one match to `dest`, which ends with a slash if it names a directory.
+pub(crate) fn copy_match(
+    draft: &mut Draft<'_>,
+    tree: &dyn Tree,
+    source: &Match,
+    dest: &str,
+    rules: &CopyRules<'_>,
+) -> Result<(), StepError> {
+    let target = open_target(draft, dest, rules)?;
+    let source_entry = source.place.entry.as_ref().expect("a match exists");
+    if source_entry.kind.is_directory() {
+        let files = tree.walk(&source.place.path)?;
+        copy_directory(draft, source_entry, &files, &target, rules)
+    } else {
+        let target = inside(draft, target, source.path.name().unwrap_or_default());
+        let entry = Entry { path: target, ..source_entry.clone() };
+        put_file(draft, entry, Origin::Tree(source.place.path.clone()), rules)
+    }
+}
+
+/// Writes a file of the Dockerfile to `dest`.
+pub(crate) fn copy_inline(
+    draft: &mut Draft<'_>,
+    name: &str,
+    text: &str,
+    dest: &str,
+    rules: &CopyRules<'_>,
+) -> Result<(), StepError> {
+    let target = open_target(draft, dest, rules)?;
+    let target = inside(draft, target, name.as_bytes());
+    let bytes: Arc<[u8]> = text.as_bytes().into();
+    let kind = Kind::File { size: bytes.len() as u64, digest: Digest::of(&bytes) };
+    let entry = Entry::new(target.clone(), kind, 0o644, draft.made_at);
+    put_file(draft, entry, Origin::Bytes(bytes), rules)?;
+    draft.note_made(&target);
+    Ok(())
+}
+
+/// Makes what `dest` needs to be there, and follows its links, the last one too.
+pub(crate) fn open_target(
+    draft: &mut Draft<'_>,
+    dest: &str,
+    rules: &CopyRules<'_>,
+) -> Result<TreePath, StepError> {
+    let path = TreePath::new(dest);
+    let needed = if dest.ends_with('/') { Some(path.clone()) } else { path.parent() };
+    if let Some(needed) = needed {
+        draft.make_directories(&needed, rules.making())?;
+    }
+    Ok(draft.resolve(&path, true)?.path)
+}
+
+/// A file that goes into a directory keeps its name there.
+fn inside(draft: &Draft<'_>, target: TreePath, name: &[u8]) -> TreePath {
+    let is_directory = draft.get(&target).is_some_and(|entry| entry.kind.is_directory());
+    if is_directory { target.join(name) } else { target }
+}
+
+/// Puts an entry that is no directory.
+fn put_file(
+    draft: &mut Draft<'_>,
+    entry: Entry,
+    origin: Origin,
+    rules: &CopyRules<'_>,
+) -> Result<(), StepError> {
+    if let Some(parent) = entry.path.parent() {
+        draft.make_directories(&parent, rules.making())?;
+    }
+    if draft.get(&entry.path).is_some_and(|old| old.kind.is_directory()) {
+        let message = format!("cannot replace to directory {} with file", entry.path);
+        return Err(StepError::Clash(message));
+    }
+    let origin = if matches!(entry.kind, Kind::File { .. }) { origin } else { Origin::None };
+    draft.put(rules.apply(entry), origin);
+    Ok(())
+}
+
+/// Copies what is in a directory into `target`. The directory itself gives only its time.
+fn copy_directory(
+    draft: &mut Draft<'_>,
+    top: &Entry,
+    files: &[Entry],
+    target: &TreePath,
+    rules: &CopyRules<'_>,
+) -> Result<(), StepError> {
+    match draft.get(target) {
+        Some(entry) if !entry.kind.is_directory() => {
+            return Err(StepError::Clash(format!("cannot copy to non-directory: {target}")));
+        }
+        Some(_) => {}
+        None => drop(draft.make_directories(target, rules.making())?),
+    }
+    let mut copied = Copied { top: &top.path, target, files, rules, linked: BTreeMap::new() };
+    for entry in files {
+        copied.one(draft, entry)?;
+    }
+    draft.amend(target, |entry| entry.mtime = top.mtime);
+    Ok(())
+}
+
+/// A directory that is being copied.
+struct Copied<'a> {
+    top: &'a TreePath,
+    target: &'a TreePath,
+    files: &'a [Entry],
+    rules: &'a CopyRules<'a>,
+    /// Where the first name of each file with several went.
+    linked: BTreeMap<&'a TreePath, TreePath>,
+}
+
+impl<'a> Copied<'a> {
+    fn one(&mut self, draft: &mut Draft<'_>, entry: &'a Entry) -> Result<(), StepError> {
+        let relative = entry.path.strip_prefix(self.top).expect("it lies below the top");
+        if self.rules.excludes.matches(relative.as_bytes()).ignored {
+            return Ok(());
+        }
+        let to = self.target.join(relative.as_bytes());
+        self.parents(draft, &relative)?;
+        if entry.kind.is_directory() {
+            return self.directory(draft, entry, to);
+        }
+        let (kind, from) = match &entry.kind {
+            Kind::HardLink { target: first } => match self.linked.get(first) {
+                Some(first) => (Kind::HardLink { target: first.clone() }, None),
+                // The first name was left out: this one becomes the file.
+                None => (self.file_kind(first), Some(first.clone())),
+            },
+            kind => (kind.clone(), Some(entry.path.clone())),
+        };
+        let key = match &entry.kind {
+            Kind::HardLink { target: first } => first,
+            _ => &entry.path,
+        };
+        if from.is_some() {
+            self.linked.insert(key, to.clone());
+        }
+        let origin = from.map_or(Origin::None, Origin::Tree);
+        put_file(draft, Entry { path: to, kind, ..entry.clone() }, origin, self.rules)
+    }
+
+    fn file_kind(&self, path: &TreePath) -> Kind {
+        let at = self.files.binary_search_by(|entry| entry.path.cmp(path));
+        self.files[at.expect("a hard link leads to an earlier entry")].kind.clone()
+    }
+
+    /// Makes the parents that an exclusion left out although something in them is taken.
+    fn parents(&self, draft: &mut Draft<'_>, relative: &TreePath) -> Result<(), StepError> {
+        if self.rules.excludes.is_empty() {
+            return Ok(());
+        }
+        for parent in relative.ancestors() {
+            let to = self.target.join(parent.as_bytes());
+            if draft.get(&to).is_none() {
+                let from = self.top.join(parent.as_bytes());
+                let at = self.files.binary_search_by(|entry| entry.path.cmp(&from));
+                self.directory(draft, &self.files[at.expect("it was walked")], to)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn directory(
+        &self,
+        draft: &mut Draft<'_>,
+        entry: &Entry,
+        to: TreePath,
+    ) -> Result<(), StepError> {
+        match draft.get(&to) {
+            Some(old) if !old.kind.is_directory() => {
+                Err(StepError::Clash(format!("cannot copy to non-directory: {to}")))
+            }
+            _ => {
+                draft.put(self.rules.apply(Entry { path: to, ..entry.clone() }), Origin::None);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What one source of `COPY --parents` selects, with its path below the pivot: the part before
+/// `/./` stays behind. Parents come along as they are in the source.
+pub(crate) fn find_with_parents(
+    tree: &dyn Tree,
+    source: &str,
+) -> Result<(TreePath, Vec<Entry>), StepError> {
+    let (pivot, pattern) = source.split_once("/./").unwrap_or(("", source));
+    let top = resolve(&|path| tree.get(path), &TreePath::new(pivot), true)?.path;
+    let pattern = TreePath::new(pattern.strip_suffix("/.").unwrap_or(pattern));
+    let names: Vec<&[u8]> = pattern.names().collect();
+    let plain = names.iter().take_while(|name| !has_wildcard(name)).count();
+    let start = top.join(names[..plain].join(&b'/'));
+    let missing = || StepError::NotFound {
+        path: format!("/{}", source.trim_start_matches('/')),
+        ignored: tree.is_ignored(&start),
+    };
+    let Some(found) = tree.get(&start)? else {
+        return if plain == names.len() { Err(missing()) } else { Ok((top, Vec::new())) };
+    };
+    let mut candidates = vec![found.clone()];
+    if found.kind.is_directory() {
+        candidates.extend(tree.walk(&start)?);
+    }
+    if plain < names.len() {
+        let set = PatternSet::from_texts([pattern.as_bytes()])
+            .map_err(|_| StepError::BadPattern { pattern: source.to_owned() })?;
+        candidates.retain(|entry| {
+            let relative = entry.path.strip_prefix(&top).expect("it lies below the pivot");
+            set.matches(relative.as_bytes()).ignored
+        });
+    }
+    let mut selected: BTreeMap<TreePath, Entry> = BTreeMap::new();
+    for entry in candidates {
+        for parent in entry.path.ancestors().filter(|p| p.starts_with(&top) && *p != top) {
+            if !selected.contains_key(&parent)
+                && let Some(directory) = tree.get(&parent)?
+            {
+                selected.insert(parent, directory);
+            }
+        }
+        selected.insert(entry.path.clone(), entry);
+    }
+    selected.remove(&top);
+    Ok((top, selected.into_values().collect()))
+}
+
+/// Copies what [`find_with_parents`] selected to the directory `dest`.
+pub(crate) fn copy_with_parents(
+    draft: &mut Draft<'_>,
+    top: &TreePath,
+    files: &[Entry],
+    dest: &str,
+    rules: &CopyRules<'_>,
+) -> Result<(), StepError> {
+    let target = draft.make_directories(&TreePath::new(dest), rules.making())?;
+    let mut copied = Copied { top, target: &target, files, rules, linked: BTreeMap::new() };
+    for entry in files {
+        copied.one(draft, entry)?;
+    }
+    Ok(())
+}

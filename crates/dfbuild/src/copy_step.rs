@@ -1,0 +1,200 @@
+use std::io::{self, Read};
+
+use dfbuild_cache::files_digest;
+use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
+use dfbuild_pattern::PatternSet;
+use dfbuild_plan::{CopySource, CopyStep};
+use dfbuild_store::Staging;
+
+use crate::archive;
+use crate::copy::{
+    CopyRules, Match, copy_inline, copy_match, copy_with_parents, find, find_with_parents,
+    open_target,
+};
+use crate::draft::{Draft, Finished};
+use crate::error::StepError;
+use crate::layers::Rootfs;
+use crate::tree::Tree;
+use crate::users::Users;
+
+/// What the sources of a step select, in order.
+pub(crate) struct Selection {
+    sources: Vec<Selected>,
+}
+
+enum Selected {
+    Matches(Vec<Match>),
+    WithParents { top: TreePath, files: Vec<Entry> },
+    Inline { name: String, text: String },
+}
+
+impl Selection {
+    /// Looks the sources up in `tree`.
+    pub(crate) fn find(step: &CopyStep, tree: &dyn Tree) -> Result<Self, StepError> {
+        let sources = step.sources.iter().map(|source| match source {
+            CopySource::Path(path) if step.parents => {
+                let (top, files) = find_with_parents(tree, path)?;
+                Ok(Selected::WithParents { top, files })
+            }
+            CopySource::Path(path) => Ok(Selected::Matches(find(tree, path)?)),
+            CopySource::Inline { name, text } => {
+                Ok(Selected::Inline { name: name.clone(), text: text.clone() })
+            }
+            CopySource::Url(url) => {
+                Err(StepError::Unsupported(format!("ADD of a URL is not there yet: {url}")))
+            }
+            CopySource::Git(url) => Err(StepError::Unsupported(format!(
+                "ADD of a git repository is not there yet: {url}"
+            ))),
+        });
+        Ok(Self { sources: sources.collect::<Result<_, _>>()? })
+    }
+
+    /// The digest of what is selected: names where they matter, and content; never times.
+    pub(crate) fn digest(&self, step: &CopyStep, tree: &dyn Tree) -> Result<Digest, StepError> {
+        let excludes = excludes(step)?;
+        let mut hasher = Hasher::new();
+        hasher.update(b"dfbuild selection 1");
+        for source in &self.sources {
+            match source {
+                Selected::Matches(matches) => {
+                    hasher.update((matches.len() as u64).to_le_bytes());
+                    for found in matches {
+                        hash_match(&mut hasher, found, tree, &excludes)?;
+                    }
+                }
+                Selected::WithParents { top, files } => {
+                    hasher.update(b"p");
+                    hasher.update(files_digest(top, &without(files, top, &excludes)).as_bytes());
+                }
+                // Their text is part of the key itself.
+                Selected::Inline { .. } => hasher.update(b"i"),
+            }
+        }
+        Ok(hasher.finish())
+    }
+}
+
+fn hash_match(
+    hasher: &mut Hasher,
+    found: &Match,
+    tree: &dyn Tree,
+    excludes: &PatternSet,
+) -> Result<(), StepError> {
+    let entry = found.place.entry.as_ref().expect("a match exists");
+    if entry.kind.is_directory() {
+        // The name of a directory that is copied does not matter, only what is in it.
+        let files = tree.walk(&found.place.path)?;
+        let files = without(&files, &found.place.path, excludes);
+        hasher.update(b"d");
+        hasher.update(files_digest(&found.place.path, &files).as_bytes());
+    } else {
+        let name = TreePath::new(found.path.name().unwrap_or_default());
+        let named = Entry { path: name, ..entry.clone() };
+        hasher.update(b"f");
+        hasher.update(files_digest(&TreePath::ROOT, &[named]).as_bytes());
+    }
+    Ok(())
+}
+
+fn without(files: &[Entry], top: &TreePath, excludes: &PatternSet) -> Vec<Entry> {
+    let kept = files.iter().filter(|entry| {
+        let relative = entry.path.strip_prefix(top).expect("it lies below");
+        excludes.is_empty() || !excludes.matches(relative.as_bytes()).ignored
+    });
+    kept.cloned().collect()
+}
+
+/// Carries out a `COPY` or `ADD`.
+pub(crate) fn copy(
+    step: &CopyStep,
+    tree: &dyn Tree,
+    rootfs: &Rootfs<'_>,
+    staging: &Staging,
+    made_at: i64,
+) -> Result<Finished, StepError> {
+    let selection = Selection::find(step, tree)?;
+    let excludes = excludes(step)?;
+    let rules =
+        CopyRules { owner: owner(step, rootfs)?, chmod: step.chmod.as_ref(), excludes: &excludes };
+    let empty = Rootfs::empty(rootfs.engine());
+    // A linked copy is made on nothing and lies on top: the links and directories below it do not
+    // matter. BuildKit does so only without `--chmod`.
+    let below = if step.link && step.chmod.is_none() { &empty } else { rootfs };
+    let mut draft = Draft::new(below.view()?, made_at);
+    for source in &selection.sources {
+        match source {
+            Selected::Matches(matches) => {
+                for found in matches {
+                    if !unpacked(step, found, tree, &mut draft, &rules, staging)? {
+                        copy_match(&mut draft, tree, found, &step.dest, &rules)?;
+                    }
+                }
+            }
+            Selected::WithParents { top, files } => {
+                copy_with_parents(&mut draft, top, files, &step.dest, &rules)?;
+            }
+            Selected::Inline { name, text } => {
+                copy_inline(&mut draft, name, text, &step.dest, &rules)?;
+            }
+        }
+    }
+    draft.finish()
+}
+
+fn excludes(step: &CopyStep) -> Result<PatternSet, StepError> {
+    PatternSet::from_texts(&step.excludes)
+        .map_err(|_| StepError::BadPattern { pattern: step.excludes.join(" ") })
+}
+
+fn owner(step: &CopyStep, rootfs: &Rootfs<'_>) -> Result<Option<(u32, u32)>, StepError> {
+    let Some(spec) = &step.chown else { return Ok(None) };
+    // A linked copy does not see the image, so names cannot be looked up.
+    let users =
+        if step.link && step.chmod.is_none() { Users::default() } else { Users::read(rootfs)? };
+    users.chown(spec).map(Some)
+}
+
+/// Unpacks an archive that `ADD` finds, unless it must not. `false` if it is none.
+fn unpacked(
+    step: &CopyStep,
+    found: &Match,
+    tree: &dyn Tree,
+    draft: &mut Draft<'_>,
+    rules: &CopyRules<'_>,
+    staging: &Staging,
+) -> Result<bool, StepError> {
+    let Some(add) = &step.add else { return Ok(false) };
+    let entry = found.place.entry.as_ref().expect("a match exists");
+    if add.unpack == Some(false) || !matches!(entry.kind, Kind::File { .. }) {
+        return Ok(false);
+    }
+    let open = || tree.open(&found.place.path);
+    let path = found.place.path.to_path();
+    if !archive::is_archive(open().map_err(StepError::io("read", path))?)
+        .map_err(StepError::io("read", path))?
+    {
+        return Ok(false);
+    }
+    // Whatever its last character: an archive is unpacked into a directory.
+    let dest = format!("{}/", step.dest.trim_end_matches('/'));
+    let plain = CopyRules { chmod: None, ..*rules };
+    let target = open_target(draft, &dest, &plain)?;
+    let file = open().map_err(StepError::io("read", path))?;
+    archive::extract(draft, file, &target, rules.owner, staging)?;
+    Ok(true)
+}
+
+/// Reads as much as there is, up to the length of `buffer`.
+pub(crate) fn read_head(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match reader.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}

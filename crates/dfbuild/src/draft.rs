@@ -1,0 +1,261 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use dfbuild_image::{Entry, Kind, TreePath};
+use dfbuild_layer::{Contents, Index, View};
+
+use crate::error::StepError;
+use crate::tree::{Place, Tree, resolve, root_entry};
+
+/// A layer in the making: the tree below, and what changes in it. It is written straight from its
+/// sources; nothing is mounted.
+pub(crate) struct Draft<'a> {
+    below: &'a View,
+    changes: BTreeMap<TreePath, Change>,
+    /// What the builder itself made: those times are its own.
+    made: BTreeSet<TreePath>,
+    /// The time of what the builder makes.
+    pub(crate) made_at: i64,
+}
+
+/// An entry that was put into the draft.
+struct Change {
+    entry: Entry,
+    origin: Origin,
+}
+
+/// Where the bytes of a file are.
+#[derive(Debug, Clone)]
+pub(crate) enum Origin {
+    /// It has none.
+    None,
+    /// In the tree that is copied from.
+    Tree(TreePath),
+    /// Here.
+    Bytes(Arc<[u8]>),
+    /// In a file of the staging folder.
+    Spooled(PathBuf),
+}
+
+/// Owner and mode of directories that are made on the way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Making {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mode: u32,
+}
+
+impl<'a> Draft<'a> {
+    pub(crate) fn new(below: &'a View, made_at: i64) -> Self {
+        Self { below, changes: BTreeMap::new(), made: BTreeSet::new(), made_at }
+    }
+
+    /// What is at `path` now; links are not followed.
+    pub(crate) fn get(&self, path: &TreePath) -> Option<Entry> {
+        if path.is_root() {
+            return Some(root_entry());
+        }
+        if let Some(change) = self.changes.get(path) {
+            return match &change.entry.kind {
+                Kind::Whiteout => None,
+                Kind::HardLink { target } => {
+                    let target = self.get(target)?;
+                    Some(Entry { path: path.clone(), ..target })
+                }
+                _ => Some(change.entry.clone()),
+            };
+        }
+        let hides = |kind: &Kind| !matches!(kind, Kind::Directory { opaque: false });
+        if path.ancestors().filter_map(|dir| self.changes.get(&dir)).any(|c| hides(&c.entry.kind)) {
+            return None;
+        }
+        self.get_below(path)
+    }
+
+    /// What was at `path` before.
+    fn get_below(&self, path: &TreePath) -> Option<Entry> {
+        let found = self.below.get(path)?;
+        let origin = self.below.origin(&found);
+        Some(Entry { path: path.clone(), ..origin.entry.clone() })
+    }
+
+    /// Where `path` leads now.
+    pub(crate) fn resolve(&self, path: &TreePath, follow_last: bool) -> Result<Place, StepError> {
+        resolve(&|path| Ok(self.get(path)), path, follow_last)
+    }
+
+    /// Puts an entry in the place of what is there. Its parents must be directories.
+    pub(crate) fn put(&mut self, entry: Entry, origin: Origin) {
+        let path = entry.path.clone();
+        let merges =
+            entry.kind.is_directory() && self.get(&path).is_some_and(|old| old.kind.is_directory());
+        if !merges {
+            self.forget_below(&path);
+        }
+        self.made.remove(&path);
+        self.changes.insert(path, Change { entry, origin });
+    }
+
+    /// Takes away what is at `path`.
+    pub(crate) fn remove(&mut self, path: &TreePath) {
+        self.forget_below(path);
+        self.made.remove(path);
+        let whiteout = Change { entry: Entry::whiteout(path.clone()), origin: Origin::None };
+        self.changes.insert(path.clone(), whiteout);
+    }
+
+    fn forget_below(&mut self, path: &TreePath) {
+        let inside: Vec<TreePath> = self
+            .changes
+            .range(path.clone()..)
+            .skip_while(|(other, _)| *other == path)
+            .take_while(|(other, _)| other.starts_with(path))
+            .map(|(other, _)| other.clone())
+            .collect();
+        for path in inside {
+            self.changes.remove(&path);
+        }
+    }
+
+    /// Changes the entry at `path`, keeping its content.
+    pub(crate) fn amend(&mut self, path: &TreePath, change: impl FnOnce(&mut Entry)) {
+        if path.is_root() {
+            return;
+        }
+        let Some(mut entry) = self.get(path) else { return };
+        change(&mut entry);
+        match self.changes.get_mut(path) {
+            Some(existing) => existing.entry = entry,
+            None => {
+                self.changes.insert(path.clone(), Change { entry, origin: Origin::None });
+            }
+        }
+    }
+
+    /// Makes the directory `path` and its missing parents; what is there keeps what it has. Links
+    /// are followed.
+    pub(crate) fn make_directories(
+        &mut self,
+        path: &TreePath,
+        making: Making,
+    ) -> Result<TreePath, StepError> {
+        let mut done = TreePath::ROOT;
+        for name in path.names().map(<[u8]>::to_vec).collect::<Vec<_>>() {
+            let place = self.resolve(&done.join(&name), true)?;
+            match place.entry {
+                Some(entry) if entry.kind.is_directory() => {}
+                Some(_) => {
+                    return Err(StepError::Clash(format!("mkdir {}: not a directory", place.path)));
+                }
+                None => self.make_missing(&place.path, making),
+            }
+            done = place.path;
+        }
+        Ok(done)
+    }
+
+    /// Makes `path`, which leads through no links, and its missing parents.
+    fn make_missing(&mut self, path: &TreePath, making: Making) {
+        let missing: Vec<TreePath> = path
+            .ancestors()
+            .chain([path.clone()])
+            .filter(|directory| self.get(directory).is_none())
+            .collect();
+        for directory in missing {
+            let mut entry =
+                Entry::new(directory.clone(), Kind::DIRECTORY, making.mode, self.made_at);
+            (entry.uid, entry.gid) = (making.uid, making.gid);
+            self.changes.insert(directory.clone(), Change { entry, origin: Origin::None });
+            self.made.insert(directory);
+        }
+    }
+
+    /// Notes that the time of `path` is the builder's own.
+    pub(crate) fn note_made(&mut self, path: &TreePath) {
+        self.made.insert(path.clone());
+    }
+
+    /// The layer: what differs from below, with the parents of each change before it.
+    pub(crate) fn finish(mut self) -> Result<Finished, StepError> {
+        let changes = std::mem::take(&mut self.changes);
+        let mut kept: BTreeMap<TreePath, Change> = BTreeMap::new();
+        // The file that stands for a group of hard links whose first name did not change.
+        let mut promoted: BTreeMap<TreePath, TreePath> = BTreeMap::new();
+        let mut origins: BTreeMap<TreePath, Change> = BTreeMap::new();
+        for (path, mut change) in changes {
+            if let Kind::HardLink { target } = &change.entry.kind {
+                let target = promoted.get(target).unwrap_or(target).clone();
+                if kept.contains_key(&target) {
+                    change.entry.kind = Kind::HardLink { target };
+                } else if let Some(first) = origins.get(&target) {
+                    change.entry.kind = first.entry.kind.clone();
+                    change.origin = first.origin.clone();
+                    promoted.insert(target, path.clone());
+                }
+            }
+            if self.is_unchanged(&change.entry) {
+                origins.insert(path, change);
+            } else {
+                kept.insert(path, change);
+            }
+        }
+        let paths: Vec<TreePath> = kept.keys().cloned().collect();
+        for directory in paths.iter().flat_map(|path| path.ancestors().collect::<Vec<_>>()) {
+            if !kept.contains_key(&directory)
+                && let Some(entry) = self.get_below(&directory)
+            {
+                kept.insert(directory, Change { entry, origin: Origin::None });
+            }
+        }
+        let made = self.made.into_iter().filter(|path| kept.contains_key(path)).collect();
+        let origins = kept.iter().map(|(path, c)| (path.clone(), c.origin.clone())).collect();
+        let index = Index::new(kept.into_values().map(|change| change.entry).collect())?;
+        Ok(Finished { index, origins, made })
+    }
+
+    /// Whether the tree below already has just this entry.
+    fn is_unchanged(&self, entry: &Entry) -> bool {
+        match (&entry.kind, self.get_below(&entry.path)) {
+            (Kind::Whiteout, below) => below.is_none(),
+            (Kind::HardLink { .. }, _) | (_, None) => false,
+            (Kind::Directory { .. }, Some(below)) => {
+                below.kind.is_directory() && Entry { kind: entry.kind.clone(), ..below } == *entry
+            }
+            (_, Some(below)) => below == *entry,
+        }
+    }
+}
+
+/// A finished [`Draft`].
+pub(crate) struct Finished {
+    pub(crate) index: Index,
+    origins: BTreeMap<TreePath, Origin>,
+    /// The paths whose times are the builder's own.
+    pub(crate) made: Vec<TreePath>,
+}
+
+impl Finished {
+    /// The contents of its files, those of `tree` among them.
+    pub(crate) fn contents<'a>(&'a self, tree: &'a dyn Tree) -> DraftContents<'a> {
+        DraftContents { finished: self, tree }
+    }
+}
+
+/// The contents of a [`Finished`] draft.
+pub(crate) struct DraftContents<'a> {
+    finished: &'a Finished,
+    tree: &'a dyn Tree,
+}
+
+impl Contents for DraftContents<'_> {
+    fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
+        match self.finished.origins.get(&entry.path) {
+            Some(Origin::Tree(path)) => self.tree.open(path),
+            Some(Origin::Bytes(bytes)) => Ok(Box::new(&bytes[..])),
+            Some(Origin::Spooled(path)) => Ok(Box::new(std::fs::File::open(path)?)),
+            Some(Origin::None) | None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+}

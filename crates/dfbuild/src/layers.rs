@@ -1,0 +1,285 @@
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use dfbuild_cache::ClockTimes;
+use dfbuild_image::{Descriptor, Digest, HashingWriter, TreePath, digest_of};
+use dfbuild_layer::archive::{Compression, decompress, detect};
+use dfbuild_layer::{Index, Layers, Limits, UnpackOptions, View, XattrNamespace};
+use dfbuild_sandbox::IdMode;
+
+use crate::engine::Engine;
+use crate::error::StepError;
+
+/// A layer of a stage.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LayerRef {
+    pub(crate) diff_id: Digest,
+    /// Its content without times; for a layer of a base image its diff id.
+    pub(crate) content_id: Digest,
+    /// Which of its times `SOURCE_DATE_EPOCH` replaces; `None` for a layer of a base image, which
+    /// is never touched.
+    pub(crate) clock: Option<ClockTimes>,
+    /// The blob of a layer of a base image.
+    pub(crate) blob: Option<Descriptor>,
+}
+
+/// What is known of layers in this process.
+#[derive(Debug, Default)]
+pub(crate) struct LayerCache {
+    indexes: Mutex<HashMap<Digest, Arc<Index>>>,
+    /// One lock for each layer that is being unpacked, so that two stages do it once.
+    unpacking: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
+}
+
+impl Engine {
+    /// What is in a layer.
+    pub(crate) fn index(&self, diff_id: &Digest) -> Result<Arc<Index>, StepError> {
+        let indexes = &self.layers.indexes;
+        let known = indexes.lock().unwrap_or_else(PoisonError::into_inner).get(diff_id).cloned();
+        if let Some(index) = known {
+            return Ok(index);
+        }
+        let stored = self.store().layer_index(diff_id);
+        let index = match stored.and_then(|bytes| Index::decode(&bytes).ok()) {
+            Some(index) => index,
+            None => self.read_index(diff_id)?,
+        };
+        Ok(self.remember(diff_id, index))
+    }
+
+    /// Keeps an index in memory.
+    pub(crate) fn remember(&self, diff_id: &Digest, index: Index) -> Arc<Index> {
+        let index = Arc::new(index);
+        let mut indexes = self.layers.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        indexes.insert(*diff_id, Arc::clone(&index));
+        index
+    }
+
+    /// Keeps an index in the store and in memory.
+    pub(crate) fn keep_index(
+        &self,
+        diff_id: &Digest,
+        index: Index,
+        tar_size: u64,
+    ) -> Result<Arc<Index>, StepError> {
+        self.store().put_layer_index(diff_id, &index.encode())?;
+        self.store().put_layer_size(diff_id, tar_size)?;
+        Ok(self.remember(diff_id, index))
+    }
+
+    /// Whether the layer can be had: a record that promises it is worth nothing otherwise.
+    pub(crate) fn has_layer(&self, diff_id: &Digest) -> bool {
+        self.store().snapshot(&self.flavour(), diff_id).is_some()
+            || self.store().any_layer_blob(diff_id).is_some()
+    }
+
+    /// Reads the index of a layer from its blob.
+    fn read_index(&self, diff_id: &Digest) -> Result<Index, StepError> {
+        let (path, mut tar) = self.open_archive(diff_id)?;
+        let mut tar = Digesting { inner: &mut tar, writer: HashingWriter::new(io::sink()) };
+        let index = dfbuild_layer::index(&mut tar, &Limits::default())?;
+        let (_, found, size) = tar.writer.finish();
+        if found != *diff_id {
+            return Err(corrupt(&path, diff_id, &found));
+        }
+        self.store().put_layer_index(diff_id, &index.encode())?;
+        self.store().put_layer_size(diff_id, size)?;
+        Ok(index)
+    }
+
+    /// The archive of a layer, decompressed from any of its blobs.
+    pub(crate) fn open_archive(
+        &self,
+        diff_id: &Digest,
+    ) -> Result<(PathBuf, Box<dyn Read>), StepError> {
+        let blob = self.store().any_layer_blob(diff_id).and_then(|blob| digest_of(&blob));
+        let Some(blob) = blob else {
+            let path = self.store().root().join("layers").join(diff_id.hex());
+            return Err(StepError::io("find a blob for", path)(io::ErrorKind::NotFound.into()));
+        };
+        let path = self.store().blob_path(&blob);
+        let file = self.store().open_blob(&blob)?;
+        let archive = open_compressed(file).map_err(StepError::io("read", &path))?;
+        Ok((path, archive))
+    }
+
+    /// The folder with the layer in overlay form; made if it is not there. `below` are the layers
+    /// under it.
+    fn snapshot(&self, diff_id: &Digest, below: &Rootfs<'_>) -> Result<PathBuf, StepError> {
+        let name =
+            if self.index(diff_id)?.needs_below() { below.name_of(diff_id) } else { *diff_id };
+        if let Some(path) = self.store().snapshot(&self.flavour(), &name) {
+            return Ok(path);
+        }
+        let lock = {
+            let mut locks = self.layers.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(locks.entry(name).or_default())
+        };
+        let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(path) = self.store().snapshot(&self.flavour(), &name) {
+            return Ok(path);
+        }
+        let staging = self.store().stage()?;
+        let folder = staging.folder("unpack")?;
+        let (path, mut archive) = self.open_archive(diff_id)?;
+        let mut tar = Digesting { inner: &mut archive, writer: HashingWriter::new(io::sink()) };
+        let options = self.unpack_options();
+        dfbuild_layer::unpack(&mut tar, &folder, below.view()?, below, &options)?;
+        let (_, found, _) = tar.writer.finish();
+        if found != *diff_id {
+            return Err(corrupt(&path, diff_id, &found));
+        }
+        Ok(self.store().put_snapshot(&self.flavour(), &name, &folder)?)
+    }
+
+    /// How files are placed here.
+    pub(crate) fn unpack_options(&self) -> UnpackOptions {
+        UnpackOptions {
+            xattrs: self.xattrs(),
+            single_id: self.id_mode() == IdMode::Single,
+            ..UnpackOptions::default()
+        }
+    }
+
+    /// Where overlays keep their notes here: `trusted.*` takes privileges in the initial namespace.
+    pub(crate) fn xattrs(&self) -> XattrNamespace {
+        match self.id_mode() {
+            IdMode::Root => XattrNamespace::Trusted,
+            IdMode::Mapped | IdMode::Single => XattrNamespace::User,
+        }
+    }
+}
+
+fn corrupt(path: &Path, expected: &Digest, found: &Digest) -> StepError {
+    let reason = format!("its archive has diff id {found}, not {expected}");
+    StepError::io("verify", path)(io::Error::new(io::ErrorKind::InvalidData, reason))
+}
+
+/// A layer blob as its archive. One that is not compressed is what it is.
+pub(crate) fn open_compressed(mut file: File) -> io::Result<Box<dyn Read>> {
+    let mut head = [0; 512];
+    let mut length = 0;
+    while length < head.len() {
+        match file.read(&mut head[length..])? {
+            0 => break,
+            count => length += count,
+        }
+    }
+    io::Seek::rewind(&mut file)?;
+    let compression = detect(&head[..length]).unwrap_or(Compression::Plain);
+    Ok(decompress(compression, Box::new(BufReader::with_capacity(128 << 10, file))))
+}
+
+/// A reader that digests what is read.
+struct Digesting<'a> {
+    inner: &'a mut dyn Read,
+    writer: HashingWriter<io::Sink>,
+}
+
+impl Read for Digesting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        io::Write::write_all(&mut self.writer, &buffer[..count])?;
+        Ok(count)
+    }
+}
+
+/// The files of a stage or an image: a stack of layers, the lowest first. Nothing is read before
+/// somebody looks.
+pub(crate) struct Rootfs<'a> {
+    engine: &'a Engine,
+    layers: Vec<LayerRef>,
+    view: OnceLock<View>,
+    directories: OnceLock<Vec<PathBuf>>,
+}
+
+impl<'a> Rootfs<'a> {
+    pub(crate) fn new(engine: &'a Engine, layers: Vec<LayerRef>) -> Self {
+        Self { engine, layers, view: OnceLock::new(), directories: OnceLock::new() }
+    }
+
+    /// No files at all.
+    pub(crate) fn empty(engine: &'a Engine) -> Self {
+        Self::new(engine, Vec::new())
+    }
+
+    pub(crate) fn engine(&self) -> &'a Engine {
+        self.engine
+    }
+
+    /// The name of a snapshot that looks different on other layers than these.
+    fn name_of(&self, diff_id: &Digest) -> Digest {
+        let below: Vec<String> = self.layers.iter().map(|layer| layer.diff_id.hex()).collect();
+        Digest::of(format!("{diff_id} on {}", below.join(" ")))
+    }
+
+    /// The merged tree.
+    pub(crate) fn view(&self) -> Result<&View, StepError> {
+        if let Some(view) = self.view.get() {
+            return Ok(view);
+        }
+        let mut settled: Vec<Arc<Index>> = Vec::with_capacity(self.layers.len());
+        for layer in &self.layers {
+            let index = self.engine.index(&layer.diff_id)?;
+            let index = if index.needs_below() {
+                Arc::new(Index::clone(&index).settle(&View::new(settled.clone()))?)
+            } else {
+                index
+            };
+            settled.push(index);
+        }
+        Ok(self.view.get_or_init(|| View::new(settled)))
+    }
+
+    /// The folders of the layers in overlay form, the lowest first.
+    pub(crate) fn directories(&self) -> Result<&[PathBuf], StepError> {
+        if let Some(directories) = self.directories.get() {
+            return Ok(directories);
+        }
+        let mut directories = Vec::with_capacity(self.layers.len());
+        for (at, layer) in self.layers.iter().enumerate() {
+            let below = Rootfs::new(self.engine, self.layers[..at].to_vec());
+            let path = self.engine.snapshot(&layer.diff_id, &below)?;
+            directories.push(path);
+        }
+        Ok(self.directories.get_or_init(|| directories))
+    }
+
+    /// The content of the file at `path`.
+    pub(crate) fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>> {
+        let view = self.view().map_err(io::Error::other)?;
+        let directories = self.directories().map_err(io::Error::other)?;
+        Ok(Box::new(Layers::new(view, directories).open_file(path)?))
+    }
+
+    /// The bytes of a small file such as `/etc/passwd`, through links; `None` if it is not a file.
+    pub(crate) fn read_small(&self, path: &TreePath) -> Result<Option<Vec<u8>>, StepError> {
+        let view = self.view()?;
+        let Ok(resolved) = view.resolve(path, true) else { return Ok(None) };
+        if let Some(bytes) = view.inline(&resolved.path) {
+            return Ok(Some(bytes.to_vec()));
+        }
+        let Some(content) = resolved.found.as_ref().and_then(|found| view.file(found)) else {
+            return Ok(None);
+        };
+        if content.size > MOST_SMALL_BYTES {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let read = self.open(&resolved.path).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(StepError::io("read", resolved.path.to_path()))?;
+        Ok(Some(bytes))
+    }
+}
+
+/// More than that is no database of users (BuildKit `file/user_linux.go`).
+const MOST_SMALL_BYTES: u64 = 10 << 20;
+
+impl dfbuild_layer::Contents for Rootfs<'_> {
+    fn open(&self, entry: &dfbuild_image::Entry) -> io::Result<Box<dyn Read + '_>> {
+        self.open(&entry.path)
+    }
+}

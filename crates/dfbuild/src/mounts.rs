@@ -1,0 +1,302 @@
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, chown};
+use std::path::{Path, PathBuf};
+
+use dfbuild_context::Context;
+use dfbuild_dockerfile::ast::{MountKind, Sharing};
+use dfbuild_image::{Entry, TreePath};
+use dfbuild_layer::{Contents, Index, View, materialise};
+use dfbuild_plan::RunMount;
+use dfbuild_sandbox::Mount;
+use dfbuild_store::Staging;
+
+use crate::error::StepError;
+use crate::options::SecretSource;
+use crate::scheduler::Session;
+use crate::stage_run::Mounted;
+use crate::stubs::Stubs;
+use crate::tree::{Tree, resolve};
+
+/// The mounts of a command, and what has to live as long as it runs.
+#[derive(Default)]
+pub(crate) struct Mounts {
+    pub(crate) mounts: Vec<Mount>,
+    /// Variables that hold secrets.
+    pub(crate) env: Vec<(String, String)>,
+    /// The locks of cache mounts that one command at a time may use.
+    locks: Vec<File>,
+}
+
+impl Mounts {
+    /// Adds what a `RUN --mount` says.
+    pub(crate) fn add(
+        &mut self,
+        session: &Session<'_>,
+        mount: &RunMount,
+        source: Option<Mounted<'_>>,
+        stubs: &mut Stubs<'_>,
+        staging: &Staging,
+    ) -> Result<(), StepError> {
+        match mount.kind {
+            MountKind::Bind => {
+                let source = source.expect("a bind mount has a source");
+                self.bind(session, mount, source, stubs, staging)
+            }
+            MountKind::Cache => self.cache(session, mount, source, stubs),
+            MountKind::Tmpfs => {
+                let target = place(stubs, &mount.target, true)?;
+                let mode = mount.mode.unwrap_or(0o1777);
+                self.mounts.push(Mount::Tmpfs { target, size: mount.size, mode });
+                Ok(())
+            }
+            MountKind::Secret => self.secret(session, mount, stubs),
+            MountKind::Ssh if mount.required => Err(StepError::NoSecret { id: mount.id.clone() }),
+            // Without an agent the mount is left out, as BuildKit does.
+            MountKind::Ssh => Ok(()),
+        }
+    }
+
+    fn bind(
+        &mut self,
+        session: &Session<'_>,
+        mount: &RunMount,
+        source: Mounted<'_>,
+        stubs: &mut Stubs<'_>,
+        staging: &Staging,
+    ) -> Result<(), StepError> {
+        let tree: &dyn Tree = match &source {
+            Mounted::Context(context) => *context,
+            Mounted::Rootfs(rootfs) => *rootfs,
+        };
+        let found = resolve(&|path| tree.get(path), &TreePath::new(&mount.source), true)?;
+        let Some(entry) = found.entry else {
+            let ignored = tree.is_ignored(&found.path);
+            return Err(StepError::NotFound { path: found.path.to_string(), ignored });
+        };
+        let target = place(stubs, &mount.target, entry.kind.is_directory())?;
+        let read_only = mount.read_only;
+        let made = match source {
+            Mounted::Context(context) => {
+                let copy = copy_context(session, context, &entry, staging)?;
+                // A copy of its own: what is written to it is lost with it.
+                Mount::Bind { source: copy, target, read_only, recursive: false }
+            }
+            Mounted::Rootfs(rootfs) => {
+                let upper = if read_only {
+                    None
+                } else {
+                    Some((staging.folder("mount")?, staging.folder("work")?))
+                };
+                let mut lower = rootfs.directories()?.to_vec();
+                if lower.is_empty() {
+                    lower.push(staging.folder("empty")?);
+                }
+                let source_subpath = found.path.below(Path::new("/"));
+                Mount::Overlay { lower, upper, target, source_subpath, read_only }
+            }
+        };
+        self.mounts.push(made);
+        Ok(())
+    }
+
+    fn cache(
+        &mut self,
+        session: &Session<'_>,
+        mount: &RunMount,
+        source: Option<Mounted<'_>>,
+        stubs: &mut Stubs<'_>,
+    ) -> Result<(), StepError> {
+        let target = place(stubs, &mount.target, true)?;
+        let namespace = session.build.build_args.get("BUILDKIT_CACHE_MOUNT_NS");
+        let namespace = namespace.map_or("", String::as_str);
+        let id = format!("{namespace}\0{}", mount.id);
+        let source = match mount.sharing {
+            Sharing::Shared => cache_folder(session, mount, source, &id)?,
+            Sharing::Locked => {
+                let folder = cache_folder(session, mount, source, &id)?;
+                self.locks.push(lock(&folder, true)?.expect("waiting gets the lock"));
+                folder
+            }
+            Sharing::Private => self.private_cache(session, mount, source, &id)?,
+        };
+        let read_only = mount.read_only;
+        self.mounts.push(Mount::Bind { source, target, read_only, recursive: false });
+        Ok(())
+    }
+
+    /// The first copy of the cache that nobody uses.
+    fn private_cache(
+        &mut self,
+        session: &Session<'_>,
+        mount: &RunMount,
+        source: Option<Mounted<'_>>,
+        id: &str,
+    ) -> Result<PathBuf, StepError> {
+        let mut number = 0;
+        loop {
+            let folder = cache_folder(session, mount, source, &format!("{id}\0{number}"))?;
+            if let Some(lock) = lock(&folder, false)? {
+                self.locks.push(lock);
+                return Ok(folder);
+            }
+            number += 1;
+        }
+    }
+
+    fn secret(
+        &mut self,
+        session: &Session<'_>,
+        mount: &RunMount,
+        stubs: &mut Stubs<'_>,
+    ) -> Result<(), StepError> {
+        let secrets = &session.build.secrets;
+        let Some(secret) = secrets.iter().find(|secret| secret.id == mount.id) else {
+            return if mount.required {
+                Err(StepError::NoSecret { id: mount.id.clone() })
+            } else {
+                Ok(())
+            };
+        };
+        let content = match &secret.source {
+            SecretSource::File(path) => fs::read(path).map_err(StepError::io("read", path))?,
+            SecretSource::Value(value) => value.clone(),
+        };
+        if let Some(name) = &mount.env {
+            self.env.push((name.clone(), String::from_utf8_lossy(&content).into_owned()));
+        }
+        // With `env` the file is only made if its place was named as well.
+        let default = format!("/run/secrets/{}", mount.id);
+        if mount.env.is_none() || mount.target != default {
+            self.mounts.push(Mount::File {
+                target: place(stubs, &mount.target, false)?,
+                content,
+                mode: mount.mode.unwrap_or(0o400),
+                uid: mount.uid,
+                gid: mount.gid,
+                read_only: true,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Where a mount goes in the root, with links followed. What is below `/dev` is made by the
+/// sandbox.
+fn place(stubs: &mut Stubs<'_>, target: &str, is_directory: bool) -> Result<PathBuf, StepError> {
+    if target.starts_with("/dev/") {
+        return Ok(PathBuf::from(target));
+    }
+    Ok(stubs.need(target, is_directory)?.below(Path::new("/")))
+}
+
+/// A copy of what a mount shows of a context: ignore rules leave things out, and owners are root.
+fn copy_context(
+    session: &Session<'_>,
+    context: &Context,
+    entry: &Entry,
+    staging: &Staging,
+) -> Result<PathBuf, StepError> {
+    let folder = staging.folder("context")?;
+    let mut entries =
+        if entry.kind.is_directory() { context.walk(&entry.path)? } else { vec![entry.clone()] };
+    for parent in entry.path.ancestors().chain([entry.path.clone()]) {
+        if !parent.is_root() && !entries.iter().any(|known| known.path == parent) {
+            entries.extend(context.get(&parent)?);
+        }
+    }
+    let index = Index::new(entries)?;
+    let contents = ContextContents(context);
+    let options = session.engine.unpack_options();
+    materialise(&index, &contents, &folder, &View::default(), &options)?;
+    Ok(entry.path.below(&folder))
+}
+
+struct ContextContents<'a>(&'a Context);
+
+impl Contents for ContextContents<'_> {
+    fn open(&self, entry: &Entry) -> std::io::Result<Box<dyn std::io::Read + '_>> {
+        Ok(Box::new(self.0.open(&entry.path)?))
+    }
+}
+
+/// The folder of a cache, made and filled when it is first used.
+fn cache_folder(
+    session: &Session<'_>,
+    mount: &RunMount,
+    source: Option<Mounted<'_>>,
+    id: &str,
+) -> Result<PathBuf, StepError> {
+    let folder = session.engine.store().mount_path(id);
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let staging = session.engine.store().stage()?;
+    let made = staging.path().join("cache");
+    fs::DirBuilder::new().mode(0o755).create(&made).map_err(StepError::io("create", &made))?;
+    if let Some(source) = source {
+        seed(session, mount, source, &made)?;
+    }
+    set_mode(&made, mount)?;
+    match fs::rename(&made, &folder) {
+        // Another build was faster.
+        Err(_) if folder.is_dir() => Ok(folder),
+        renamed => renamed.map(|()| folder.clone()).map_err(StepError::io("create", &folder)),
+    }
+}
+
+fn set_mode(folder: &Path, mount: &RunMount) -> Result<(), StepError> {
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(mount.mode.unwrap_or(0o755));
+    fs::set_permissions(folder, mode).map_err(StepError::io("change the mode of", folder))?;
+    if mount.uid != 0 || mount.gid != 0 {
+        let owner = chown(folder, Some(mount.uid), Some(mount.gid));
+        owner.map_err(StepError::io("change the owner of", folder))?;
+    }
+    Ok(())
+}
+
+/// Copies `from`/`source` into a new cache.
+fn seed(
+    session: &Session<'_>,
+    mount: &RunMount,
+    source: Mounted<'_>,
+    dest: &Path,
+) -> Result<(), StepError> {
+    let tree: &dyn Tree = match &source {
+        Mounted::Context(context) => *context,
+        Mounted::Rootfs(rootfs) => *rootfs,
+    };
+    let top = resolve(&|path| tree.get(path), &TreePath::new(&mount.source), true)?.path;
+    let moved = tree.walk(&top)?.into_iter().map(|mut entry| {
+        entry.path = entry.path.strip_prefix(&top).expect("it lies below");
+        if let dfbuild_image::Kind::HardLink { target } = &mut entry.kind {
+            *target = target.strip_prefix(&top).expect("it lies below");
+        }
+        entry
+    });
+    let index = Index::new(moved.collect())?;
+    let contents = Below { tree, top: &top };
+    let options = session.engine.unpack_options();
+    Ok(materialise(&index, &contents, dest, &View::default(), &options)?)
+}
+
+struct Below<'a> {
+    tree: &'a dyn Tree,
+    top: &'a TreePath,
+}
+
+impl Contents for Below<'_> {
+    fn open(&self, entry: &Entry) -> std::io::Result<Box<dyn std::io::Read + '_>> {
+        self.tree.open(&self.top.join(entry.path.as_bytes()))
+    }
+}
+
+/// The lock of a cache folder, beside it. `None` if somebody else has it and `wait` is not wanted.
+fn lock(folder: &Path, wait: bool) -> Result<Option<File>, StepError> {
+    let path = folder.with_extension("lock");
+    let file = File::create(&path).map_err(StepError::io("create", &path))?;
+    if wait {
+        file.lock().map_err(StepError::io("lock", &path))?;
+        return Ok(Some(file));
+    }
+    Ok(file.try_lock().is_ok().then_some(file))
+}

@@ -1,0 +1,106 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Instant, SystemTime};
+
+use dfbuild_image::Digest;
+use dfbuild_plan::{Graph, StageId};
+
+use crate::event::{Event, Observer, StepId, StepInfo, StepResult, Stream};
+
+/// Tells the observer what happens, one call at a time, and counts.
+pub(crate) struct Progress<'a> {
+    observer: &'a dyn Observer,
+    steps: HashMap<(StageId, usize), StepInfo>,
+    counts: Mutex<Counts>,
+}
+
+/// How many steps went which way.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) cached: usize,
+    pub(crate) ran: usize,
+}
+
+impl<'a> Progress<'a> {
+    /// Announces the steps of a graph.
+    pub(crate) fn new(observer: &'a dyn Observer, graph: &Graph) -> Self {
+        let mut all = Vec::new();
+        let mut steps = HashMap::new();
+        for (number, stage) in graph.stages.iter().enumerate() {
+            for (at, step) in stage.steps.iter().enumerate() {
+                let info = StepInfo {
+                    id: StepId(all.len()),
+                    stage: stage.title(),
+                    number: step.number,
+                    total: stage.steps.len() + 1,
+                    text: step.text.split_whitespace().collect::<Vec<_>>().join(" "),
+                    line: step.lines.start,
+                };
+                steps.insert((StageId(number), at), info.clone());
+                all.push(info);
+            }
+        }
+        observer.event(&Event::Planned { steps: all });
+        for diagnostic in &graph.warnings {
+            observer.event(&Event::Warning { diagnostic: diagnostic.clone() });
+        }
+        Self { observer, steps, counts: Mutex::default() }
+    }
+
+    /// What is known of a step.
+    pub(crate) fn info(&self, stage: StageId, at: usize) -> &StepInfo {
+        &self.steps[&(stage, at)]
+    }
+
+    pub(crate) fn started(&self, step: StepId) -> Instant {
+        self.tell(&Event::Started { step });
+        Instant::now()
+    }
+
+    pub(crate) fn output(&self, step: StepId, stream: Stream, bytes: &[u8]) {
+        self.tell(&Event::Output { step, stream, bytes: bytes.to_vec() });
+    }
+
+    pub(crate) fn cached(&self, step: StepId, created: SystemTime) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).cached += 1;
+        self.tell(&Event::Finished { step, result: StepResult::Cached { created } });
+    }
+
+    pub(crate) fn ran(&self, step: StepId, since: Instant, diff_id: Digest) {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner).ran += 1;
+        let result = StepResult::Ran { duration: since.elapsed(), diff_id };
+        self.tell(&Event::Finished { step, result });
+    }
+
+    pub(crate) fn failed(&self, step: StepId, since: Instant) {
+        let result = StepResult::Failed { duration: since.elapsed() };
+        self.tell(&Event::Finished { step, result });
+    }
+
+    pub(crate) fn notice(&self, text: impl Into<String>) {
+        self.tell(&Event::Notice { text: text.into() });
+    }
+
+    /// Tells of something that is written somewhere, while `work` does it.
+    pub(crate) fn exporting<T, E>(
+        &self,
+        what: &str,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let start = Instant::now();
+        self.tell(&Event::Exporting { what: what.to_owned() });
+        let done = work()?;
+        self.tell(&Event::Exported { what: what.to_owned(), duration: start.elapsed() });
+        Ok(done)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, event: &Event) {
+        // The lock is what makes it one call at a time.
+        let _turn = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        self.observer.event(event);
+    }
+}

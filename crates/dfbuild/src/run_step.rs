@@ -1,0 +1,229 @@
+use std::ffi::OsString;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dfbuild_cache::{ClockTimes, LayerRecord};
+use dfbuild_dockerfile::ast::{Network as NetworkFlag, Security};
+use dfbuild_image::HashingWriter;
+use dfbuild_layer::upper::{ScanOptions, scan};
+use dfbuild_plan::RunStep;
+use dfbuild_sandbox::{Child, Exit, IdMode, Mount, Network, Privileges, Rlimit, Spec, spawn};
+use dfbuild_store::Staging;
+
+use crate::error::StepError;
+use crate::event::{StepInfo, Stream};
+use crate::layers::Rootfs;
+use crate::mounts::Mounts;
+use crate::scheduler::Session;
+use crate::stage_run::Mounted;
+use crate::stubs::Stubs;
+use crate::users::Users;
+
+/// What a command calls its machine, as in BuildKit.
+const HOST_NAME: &str = "buildkitsandbox";
+
+/// How often a running command looks whether the build was cancelled.
+const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Runs a command over the files of `rootfs` and keeps what it changed.
+pub(crate) fn run_command(
+    session: &Session<'_>,
+    run: &RunStep,
+    rootfs: &Rootfs<'_>,
+    sources: &[Mounted<'_>],
+    staging: &Staging,
+    info: &StepInfo,
+) -> Result<LayerRecord, StepError> {
+    let engine = session.engine;
+    let view = rootfs.view()?;
+    let account = Users::read(rootfs)?.account(&run.user)?;
+    let mut stubs = Stubs::new(view);
+    let mut mounts = Mounts::default();
+    for directory in ["/proc", "/sys", "/dev"] {
+        stubs.need(directory, true)?;
+    }
+    stubs.need(&run.cwd, true)?;
+    for (target, content) in [("/etc/hosts", hosts(session)), ("/etc/resolv.conf", names(session))]
+    {
+        let target = stubs.need(target, false)?.below(Path::new("/"));
+        mounts.mounts.push(file(target, content, 0o644));
+    }
+    let mut sources = sources.iter().copied();
+    for mount in &run.mounts {
+        let source = mount.from.as_ref().and_then(|_| sources.next());
+        mounts.add(session, mount, source, &mut stubs, staging)?;
+    }
+    if let Some((name, script)) = &run.script {
+        let target = PathBuf::from("/dev/pipes").join(name);
+        mounts.mounts.push(file(target, script.clone().into_bytes(), 0o755));
+    }
+    let mut env = environment(run, &mounts, &account.home);
+    if engine.id_mode() == IdMode::Single {
+        pretend_for_apt(&mut env, &mut mounts.mounts);
+    }
+    let stub_layer = staging.folder("stubs")?;
+    let mut lower = rootfs.directories()?.to_vec();
+    if stubs.write(&stub_layer)? || lower.is_empty() {
+        lower.push(stub_layer);
+    }
+    let upper = staging.folder("upper")?;
+    let spec = Spec {
+        lower,
+        args: run.args.iter().map(OsString::from).collect(),
+        env,
+        cwd: PathBuf::from(&run.cwd),
+        user: account.user,
+        hostname: host_name(session),
+        network: network(session, run),
+        privileges: privileges(session, run)?,
+        mounts: std::mem::take(&mut mounts.mounts),
+        rlimits: rlimits(session),
+        shm_size: session.build.shm_size.unwrap_or(64 << 20),
+        id_mode: engine.id_mode(),
+        ..Spec::new(&upper, staging.folder("work")?)
+    };
+    let started = seconds_now();
+    execute(session, &spec, run, info)?;
+    let options = ScanOptions {
+        xattrs: engine.xattrs(),
+        single_id: engine.id_mode() == IdMode::Single,
+        ..ScanOptions::default()
+    };
+    let mut archive = HashingWriter::new(io::sink());
+    let index = scan(&upper, view, &options, &mut archive)?;
+    let (_, diff_id, tar_size) = archive.finish();
+    engine.store().put_snapshot(&engine.flavour(), &diff_id, &upper)?;
+    engine.keep(index, diff_id, tar_size, ClockTimes::Since(started))
+}
+
+/// Runs the command to its end, passing on what it writes.
+fn execute(
+    session: &Session<'_>,
+    spec: &Spec,
+    run: &RunStep,
+    info: &StepInfo,
+) -> Result<(), StepError> {
+    let command = run.args.join(" ");
+    let mut child = match spawn(spec) {
+        Ok(child) => child,
+        Err(error) => {
+            let Some(code) = error.exit_code() else { return Err(error.into()) };
+            session.progress.output(info.id, Stream::Stderr, format!("{error}\n").as_bytes());
+            return Err(StepError::ExitCode { command, code });
+        }
+    };
+    let (stdout, stderr) = (child.stdout(), child.stderr());
+    let exit = thread::scope(|scope| {
+        if let Some(pipe) = stdout {
+            scope.spawn(|| pass_on(session, pipe, info, Stream::Stdout));
+        }
+        if let Some(pipe) = stderr {
+            scope.spawn(|| pass_on(session, pipe, info, Stream::Stderr));
+        }
+        wait(session, &mut child)
+    })?;
+    match exit {
+        Exit::Code(0) => Ok(()),
+        Exit::Code(code) => Err(StepError::ExitCode { command, code }),
+        Exit::Signal(signal) => Err(StepError::Signal { command, signal }),
+    }
+}
+
+fn wait(session: &Session<'_>, child: &mut Child) -> Result<Exit, StepError> {
+    loop {
+        if let Some(exit) = child.wait_timeout(CANCEL_INTERVAL)? {
+            return Ok(exit);
+        }
+        if session.ending.is_near() {
+            child.kill();
+            child.wait()?;
+            return Err(StepError::Cancelled);
+        }
+    }
+}
+
+fn pass_on(session: &Session<'_>, mut pipe: impl Read, info: &StepInfo, stream: Stream) {
+    let mut buffer = vec![0; 32 << 10];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => session.progress.output(info.id, stream, &buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+fn file(target: PathBuf, content: Vec<u8>, mode: u32) -> Mount {
+    Mount::File { target, content, mode, uid: 0, gid: 0, read_only: false }
+}
+
+/// The variables of the command. `HOME` is the user's unless something sets it.
+fn environment(run: &RunStep, mounts: &Mounts, home: &str) -> Vec<OsString> {
+    let has_home = run.env.iter().any(|(name, _)| name == "HOME");
+    let home = (!has_home).then(|| ("HOME".to_owned(), home.to_owned()));
+    let all = run.env.iter().chain(&run.proxy_env).chain(&mounts.env).chain(&home);
+    all.map(|(name, value)| OsString::from(format!("{name}={value}"))).collect()
+}
+
+/// With a single id apt cannot become its own user, and notices that it did not. `APT_CONFIG`
+/// names a file that it reads before all others.
+fn pretend_for_apt(env: &mut Vec<OsString>, mounts: &mut Vec<Mount>) {
+    const PATH: &str = "/dev/dfbuild/apt.conf";
+    let is_set = env.iter().any(|variable| variable.as_encoded_bytes().starts_with(b"APT_CONFIG="));
+    if !is_set {
+        env.push(format!("APT_CONFIG={PATH}").into());
+        mounts.push(file(PATH.into(), b"APT::Sandbox::User \"root\";\n".to_vec(), 0o644));
+    }
+}
+
+fn hosts(session: &Session<'_>) -> Vec<u8> {
+    let name = host_name(session);
+    let mut text =
+        format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    for (name, address) in &session.build.add_hosts {
+        text.push_str(&format!("{address}\t{name}\n"));
+    }
+    text.into_bytes()
+}
+
+fn host_name(session: &Session<'_>) -> String {
+    let given = session.build.build_args.get("BUILDKIT_SANDBOX_HOSTNAME");
+    given.filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| HOST_NAME.to_owned())
+}
+
+fn names(session: &Session<'_>) -> Vec<u8> {
+    session.build.resolv_conf.clone().unwrap_or_default()
+}
+
+fn network(session: &Session<'_>, run: &RunStep) -> Network {
+    match run.network {
+        NetworkFlag::None => Network::None,
+        NetworkFlag::Default if session.build.network_none => Network::None,
+        NetworkFlag::Default | NetworkFlag::Host => Network::Host,
+    }
+}
+
+fn privileges(session: &Session<'_>, run: &RunStep) -> Result<Privileges, StepError> {
+    match run.security {
+        Security::Sandbox => Ok(Privileges::Docker),
+        Security::Insecure if session.build.allow_insecure => Ok(Privileges::Insecure),
+        Security::Insecure => Err(StepError::Unsupported(
+            "security.insecure is not allowed; grant it with --allow security.insecure".to_owned(),
+        )),
+    }
+}
+
+fn rlimits(session: &Session<'_>) -> Vec<Rlimit> {
+    let limits = session.build.ulimits.iter();
+    limits
+        .map(|limit| Rlimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard })
+        .collect()
+}
+
+fn seconds_now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}

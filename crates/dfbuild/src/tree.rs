@@ -1,0 +1,176 @@
+use std::collections::HashMap;
+use std::io::{self, Read};
+
+use dfbuild_context::Context;
+use dfbuild_image::{Entry, Kind, TreePath};
+
+use crate::error::StepError;
+use crate::layers::Rootfs;
+
+/// A tree of files to copy from: a build context, a stage or an image.
+pub(crate) trait Tree: Sync {
+    /// What is at `path`; links are not followed. Never a hard link: one name alone is a file.
+    fn get(&self, path: &TreePath) -> Result<Option<Entry>, StepError>;
+
+    /// The names in a directory, sorted.
+    fn read_dir(&self, path: &TreePath) -> Result<Vec<Vec<u8>>, StepError>;
+
+    /// Everything below a directory, in walk order. Hard links lead to an earlier entry.
+    fn walk(&self, path: &TreePath) -> Result<Vec<Entry>, StepError>;
+
+    /// The content of the file at `path`.
+    fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>>;
+
+    /// Whether ignore rules hide `path`.
+    fn is_ignored(&self, _path: &TreePath) -> bool {
+        false
+    }
+}
+
+impl Tree for Context {
+    fn get(&self, path: &TreePath) -> Result<Option<Entry>, StepError> {
+        Ok(self.get(path)?)
+    }
+
+    fn read_dir(&self, path: &TreePath) -> Result<Vec<Vec<u8>>, StepError> {
+        Ok(self.read_dir(path)?)
+    }
+
+    fn walk(&self, path: &TreePath) -> Result<Vec<Entry>, StepError> {
+        Ok(self.walk(path)?)
+    }
+
+    fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(self.open(path)?))
+    }
+
+    fn is_ignored(&self, path: &TreePath) -> bool {
+        self.is_ignored(path)
+    }
+}
+
+impl Tree for Rootfs<'_> {
+    fn get(&self, path: &TreePath) -> Result<Option<Entry>, StepError> {
+        if path.is_root() {
+            return Ok(Some(root_entry()));
+        }
+        let view = self.view()?;
+        let Some(found) = view.get(path) else { return Ok(None) };
+        let origin = view.origin(&found);
+        Ok(Some(Entry { path: path.clone(), ..origin.entry.clone() }))
+    }
+
+    fn read_dir(&self, path: &TreePath) -> Result<Vec<Vec<u8>>, StepError> {
+        Ok(self.view()?.read_dir(path).into_iter().map(|(name, _)| name).collect())
+    }
+
+    fn walk(&self, path: &TreePath) -> Result<Vec<Entry>, StepError> {
+        let view = self.view()?;
+        // Of the names of one file, the first in this walk is the file: the layer's own first name
+        // may lie outside.
+        let mut first: HashMap<(usize, TreePath), TreePath> = HashMap::new();
+        let mut entries = Vec::new();
+        for found in view.walk(path).filter(|found| found.entry.path != *path) {
+            let origin = view.origin(&found);
+            let mut entry = Entry { path: found.entry.path.clone(), ..origin.entry.clone() };
+            if matches!(entry.kind, Kind::File { .. }) {
+                let file = (origin.layer, origin.entry.path.clone());
+                let name = first.entry(file).or_insert_with(|| entry.path.clone());
+                if *name != entry.path {
+                    entry.kind = Kind::HardLink { target: name.clone() };
+                }
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>> {
+        self.open(path)
+    }
+}
+
+/// The root of an image, which no layer has an entry for.
+pub(crate) fn root_entry() -> Entry {
+    Entry::new(TreePath::ROOT, Kind::DIRECTORY, 0o755, 0)
+}
+
+/// Where a path leads, and what is there.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Place {
+    /// The path without links in it. What is missing is taken as it is written.
+    pub(crate) path: TreePath,
+    /// What is there.
+    pub(crate) entry: Option<Entry>,
+}
+
+/// As many links as Linux follows on one path.
+const MOST_LINKS: usize = 255;
+
+/// Follows the links of `path` without leaving the root; the last one only if `follow_last`.
+pub(crate) fn resolve(
+    get: &dyn Fn(&TreePath) -> Result<Option<Entry>, StepError>,
+    path: &TreePath,
+    follow_last: bool,
+) -> Result<Place, StepError> {
+    let mut links = 0;
+    let mut done = TreePath::ROOT;
+    let mut entry = Some(root_entry());
+    let mut rest: Vec<Vec<u8>> = path.names().rev().map(<[u8]>::to_vec).collect();
+    while let Some(name) = rest.pop() {
+        if name == b".." {
+            done.pop();
+            entry = get(&done)?.or_else(|| done.is_root().then(root_entry));
+            continue;
+        }
+        done.push(&name);
+        entry = get(&done)?;
+        let Some(Kind::Symlink { target }) = entry.as_ref().map(|entry| &entry.kind) else {
+            continue;
+        };
+        if rest.is_empty() && !follow_last {
+            break;
+        }
+        links += 1;
+        if links > MOST_LINKS {
+            return Err(StepError::Loop { path: path.to_string() });
+        }
+        if target.starts_with(b"/") {
+            done = TreePath::ROOT;
+        } else {
+            done.pop();
+        }
+        let names = target.split(|&byte| byte == b'/').filter(|name| !matches!(name, [] | [b'.']));
+        rest.extend(names.map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter().rev());
+        entry = Some(root_entry());
+    }
+    Ok(Place { path: done, entry })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn led(path: &str, follow_last: bool) -> String {
+        let links =
+            [("a", "b"), ("b", "/c/../d"), ("up", "../../d"), ("loop", "loop"), ("d/l", "f")];
+        let get = |path: &TreePath| {
+            let target = links.iter().find(|(from, _)| *path == TreePath::from(*from));
+            let kind = target.map_or(Kind::DIRECTORY, |(_, to)| Kind::Symlink {
+                target: to.as_bytes().to_vec(),
+            });
+            Ok(Some(Entry::new(path.clone(), kind, 0o755, 0)))
+        };
+        resolve(&get, &path.into(), follow_last).map_or("loop".to_owned(), |p| p.path.to_string())
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        assert_eq!(led("a/x", true), "/d/x");
+        assert_eq!(led("a", true), "/d");
+        assert_eq!(led("a", false), "/a");
+        assert_eq!(led("up/l", true), "/d/f");
+        assert_eq!(led("d/l", false), "/d/l");
+        assert_eq!(led("loop/x", true), "loop");
+    }
+}

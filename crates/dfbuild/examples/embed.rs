@@ -1,6 +1,7 @@
 //! Builds the folder given as first argument into the store given as second, and tells each step.
 //!
 //! `cargo run --example embed -- CONTEXT STORE [NAME=CONTEXT]`
+#![expect(clippy::print_stdout, reason = "an example for people to run")]
 
 use dfbuild::{Build, BuildContext, Cancel, Engine, Event};
 
@@ -17,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             print!("{}", String::from_utf8_lossy(bytes));
         }
     };
-    let built = build.run(&Engine::open(store)?, &tell, &Cancel::new())?;
-    println!("{} ({} cached, {} ran)", built.image_id, built.cached, built.ran);
+    let image = build.run(&Engine::open(store)?, &tell, &Cancel::new())?;
+    println!("{} ({} cached, {} ran)", image.image_id, image.cached, image.ran);
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::summary::Summary;
 use crate::{metadata, report};
 
 /// Builds an image.
-pub(crate) fn run(args: &BuildArgs, root: PathBuf) -> ExitCode {
+pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
     let request = match request(args) {
         Ok(request) => request,
         Err(RequestError::Usage(text)) => return report::usage(&text),
@@ -44,7 +44,12 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf) -> ExitCode {
     };
     match request.build.run(&engine, &*progress, &cancel) {
         Ok(built) => finish(args, &request, &progress, mode, &built),
-        Err(error) => fail(&error, &request.source, &progress, mode, &ended),
+        Err(error) => {
+            if debug {
+                progress.note(&format!("{error:?}"));
+            }
+            fail(&error, &request.source, &progress, mode, &ended)
+        }
     }
 }
 

@@ -16,7 +16,6 @@ pub(crate) fn render<'a>(
     let reports: Vec<String> = diagnostics
         .into_iter()
         .map(|diagnostic| {
-            // A title longer than a line is not wrapped, and its text is wanted whole by grep.
             let title = diagnostic.text();
             renderer.render(&report(source, diagnostic, &title))
         })
@@ -35,6 +34,9 @@ pub(crate) fn one_line(source: &Source, diagnostics: &[Diagnostic]) -> String {
             format!("{}:{line}: {}", source.name, diagnostic.text())
         })
         .collect();
+    if errors.is_empty() {
+        return format!("{}: it has errors", source.name);
+    }
     errors.join("; ")
 }
 
@@ -59,7 +61,7 @@ fn report<'a>(source: &'a Source, diagnostic: &'a Diagnostic, title: &'a str) ->
     };
     let patch = Patch::new(range(text, fix.span), fix.replacement.as_str());
     let fix = Snippet::source(text).path(source.name.as_str()).patch(patch);
-    let help = Level::HELP.secondary_title(help.unwrap_or("this would mend it"));
+    let help = Level::HELP.secondary_title(help.unwrap_or("change it like this"));
     vec![group, Group::with_title(help).element(fix)]
 }
 
@@ -74,4 +76,83 @@ fn range(text: &str, span: Span) -> Range<usize> {
         end += 1;
     }
     start..end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> String {
+        let source = Source { name: "Dockerfile".into(), text: text.into() };
+        let diagnostics = dfbuild_dockerfile::parse(text).diagnostics;
+        format!("{}\n\n{}", one_line(&source, &diagnostics), render(&source, &diagnostics, false))
+    }
+
+    #[test]
+    fn a_misspelt_instruction() {
+        assert_eq!(
+            check("FROM a\nFORM b\n"),
+            "\
+Dockerfile:2: unknown instruction: FORM (did you mean FROM?)
+
+error: unknown instruction: FORM (did you mean FROM?)
+ --> Dockerfile:2:1
+  |
+2 | FORM b
+  | ^^^^
+  |
+help: change it like this
+  |
+2 - FORM b
+2 + FROM b
+  |"
+        );
+    }
+
+    #[test]
+    fn help_without_a_fix() {
+        assert_eq!(
+            check("FROM a\nRUN <<EOF\nx\n"),
+            "\
+Dockerfile:2: unterminated heredoc
+
+error: unterminated heredoc
+ --> Dockerfile:2:5
+  |
+2 | RUN <<EOF
+  |     ^^^^^
+  |
+  = help: a line with nothing but `EOF` ends the heredoc"
+        );
+    }
+
+    #[test]
+    fn all_of_them() {
+        let text = check("FROM é\nENV é\nCOPY [\"a\", 'b']\nHEALTH x\n");
+        assert!(
+            text.starts_with(
+                "Dockerfile:2: ENV must have two arguments; \
+                 Dockerfile:4: unknown instruction: HEALTH\n\nerror: "
+            ),
+            "{text}"
+        );
+        assert!(text.contains("\n\nwarning: this looks like a JSON array"), "{text}");
+        assert!(text.contains(" --> Dockerfile:4:1"), "{text}");
+    }
+
+    #[test]
+    fn no_text_to_show() {
+        assert_eq!(
+            check(""),
+            "Dockerfile:1: the Dockerfile cannot be empty\n\n\
+             error: the Dockerfile cannot be empty"
+        );
+    }
+
+    #[test]
+    fn spans_are_brought_into_the_text() {
+        assert_eq!(range("é", Span::new(1, 1)), 0..2);
+        assert_eq!(range("ab", Span::new(1, 9)), 1..2);
+        assert_eq!(range("ab", Span::new(9, 9)), 2..2);
+    }
 }

@@ -222,7 +222,7 @@ Dockerfile:2
 
     #[test]
     fn output_is_whole_where_it_was_not_shown() {
-        let long: String = (1..=30).map(|n| format!("line {n}\n")).collect();
+        let long = (1..=30).map(|n| format!("line {n}")).collect::<Vec<_>>().join("\n");
         let hidden = step_text(long.as_bytes(), false);
         assert!(hidden.contains("line 1\n") && hidden.contains("line 30\n"));
         let shown = step_text(long.as_bytes(), true);

@@ -71,7 +71,7 @@ impl Row {
 
 fn render(rows: &[Row], args: &ImagesArgs) -> String {
     if args.quiet {
-        return rows.iter().map(|row| format!("{}\n", row.shown_id(args.no_trunc))).collect();
+        return rows.iter().flat_map(|row| [row.shown_id(args.no_trunc), "\n"]).collect();
     }
     if args.format == ImagesFormat::Json {
         let lines = rows.iter().filter_map(|row| {

@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         Err(text) => return report::error(&text),
     };
     match cli.command {
-        Command::Build(args) => build::run(&args, root),
+        Command::Build(args) => build::run(&args, root, cli.global.debug),
         Command::Images(args) => match images::run(&args, root) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => report::error(&failure::chain(&*error)),

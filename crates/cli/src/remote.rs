@@ -6,7 +6,11 @@ pub(crate) fn remote_context(value: &str) -> Option<&'static str> {
     }
     if value.starts_with("http://") || value.starts_with("https://") {
         let path = value.split('#').next().unwrap_or(value);
-        return Some(if path.ends_with(".git") { "a git repository" } else { "a URL" });
+        return Some(if path.strip_suffix(".git").is_some() {
+            "a git repository"
+        } else {
+            "a URL"
+        });
     }
     None
 }

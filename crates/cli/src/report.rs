@@ -10,7 +10,10 @@ use crate::failure::Failure;
 /// Says that the command line asks for what cannot be, in the words of the argument parser.
 pub(crate) fn usage(text: &str) -> ExitCode {
     const USAGE: u8 = 2;
-    let error = Cli::command().error(ErrorKind::InvalidValue, text);
+    let mut command = Cli::command();
+    command.build();
+    let build = command.find_subcommand_mut("build").expect("there is such a command");
+    let error = build.error(ErrorKind::InvalidValue, text);
     let _ = error.print();
     ExitCode::from(USAGE)
 }

@@ -51,8 +51,7 @@ impl Request {
     /// Turns arguments into a build. Reads standard input if the Dockerfile is there.
     pub(crate) fn new(args: &BuildArgs, machine: &mut Machine<'_>) -> Result<Self, RequestError> {
         check_supported(args)?;
-        let context = PathBuf::from(&args.context);
-        let (build, source) = dockerfile(args, &context, machine)?;
+        let (build, source) = dockerfile(args, machine)?;
         let mut request = Self { build, source, piped: None, notices: notices(args) };
         request.change(|build| what_to_build(build, args, machine.environment));
         for flag in &args.output {
@@ -155,11 +154,11 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
     if !args.cache_to.is_empty() {
         return Err(usage("--cache-to is not there yet: the cache is the store (--root)"));
     }
-    if args.context == "-" {
+    let context = args.context.to_string_lossy();
+    if context == "-" {
         return Err(usage("a context from standard input is not there yet: give a folder"));
     }
-    if let Some(kind) = remote_context(&args.context) {
-        let context = &args.context;
+    if let Some(kind) = remote_context(&context) {
         return Err(usage(format!("{kind} as context is not there yet: {context}: give a folder")));
     }
     Ok(())
@@ -184,12 +183,11 @@ fn notices(args: &BuildArgs) -> Vec<String> {
 
 fn dockerfile(
     args: &BuildArgs,
-    context: &Path,
     machine: &mut Machine<'_>,
 ) -> Result<(Build, Source), RequestError> {
-    let build = Build::new(context);
+    let build = Build::new(&args.context);
     match args.file.as_deref() {
-        None => Ok((build, Source::read(&context.join("Dockerfile")))),
+        None => Ok((build, Source::read(&args.context.join("Dockerfile")))),
         Some(file) if file == Path::new("-") => {
             let mut bytes = Vec::new();
             machine.standard_input.read_to_end(&mut bytes).map_err(|error| {

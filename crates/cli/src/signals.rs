@@ -31,7 +31,7 @@ pub(crate) fn watch(cancel: Cancel, progress: Arc<Progress>) -> io::Result<Ended
             let first = seen.0.swap(signal, Ordering::SeqCst) == 0;
             if first {
                 cancel.cancel();
-                progress.note("cancelling the build; once more to end it at once");
+                progress.try_note("cancelling the build; once more to end it at once");
             } else {
                 end_at_once(&progress, &seen);
             }

@@ -22,7 +22,7 @@ use crate::units;
 pub(crate) struct BuildArgs {
     /// Folder with the files that COPY and ADD see
     #[arg(value_name = "CONTEXT")]
-    pub(crate) context: String,
+    pub(crate) context: PathBuf,
 
     /// Dockerfile; `-` reads it from standard input [default: CONTEXT/Dockerfile]
     #[arg(short, long, value_name = "FILE", help_heading = "What to build")]
@@ -121,9 +121,9 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "default|ID[=SOCKET|KEY,…]", help_heading = "What commands see")]
     pub(crate) ssh: Vec<String>,
 
-    /// Network of RUN; `default` is this machine's
-    #[arg(long, value_enum, default_value_t = NetworkArg::Default,
-          hide_default_value = true, help_heading = "What commands see")]
+    /// Network of RUN: default and host are this machine's
+    #[arg(long, value_enum, value_name = "default|none|host", default_value_t = NetworkArg::Default,
+          hide_default_value = true, hide_possible_values = true, help_heading = "What commands see")]
     pub(crate) network: NetworkArg,
 
     /// Line for /etc/hosts of every RUN
@@ -155,10 +155,10 @@ pub(crate) struct BuildArgs {
           help_heading = "How to run")]
     pub(crate) timeout: Option<Duration>,
 
-    /// How to show what happens
-    #[arg(long, value_enum, env = "BUILDKIT_PROGRESS", hide_env = true,
+    /// How to show what happens: auto is tty on a terminal, else plain
+    #[arg(long, value_enum, value_name = "auto|tty|plain|quiet|rawjson", env = "BUILDKIT_PROGRESS", hide_env = true,
           default_value_t = ProgressArg::Auto, hide_default_value = true,
-          help_heading = "How to run")]
+          hide_possible_values = true, help_heading = "How to run")]
     pub(crate) progress: ProgressArg,
 
     /// Print nothing but the image id
@@ -169,26 +169,26 @@ pub(crate) struct BuildArgs {
 /// How to show progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressArg {
-    /// `tty` on a terminal, else `plain`
+    /// `tty` on a terminal, else `plain`.
     Auto,
-    /// Line after line, for logs
+    /// Line after line, for logs.
     Plain,
-    /// A live view
+    /// A live view.
     Tty,
-    /// Nothing but the image id and errors
+    /// Nothing but the image id and errors. `none` is buildx's word in BUILDKIT_PROGRESS.
+    #[value(alias = "none")]
     Quiet,
-    /// One JSON object a line
+    /// One JSON object a line.
     Rawjson,
 }
 
 /// Which network commands have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NetworkArg {
-    /// This machine's
+    /// This machine's.
     Default,
-    /// None
     None,
-    /// This machine's
+    /// This machine's, which is the default here.
     Host,
 }
 

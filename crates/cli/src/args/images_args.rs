@@ -8,7 +8,8 @@ pub(crate) struct ImagesArgs {
     pub(crate) name: Option<String>,
 
     /// How to print them; json is one object a line
-    #[arg(long, value_enum, default_value_t = ImagesFormat::Table, hide_default_value = true)]
+    #[arg(long, value_enum, value_name = "table|json",
+          default_value_t = ImagesFormat::Table, hide_default_value = true, hide_possible_values = true)]
     pub(crate) format: ImagesFormat,
 
     /// Print ids only
@@ -23,8 +24,8 @@ pub(crate) struct ImagesArgs {
 /// How to print images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ImagesFormat {
-    /// Columns
+    /// Columns.
     Table,
-    /// JSON
+    /// One JSON object a line.
     Json,
 }

@@ -30,7 +30,7 @@ pub(crate) use secrets::{SecretFlag, SecretOrigin};
     version,
     about = "Build images from Dockerfiles: no daemon, no root, no container runtime.",
     after_help = "`build` is the default command: `dfbuild -t app .` is `dfbuild build -t app .`\n\
-                  (a folder called like a command is written `./images`).",
+                  (a folder called like a command is written `./images`). Its flags: `dfbuild build --help`.",
     args_override_self = true,
     disable_help_subcommand = true,
     max_term_width = 100
@@ -105,6 +105,8 @@ fn stands_alone(arg: &OsStr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn read(line: &str) -> Result<Cli, String> {
@@ -136,10 +138,10 @@ mod tests {
             let args = build(line);
             assert_eq!(args.file, Some(PathBuf::from("Dockerfile.base")), "{line}");
             assert_eq!(args.tag, ["base"], "{line}");
-            assert_eq!(args.context, ".", "{line}");
+            assert_eq!(args.context, Path::new("."), "{line}");
         }
-        assert_eq!(build("./images").context, "./images");
-        assert_eq!(build("-t x images").context, "images");
+        assert_eq!(build("./images").context, Path::new("./images"));
+        assert_eq!(build("-t x images").context, Path::new("images"));
         assert!(matches!(read("images").unwrap().command, Command::Images(_)));
         assert!(matches!(read("--root /s images -q").unwrap().command, Command::Images(_)));
     }
@@ -173,7 +175,7 @@ mod tests {
         assert_eq!(args.add_host.len(), 2);
         assert_eq!(args.secret.len(), 2);
         assert_eq!(args.allow.len(), 2);
-        assert_eq!(args.context, "ctx");
+        assert_eq!(args.context, Path::new("ctx"));
     }
 
     #[test]

@@ -156,16 +156,16 @@ impl<W: Write> Renderer for Json<W> {
         let _ = self.out.flush();
     }
 
-    fn note(&mut self, text: &str) {
-        self.write(0.0, Message::Notice { text });
+    fn note(&mut self, text: &str, at: Duration) {
+        self.write(at.as_secs_f64(), Message::Notice { text });
     }
 
     fn built(&mut self, summary: &Summary) {
         self.write(summary.seconds, Message::Built(summary));
     }
 
-    fn failed(&mut self, message: &str, hints: &[String]) {
-        self.write(0.0, Message::Failed { error: message, hints });
+    fn failed(&mut self, message: &str, hints: &[String], at: Duration) {
+        self.write(at.as_secs_f64(), Message::Failed { error: message, hints });
     }
 
     fn close(&mut self) {
@@ -199,7 +199,7 @@ mod tests {
         ] {
             json.event(&event, Duration::from_millis(1500));
         }
-        json.failed("it broke", &[]);
+        json.failed("it broke", &[], Duration::from_secs(2));
         let digest = diff_id();
         let expect = [
             r#"{"at":1.5,"event":"planned","steps":[{"step":0,"stage":"build","number":2,"total":5,"text":"RUN make","line":1}]}"#,
@@ -209,7 +209,7 @@ mod tests {
                 r#"{{"at":1.5,"event":"finished","step":0,"result":"ran","seconds":2.0,"diff_id":"{digest}"}}"#
             ),
             r#"{"at":1.5,"event":"finished","step":0,"result":"cached","created":"1970-01-01T00:00:00Z"}"#,
-            r#"{"at":0.0,"event":"failed","error":"it broke"}"#,
+            r#"{"at":2.0,"event":"failed","error":"it broke"}"#,
         ];
         let text = String::from_utf8(json.out).unwrap();
         assert_eq!(text.lines().collect::<Vec<_>>(), expect);

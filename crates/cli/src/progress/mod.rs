@@ -67,11 +67,11 @@ trait Renderer {
     /// Anything else happened.
     fn event(&mut self, event: &Event, at: Duration);
     /// A line from the command itself.
-    fn note(&mut self, text: &str);
+    fn note(&mut self, text: &str, at: Duration);
     /// There is an image.
     fn built(&mut self, summary: &Summary);
     /// There is none: `message` for people, `hints` what to do.
-    fn failed(&mut self, message: &str, hints: &[String]);
+    fn failed(&mut self, message: &str, hints: &[String], at: Duration);
     /// Leaves the terminal as it was. May be called twice.
     fn close(&mut self);
 }
@@ -91,7 +91,15 @@ impl Progress {
 
     /// Shows a line from the command itself.
     pub(crate) fn note(&self, text: &str) {
-        self.lock().renderer.note(text);
+        self.lock().renderer.note(text, self.start.elapsed());
+    }
+
+    /// Shows a line unless somebody is writing this moment: they may be waiting for a reader that
+    /// does not come, and the signal watcher has to go on.
+    pub(crate) fn try_note(&self, text: &str) {
+        if let Ok(mut state) = self.state.try_lock() {
+            state.renderer.note(text, self.start.elapsed());
+        }
     }
 
     /// Shows the result.
@@ -105,7 +113,7 @@ impl Progress {
     pub(crate) fn failed(&self, message: &str, hints: &[String]) {
         let mut state = self.lock();
         state.renderer.close();
-        state.renderer.failed(message, hints);
+        state.renderer.failed(message, hints, self.start.elapsed());
     }
 
     /// All that a step wrote.
@@ -153,8 +161,8 @@ struct Quiet;
 impl Renderer for Quiet {
     fn planned(&mut self, _: Vec<Step>, _: Duration) {}
     fn event(&mut self, _: &Event, _: Duration) {}
-    fn note(&mut self, _: &str) {}
+    fn note(&mut self, _: &str, _: Duration) {}
     fn built(&mut self, _: &Summary) {}
-    fn failed(&mut self, _: &str, _: &[String]) {}
+    fn failed(&mut self, _: &str, _: &[String], _: Duration) {}
     fn close(&mut self) {}
 }

@@ -96,7 +96,7 @@ impl<W: Write> Renderer for Plain<W> {
                 let text = diagnostics::render(&self.source, [diagnostic], self.colour);
                 self.line(&text);
             }
-            Event::Notice { text } => self.note(text),
+            Event::Notice { text } => self.note(text, at),
             Event::Started { step } => {
                 self.step(*step);
                 self.running.insert(*step, Running { since: at, lines: LineBuffer::default() });
@@ -123,7 +123,7 @@ impl<W: Write> Renderer for Plain<W> {
         let _ = self.out.flush();
     }
 
-    fn note(&mut self, text: &str) {
+    fn note(&mut self, text: &str, _: Duration) {
         self.line(&format!("notice: {text}"));
     }
 
@@ -131,7 +131,7 @@ impl<W: Write> Renderer for Plain<W> {
         self.line(&summary.to_string());
     }
 
-    fn failed(&mut self, _: &str, _: &[String]) {}
+    fn failed(&mut self, _: &str, _: &[String], _: Duration) {}
 
     fn close(&mut self) {
         let _ = self.out.flush();

@@ -76,7 +76,7 @@ impl Renderer for Tty {
             Event::Warning { diagnostic } => {
                 self.bar.println(diagnostics::render(&self.source, [diagnostic], self.colour));
             }
-            Event::Notice { text } => self.note(text),
+            Event::Notice { text } => self.note(text, at),
             Event::Started { step } => self.view().started(*step, at),
             Event::Output { step, stream, bytes } => self.view().output(*step, *stream, bytes),
             Event::Finished { step, result } => {
@@ -92,7 +92,7 @@ impl Renderer for Tty {
         }
     }
 
-    fn note(&mut self, text: &str) {
+    fn note(&mut self, text: &str, _: Duration) {
         self.bar.println(format!("notice: {text}"));
     }
 
@@ -101,7 +101,7 @@ impl Renderer for Tty {
         let _ = Term::stderr().write_line(&summary.to_string());
     }
 
-    fn failed(&mut self, _: &str, _: &[String]) {}
+    fn failed(&mut self, _: &str, _: &[String], _: Duration) {}
 
     fn close(&mut self) {
         if let Some(Ticker { stop, thread }) = self.ticker.take() {

@@ -1,0 +1,190 @@
+//! What the command prints, and how it ends, in an empty environment.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// Runs the command in `folder` and returns its exit code, standard output and standard error.
+fn dfbuild(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_dfbuild"))
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .env("DFBUILD_ROOT", folder.join("store"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command is there");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("all that is printed is UTF-8");
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).expect("the folder can be written");
+    }
+    folder
+}
+
+#[test]
+fn help_is_grouped() {
+    let folder = folder(&[]);
+    let (code, out, err) = dfbuild(folder.path(), &["build", "--help"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let headings: Vec<&str> =
+        out.lines().filter(|line| line.ends_with(':') && !line.starts_with(' ')).collect();
+    assert_eq!(
+        headings,
+        [
+            "Arguments:",
+            "Options:",
+            "What to build:",
+            "What comes out:",
+            "Cache:",
+            "What commands see:",
+            "How to run:",
+            "Global:",
+            "Examples:",
+        ]
+    );
+    let (code, out, _) = dfbuild(folder.path(), &["--help"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("  build   Build an image\n  images  List images\n"), "{out}");
+    let (code, out, _) = dfbuild(folder.path(), &["--version"]);
+    assert_eq!((code, out), (0, format!("dfbuild {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn usage_errors() {
+    let folder = folder(&[]);
+    let check = |args: &[&str], expect: &str| {
+        let (code, out, err) = dfbuild(folder.path(), args);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}: {err}");
+        assert_eq!(err.lines().next(), Some(expect), "{args:?}");
+    };
+    check(&["--frobnicate", "."], "error: unexpected argument '--frobnicate' found");
+    check(&["-t", "x"], "error: the following required arguments were not provided:");
+    check(&["--push", "."], "error: --push comes with registries, which are not there yet");
+    check(
+        &["--ulimit", "nofile=2:1", "."],
+        "error: invalid value 'nofile=2:1' for '--ulimit <NAME=SOFT[:HARD]>': \
+         the soft limit must not be above the hard limit: 2:1",
+    );
+    check(
+        &["-o", "type=zip,dest=x", "."],
+        "error: invalid value 'type=zip,dest=x' for '--output \
+         <type=oci|docker|local|tar,dest=PATH>': unknown type `zip`: there are oci, docker, local \
+         and tar",
+    );
+    check(
+        &["https://git.example/x.git"],
+        "error: a git repository as context is not there yet: https://git.example/x.git: give a \
+         folder",
+    );
+    let (code, _, err) = dfbuild(folder.path(), &[]);
+    assert_eq!(code, 2);
+    assert!(err.contains("Usage: dfbuild"), "{err}");
+}
+
+#[test]
+fn a_secret_that_is_not_there() {
+    let folder = folder(&[("Dockerfile", "FROM scratch\n")]);
+    let (code, out, err) = dfbuild(folder.path(), &["--secret", "id=token,src=missing", "."]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert_eq!(err, "ERROR: secret token: missing: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn no_images() {
+    let folder = folder(&[]);
+    let (code, out, err) = dfbuild(folder.path(), &["images"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(out, "REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n");
+    assert_eq!(dfbuild(folder.path(), &["images", "-q"]), (0, String::new(), String::new()));
+}
+
+#[test]
+fn mistakes_of_a_dockerfile() {
+    let folder = folder(&[("Dockerfile", "FROM scratch\nFORM b\nRUN <<EOF\nx\n")]);
+    for args in [&["."][..], &["-q", "."], &["-f", "Dockerfile", "."]] {
+        let (code, out, err) = dfbuild(folder.path(), args);
+        assert_eq!((code, out.as_str()), (1, ""), "{args:?}");
+        assert_eq!(
+            err,
+            "\
+ERROR: failed to build: Dockerfile:2: unknown instruction: FORM (did you mean FROM?); \
+Dockerfile:3: unterminated heredoc
+
+error: unknown instruction: FORM (did you mean FROM?)
+ --> Dockerfile:2:1
+  |
+2 | FORM b
+  | ^^^^
+  |
+help: change it like this
+  |
+2 - FORM b
+2 + FROM b
+  |
+
+error: unterminated heredoc
+ --> Dockerfile:3:5
+  |
+3 | RUN <<EOF
+  |     ^^^^^
+  |
+  = help: a line with nothing but `EOF` ends the heredoc
+",
+            "{args:?}"
+        );
+    }
+}
+
+#[test]
+fn mistakes_as_json() {
+    let folder = folder(&[("Dockerfile", "FROM scratch\nFORM b\n")]);
+    let (code, out, err) = dfbuild(folder.path(), &["--progress", "rawjson", "."]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    let last: serde_json::Value = serde_json::from_str(err.lines().last().unwrap()).unwrap();
+    assert_eq!(last["event"], "failed");
+    assert_eq!(
+        last["error"],
+        "failed to build: Dockerfile:2: unknown instruction: FORM (did you mean FROM?)"
+    );
+}
+
+#[test]
+fn no_dockerfile() {
+    let folder = folder(&[]);
+    let (code, out, err) = dfbuild(folder.path(), &["."]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.starts_with("hint: -f FILE names the Dockerfile"), "{err}");
+    let last = err.lines().last().unwrap();
+    assert!(last.starts_with("ERROR: failed to build: read Dockerfile "), "{err}");
+    assert!(last.ends_with(": No such file or directory (os error 2)"), "{err}");
+}
+
+/// Needs no base image and runs nothing, so it works everywhere.
+#[test]
+fn an_image_of_copies() {
+    let folder = folder(&[("Dockerfile", "FROM scratch\nCOPY a /\n"), ("a", "a\n")]);
+    let args = ["-t", "app", "--metadata-file", "m.json", "--iidfile", "id", "."];
+    let (code, out, err) = dfbuild(folder.path(), &args);
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    let id = fs::read_to_string(folder.path().join("id")).unwrap();
+    assert!(err.contains(&format!("image {id}\ntags  app:latest\n")), "{err}");
+    let metadata = fs::read(folder.path().join("m.json")).unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata).unwrap();
+    assert_eq!(metadata["image.name"], "docker.io/library/app:latest");
+    assert_eq!(metadata["containerimage.config.digest"], id);
+    assert_eq!(metadata["containerimage.descriptor"]["digest"], metadata["containerimage.digest"]);
+
+    let (code, out, err) = dfbuild(folder.path(), &["."]);
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(err.contains(" COPY a /\n") && err.contains(" CACHED\n"), "{err}");
+    assert_eq!(dfbuild(folder.path(), &["-q", "."]), (0, format!("{id}\n"), String::new()));
+    let (_, out, _) = dfbuild(folder.path(), &["images", "-q"]);
+    assert!(id.contains(out.trim()), "{out}");
+}

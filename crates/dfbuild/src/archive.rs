@@ -53,18 +53,18 @@ pub(crate) fn extract(
     while let Some(member) = members.advance()? {
         number += 1;
         let file = spool.join(number.to_string());
-        let path = target.join(member.path.as_bytes());
         if member.path.is_root() {
             continue;
         }
+        // Links lead nowhere outside: Docker unpacks with the target as the root.
+        let making = Making { uid: 0, gid: 0, mode: 0o755 };
+        let parent = member.path.parent().unwrap_or_default();
+        let parent = draft.make_directories_inside(target, &parent, making)?;
         if let Some(hidden) = whiteout(&member) {
-            let parent = path.parent().unwrap_or_default();
             draft.remove(&parent.join(hidden));
             continue;
         }
-        let parent = path.parent().unwrap_or_default();
-        let parent = draft.make_directories(&parent, Making { uid: 0, gid: 0, mode: 0o755 })?;
-        let path = parent.join(path.name().unwrap_or_default());
+        let path = parent.join(member.path.name().unwrap_or_default());
         let (kind, origin) = match &member.kind {
             MemberKind::File { .. } => {
                 let failed = |error| StepError::io("write", &file)(error);
@@ -106,15 +106,9 @@ pub(crate) fn extract(
 
 fn entry(member: &Member, path: TreePath, kind: Kind, owner: Option<(u32, u32)>) -> Entry {
     let (uid, gid) = owner.unwrap_or((member.uid, member.gid));
-    Entry {
-        path,
-        kind,
-        mode: member.mode,
-        uid,
-        gid,
-        mtime: member.mtime,
-        capability: member.capability.clone(),
-    }
+    // A link has no mode of its own.
+    let mode = if matches!(kind, Kind::Symlink { .. }) { 0o777 } else { member.mode };
+    Entry { path, kind, mode, uid, gid, mtime: member.mtime, capability: member.capability.clone() }
 }
 
 /// A hard link's header also changes mode and owner of the file that it leads to.

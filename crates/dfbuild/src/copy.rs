@@ -302,24 +302,49 @@ impl<'a> Copied<'a> {
     }
 }
 
-/// What one source of `COPY --parents` selects, with its path below the pivot: the part before
-/// `/./` stays behind. Parents come along as they are in the source.
+/// What one source of `COPY --parents` selects below one pivot.
+#[derive(Debug)]
+pub(crate) struct WithParents {
+    /// The directory before `/./`, which stays behind.
+    pub(crate) top: TreePath,
+    /// Its time; the destination gets it.
+    mtime: i64,
+    /// What is selected and the directories on the way to it, as they are in the source.
+    pub(crate) files: Vec<Entry>,
+}
+
+/// What one source of `COPY --parents` selects. The part before `/./` may have wildcards, and then
+/// stands for several directories.
 pub(crate) fn find_with_parents(
     tree: &dyn Tree,
     source: &str,
-) -> Result<(TreePath, Vec<Entry>), StepError> {
+) -> Result<Vec<WithParents>, StepError> {
     let (pivot, pattern) = source.split_once("/./").unwrap_or(("", source));
-    let top = resolve(&|path| tree.get(path), &TreePath::new(pivot), true)?.path;
     let pattern = TreePath::new(pattern.strip_suffix("/.").unwrap_or(pattern));
+    let tops = find(tree, pivot)?.into_iter().map(|found| {
+        let mtime = found.place.entry.map_or(0, |entry| entry.mtime);
+        let top = found.place.path;
+        let files = select_with_parents(tree, &top, &pattern, source)?;
+        Ok(WithParents { top, mtime, files })
+    });
+    tops.collect()
+}
+
+fn select_with_parents(
+    tree: &dyn Tree,
+    top: &TreePath,
+    pattern: &TreePath,
+    source: &str,
+) -> Result<Vec<Entry>, StepError> {
     let names: Vec<&[u8]> = pattern.names().collect();
     let plain = names.iter().take_while(|name| !has_wildcard(name)).count();
     let start = top.join(names[..plain].join(&b'/'));
-    let missing = || StepError::NotFound {
-        path: format!("/{}", source.trim_start_matches('/')),
-        ignored: tree.is_ignored(&start),
-    };
     let Some(found) = tree.get(&start)? else {
-        return if plain == names.len() { Err(missing()) } else { Ok((top, Vec::new())) };
+        if plain < names.len() {
+            return Ok(Vec::new());
+        }
+        let path = format!("/{}", source.trim_start_matches('/'));
+        return Err(StepError::NotFound { path, ignored: tree.is_ignored(&start) });
     };
     let mut candidates = vec![found.clone()];
     if found.kind.is_directory() {
@@ -329,13 +354,13 @@ pub(crate) fn find_with_parents(
         let set = PatternSet::from_texts([pattern.as_bytes()])
             .map_err(|_| StepError::BadPattern { pattern: source.to_owned() })?;
         candidates.retain(|entry| {
-            let relative = entry.path.strip_prefix(&top).expect("it lies below the pivot");
+            let relative = entry.path.strip_prefix(top).expect("it lies below the pivot");
             set.matches(relative.as_bytes()).ignored
         });
     }
     let mut selected: BTreeMap<TreePath, Entry> = BTreeMap::new();
     for entry in candidates {
-        for parent in entry.path.ancestors().filter(|p| p.starts_with(&top) && *p != top) {
+        for parent in entry.path.ancestors().filter(|p| p.starts_with(top) && p != top) {
             if !selected.contains_key(&parent)
                 && let Some(directory) = tree.get(&parent)?
             {
@@ -344,22 +369,23 @@ pub(crate) fn find_with_parents(
         }
         selected.insert(entry.path.clone(), entry);
     }
-    selected.remove(&top);
-    Ok((top, selected.into_values().collect()))
+    selected.remove(top);
+    Ok(selected.into_values().collect())
 }
 
 /// Copies what [`find_with_parents`] selected to the directory `dest`.
 pub(crate) fn copy_with_parents(
     draft: &mut Draft<'_>,
-    top: &TreePath,
-    files: &[Entry],
+    selected: &WithParents,
     dest: &str,
     rules: &CopyRules<'_>,
 ) -> Result<(), StepError> {
+    let WithParents { top, mtime, files } = selected;
     let target = draft.make_directories(&TreePath::new(dest), rules.making())?;
     let mut copied = Copied { top, target: &target, files, rules, linked: BTreeMap::new() };
     for entry in files {
         copied.one(draft, entry)?;
     }
+    draft.amend(&target, |entry| entry.mtime = *mtime);
     Ok(())
 }

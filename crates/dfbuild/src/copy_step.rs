@@ -8,8 +8,8 @@ use dfbuild_store::Staging;
 
 use crate::archive;
 use crate::copy::{
-    CopyRules, Match, copy_inline, copy_match, copy_with_parents, find, find_with_parents,
-    open_target,
+    CopyRules, Match, WithParents, copy_inline, copy_match, copy_with_parents, find,
+    find_with_parents, open_target,
 };
 use crate::draft::{Draft, Finished};
 use crate::error::StepError;
@@ -24,7 +24,7 @@ pub(crate) struct Selection {
 
 enum Selected {
     Matches(Vec<Match>),
-    WithParents { top: TreePath, files: Vec<Entry> },
+    WithParents(Vec<WithParents>),
     Inline { name: String, text: String },
 }
 
@@ -33,8 +33,7 @@ impl Selection {
     pub(crate) fn find(step: &CopyStep, tree: &dyn Tree) -> Result<Self, StepError> {
         let sources = step.sources.iter().map(|source| match source {
             CopySource::Path(path) if step.parents => {
-                let (top, files) = find_with_parents(tree, path)?;
-                Ok(Selected::WithParents { top, files })
+                Ok(Selected::WithParents(find_with_parents(tree, path)?))
             }
             CopySource::Path(path) => Ok(Selected::Matches(find(tree, path)?)),
             CopySource::Inline { name, text } => {
@@ -63,9 +62,13 @@ impl Selection {
                         hash_match(&mut hasher, found, tree, &excludes)?;
                     }
                 }
-                Selected::WithParents { top, files } => {
-                    hasher.update(b"p");
-                    hasher.update(files_digest(top, &without(files, top, &excludes)).as_bytes());
+                Selected::WithParents(selected) => {
+                    hasher.update((selected.len() as u64).to_le_bytes());
+                    for WithParents { top, files, .. } in selected {
+                        let files = without(files, top, &excludes);
+                        hasher.update(b"p");
+                        hasher.update(files_digest(top, &files).as_bytes());
+                    }
                 }
                 // Their text is part of the key itself.
                 Selected::Inline { .. } => hasher.update(b"i"),
@@ -131,8 +134,10 @@ pub(crate) fn copy(
                     }
                 }
             }
-            Selected::WithParents { top, files } => {
-                copy_with_parents(&mut draft, top, files, &step.dest, &rules)?;
+            Selected::WithParents(selected) => {
+                for selected in selected {
+                    copy_with_parents(&mut draft, selected, &step.dest, &rules)?;
+                }
             }
             Selected::Inline { name, text } => {
                 copy_inline(&mut draft, name, text, &step.dest, &rules)?;

@@ -106,6 +106,26 @@ impl<'a> Draft<'a> {
         self.changes.insert(path.clone(), whiteout);
     }
 
+    /// Makes the directory `path` inside `root`, which no link leaves, and its missing parents. A
+    /// link that leads to nothing is an error: an archive does not write through it.
+    pub(crate) fn make_directories_inside(
+        &mut self,
+        root: &TreePath,
+        path: &TreePath,
+        making: Making,
+    ) -> Result<TreePath, StepError> {
+        let get = |path: &TreePath| Ok(self.get(&root.join(path.as_bytes())));
+        let place = resolve(&get, path, true)?;
+        let to = root.join(place.path.as_bytes());
+        match place.entry {
+            Some(entry) if entry.kind.is_directory() => {}
+            Some(_) => return Err(StepError::Clash(format!("open {to}: not a directory"))),
+            None if place.path == *path => self.make_missing(&to, making),
+            None => return Err(StepError::Clash(format!("open {to}: no such file or directory"))),
+        }
+        Ok(to)
+    }
+
     fn forget_below(&mut self, path: &TreePath) {
         let inside: Vec<TreePath> = self
             .changes

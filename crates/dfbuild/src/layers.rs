@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -246,6 +246,16 @@ impl<'a> Rootfs<'a> {
             directories.push(path);
         }
         Ok(self.directories.get_or_init(|| directories))
+    }
+
+    /// The folders for an overlay, each once: the kernel refuses the same one twice. Of equal
+    /// layers the topmost counts; what it says of a path hides what the others say.
+    pub(crate) fn overlay_directories(&self) -> Result<Vec<PathBuf>, StepError> {
+        let mut seen = HashSet::new();
+        let from_top = self.directories()?.iter().rev();
+        let mut kept: Vec<PathBuf> = from_top.filter(|path| seen.insert(*path)).cloned().collect();
+        kept.reverse();
+        Ok(kept)
     }
 
     /// The content of the file at `path`.

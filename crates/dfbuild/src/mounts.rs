@@ -87,7 +87,7 @@ impl Mounts {
                 } else {
                     Some((staging.folder("mount")?, staging.folder("work")?))
                 };
-                let mut lower = rootfs.directories()?.to_vec();
+                let mut lower = rootfs.overlay_directories()?;
                 if lower.is_empty() {
                     lower.push(staging.folder("empty")?);
                 }

@@ -41,10 +41,9 @@ pub(crate) fn run_command(
     let account = Users::read(rootfs)?.account(&run.user)?;
     let mut stubs = Stubs::new(view);
     let mut mounts = Mounts::default();
-    for directory in ["/proc", "/sys", "/dev"] {
-        stubs.need(directory, true)?;
+    for directory in ["/proc", "/sys", "/dev", run.cwd.as_str()] {
+        stubs.need_lasting(directory)?;
     }
-    stubs.need(&run.cwd, true)?;
     for (target, content) in [("/etc/hosts", hosts(session)), ("/etc/resolv.conf", names(session))]
     {
         let target = stubs.need(target, false)?.below(Path::new("/"));
@@ -63,12 +62,11 @@ pub(crate) fn run_command(
     if engine.id_mode() == IdMode::Single {
         pretend_for_apt(&mut env, &mut mounts.mounts);
     }
-    let stub_layer = staging.folder("stubs")?;
-    let mut lower = rootfs.directories()?.to_vec();
-    if stubs.write(&stub_layer)? || lower.is_empty() {
+    let (stub_layer, upper) = (staging.folder("stubs")?, staging.folder("upper")?);
+    let mut lower = rootfs.overlay_directories()?;
+    if stubs.write(&stub_layer, &upper)? || lower.is_empty() {
         lower.push(stub_layer);
     }
-    let upper = staging.folder("upper")?;
     let spec = Spec {
         lower,
         args: run.args.iter().map(OsString::from).collect(),

@@ -1,5 +1,6 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,6 +17,8 @@ use crate::tree::resolve;
 pub(crate) struct Stubs<'a> {
     view: &'a View,
     missing: BTreeMap<TreePath, Stub>,
+    /// Those of `missing` that runc leaves in the image when it has made them.
+    lasting: BTreeSet<TreePath>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +29,7 @@ enum Stub {
 
 impl<'a> Stubs<'a> {
     pub(crate) fn new(view: &'a View) -> Self {
-        Self { view, missing: BTreeMap::new() }
+        Self { view, missing: BTreeMap::new(), lasting: BTreeSet::new() }
     }
 
     /// Sees to it that something can be mounted on `target`, and returns where its links lead.
@@ -58,6 +61,15 @@ impl<'a> Stubs<'a> {
         Ok(place.path)
     }
 
+    /// The same for a directory that lasts: it becomes part of the layer, as with runc.
+    pub(crate) fn need_lasting(&mut self, target: &str) -> Result<(), StepError> {
+        let known: BTreeSet<TreePath> = self.missing.keys().cloned().collect();
+        self.need(target, true)?;
+        let made = self.missing.keys().filter(|path| !known.contains(*path)).cloned();
+        self.lasting.extend(made.collect::<Vec<_>>());
+        Ok(())
+    }
+
     /// What will be at `path`.
     fn get(&self, path: &TreePath) -> Option<Entry> {
         match self.missing.get(path) {
@@ -70,11 +82,20 @@ impl<'a> Stubs<'a> {
         }
     }
 
-    /// Writes the layer into the empty folder `dest`. `false` if nothing is missing.
-    pub(crate) fn write(&self, dest: &Path) -> Result<bool, StepError> {
+    /// Writes the layer into the empty folder `layer`, and what lasts into the upper directory.
+    /// `false` if nothing was written to the layer.
+    pub(crate) fn write(&self, layer: &Path, upper: &Path) -> Result<bool, StepError> {
+        let (lasting, passing): (Vec<_>, Vec<_>) =
+            self.missing.iter().partition(|(path, _)| self.lasting.contains(path));
+        self.write_to(upper, &lasting)?;
+        self.write_to(layer, &passing)?;
+        Ok(!passing.is_empty())
+    }
+
+    fn write_to(&self, dest: &Path, stubs: &[(&TreePath, &Stub)]) -> Result<(), StepError> {
         let mut parents: Vec<&Entry> = Vec::new();
-        for (path, stub) in &self.missing {
-            for parent in path.ancestors().filter(|parent| !self.missing.contains_key(parent)) {
+        for (path, stub) in stubs {
+            for parent in path.ancestors() {
                 let full = parent.below(dest);
                 if full.exists() {
                     continue;
@@ -93,12 +114,17 @@ impl<'a> Stubs<'a> {
         for entry in parents.into_iter().rev() {
             imitate(entry, &entry.path.below(dest))?;
         }
-        Ok(!self.missing.is_empty())
+        Ok(())
     }
 }
 
 fn make_directory(path: &Path) -> Result<(), StepError> {
-    fs::DirBuilder::new().mode(0o755).create(path).map_err(StepError::io("create", path))
+    match fs::DirBuilder::new().mode(0o755).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(StepError::io("create", path)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn imitate(entry: &Entry, path: &Path) -> Result<(), StepError> {

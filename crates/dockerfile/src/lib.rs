@@ -52,7 +52,7 @@ pub mod port;
 pub mod quote;
 pub mod signal;
 pub mod span;
-mod suggest;
+pub mod suggest;
 
 pub use ast::{Dockerfile, Instruction, InstructionKind};
 pub use diagnostic::{Diagnostic, DiagnosticKind, Severity};

@@ -5,10 +5,7 @@ const MAX_EDITS: usize = 2;
 
 /// The option that is closest to `name`, if any is close. Of equally close ones a swap of two letters wins, then the first
 /// by the alphabet.
-pub(crate) fn closest<'a>(
-    name: &str,
-    options: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn closest<'a>(name: &str, options: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut best: Option<(usize, usize, &str)> = None;
     let letters = name.chars().count();
     for option in options {

@@ -1,13 +1,14 @@
 use dfbuild_dockerfile::ast::{Command, Healthcheck, HealthcheckCommand, Instruction, KeyValues};
 use dfbuild_dockerfile::ast::{Expose, Stopsignal, User, Volume, Workdir};
 use dfbuild_dockerfile::expand::Expander;
+use dfbuild_dockerfile::quote::quote_list;
 use dfbuild_dockerfile::{Diagnostic, InstructionKind, Spanned, port, signal};
 use dfbuild_image::Healthcheck as HealthcheckConfig;
 use serde_json::{Map, Value};
 
 use crate::environment::Environment;
 use crate::error::error;
-use crate::go;
+use crate::go_duration::duration;
 use crate::graph::{StepKind, WorkdirStep};
 use crate::scope::{Place, Scope, absolute};
 
@@ -44,7 +45,7 @@ impl Scope {
 
     fn cmd(&mut self, command: &Command) {
         let words = self.words(command);
-        self.remember(format!("CMD {}", go::quote_list(&words)));
+        self.remember(format!("CMD {}", quote_list(&words)));
         self.config.config.cmd = (!words.is_empty()).then_some(words);
         self.config.config.args_escaped = true;
         self.cmd_set = true;
@@ -52,7 +53,7 @@ impl Scope {
 
     fn entrypoint(&mut self, command: &Command) {
         let words = self.words(command);
-        self.remember(format!("ENTRYPOINT {}", go::quote_list(&words)));
+        self.remember(format!("ENTRYPOINT {}", quote_list(&words)));
         self.config.config.entrypoint = (!words.is_empty()).then_some(words);
         if !self.cmd_set {
             self.config.config.cmd = None;
@@ -123,10 +124,10 @@ impl Scope {
         self.remember(format!(
             "HEALTHCHECK {{Test:[{}] Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
             config.test.join(" "),
-            go::duration(config.interval),
-            go::duration(config.timeout),
-            go::duration(config.start_period),
-            go::duration(config.start_interval),
+            duration(config.interval),
+            duration(config.timeout),
+            duration(config.start_period),
+            duration(config.start_interval),
             config.retries,
         ));
         self.config.config.healthcheck = Some(config);
@@ -164,9 +165,12 @@ impl Scope {
     }
 
     fn workdir(&mut self, workdir: &Workdir, instruction: &Instruction) -> Result<(), Diagnostic> {
-        let path = absolute(&self.cwd(), &self.expand(&workdir.path)?);
-        self.config.config.working_dir.clone_from(&path);
-        let line = format!("WORKDIR {path}");
+        let written = self.expand(&workdir.path)?;
+        let path = absolute(&self.cwd(), &written);
+        // BuildKit cleans only what it joins (`system.NormalizeWorkdir`).
+        let shown = if written.starts_with('/') { written } else { path.clone() };
+        let line = format!("WORKDIR {shown}");
+        self.config.config.working_dir = shown;
         if path == "/" {
             self.remember(line);
         } else {

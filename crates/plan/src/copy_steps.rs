@@ -56,6 +56,13 @@ impl Scope {
         })?;
         let (chown, chmod_text, chmod) = self.ownership(add.chown.as_ref(), add.chmod.as_ref())?;
         let dest = self.expand(&add.dest)?;
+        if let Some(sum) = &add.checksum
+            && sources
+                .iter()
+                .any(|source| matches!(source, CopySource::Path(_) | CopySource::Inline { .. }))
+        {
+            return Err(error("checksum requires HTTP(S) or Git sources", sum.span));
+        }
         let checksum = add.checksum.as_ref().map(|sum| self.expand(sum)).transpose()?;
         let mut line = "ADD".to_owned();
         history_tail(&mut line, chown.as_ref(), chmod_text.as_ref(), &sources, &dest);

@@ -24,7 +24,7 @@ mod config_steps;
 mod copy_steps;
 mod environment;
 mod error;
-mod go;
+mod go_duration;
 mod graph;
 mod input;
 mod planner;

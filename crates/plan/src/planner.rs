@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dfbuild_dockerfile::ast;
 use dfbuild_dockerfile::expand::Expander;
+use dfbuild_dockerfile::suggest::closest;
 use dfbuild_dockerfile::{Diagnostic, Instruction, InstructionKind, Span, Spanned, parse_trigger};
 use dfbuild_image::{ImageConfig, Platform};
 
@@ -55,6 +56,7 @@ pub(crate) struct Planner<'a> {
     warnings: Vec<Diagnostic>,
     /// Build arguments that some `ARG` declares.
     consumed: BTreeSet<String>,
+    epoch: Option<i64>,
 }
 
 /// An error that stops one instruction, or the discovery that an image has to be seen first.
@@ -71,8 +73,11 @@ impl From<Diagnostic> for Stop {
 
 impl<'a> Planner<'a> {
     fn new(input: &'a Input<'a>) -> Self {
-        let stage = input.target.as_deref().unwrap_or("default");
-        let mut globals = automatic(&input.build_platform, &input.platform, stage);
+        let stages = &input.dockerfile.stages;
+        let last = stages.last().and_then(|stage| stage.from.name.as_ref());
+        let target = input.target.as_ref().or(last.map(|name| &name.value));
+        let target = target.map_or("default", String::as_str);
+        let mut globals = automatic(&input.build_platform, &input.platform, target);
         for (name, value) in &input.build_args {
             if globals.get(name).is_some() {
                 globals.set(name, value.as_str());
@@ -88,8 +93,10 @@ impl<'a> Planner<'a> {
             errors: Vec::new(),
             warnings: Vec::new(),
             consumed: BTreeSet::new(),
+            epoch: None,
         };
         planner.global_args();
+        planner.read_epoch();
         planner
     }
 
@@ -111,6 +118,21 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// `SOURCE_DATE_EPOCH`, as a build argument or the default of a global `ARG`.
+    fn read_epoch(&mut self) {
+        let name = "SOURCE_DATE_EPOCH";
+        let given = self.input.build_args.get(name).map(String::as_str);
+        let Some(text) = given.or(self.globals.get(name)).filter(|text| !text.is_empty()) else {
+            return;
+        };
+        self.epoch = text.trim().parse().ok();
+        if self.epoch.is_none() {
+            let problem = error(format!("invalid SOURCE_DATE_EPOCH: {text}"), Span::at(0));
+            let help = "give seconds since 1970-01-01, as `date +%s` prints";
+            self.errors.push(problem.with_help(help));
+        }
+    }
+
     fn expand_global(&mut self, word: &Spanned<String>) -> Option<String> {
         let lookup = |name: &str| self.globals.get(name).map(ToOwned::to_owned);
         let expander = Expander::new(self.input.dockerfile.escape());
@@ -126,20 +148,21 @@ impl<'a> Planner<'a> {
     fn find_target(&mut self) -> Option<usize> {
         let stages = &self.input.dockerfile.stages;
         let Some(name) = &self.input.target else { return stages.len().checked_sub(1) };
-        let index = self.input.dockerfile.stage_index(name);
+        let index = stages.iter().rposition(|stage| {
+            stage.from.name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
+        });
         if index.is_none() {
             let names: Vec<&str> =
                 stages.iter().filter_map(|s| Some(s.from.name.as_ref()?.value.as_str())).collect();
             let help = if names.is_empty() {
-                format!(
-                    "the stages have no names; they are 0 to {}",
-                    stages.len().saturating_sub(1)
-                )
+                "no stage has a name; give one with `FROM image AS name`".to_owned()
             } else {
                 format!("the stages with names are {}", names.join(", "))
             };
             let message = format!("target stage {name:?} could not be found");
-            self.errors.push(error(message, Span::at(0)).with_help(help));
+            let problem = error(message, Span::at(0)).with_help(help);
+            let suggestion = closest(&name.to_lowercase(), names.iter().copied());
+            self.errors.push(problem.with_suggestion(suggestion.map(str::to_owned)));
         }
         index
     }
@@ -523,13 +546,7 @@ impl<'a> Planner<'a> {
                 Span::at(0),
             ));
         }
-        let epoch = self.input.build_args.get("SOURCE_DATE_EPOCH").cloned();
-        let epoch = epoch.or_else(|| self.globals.get("SOURCE_DATE_EPOCH").map(ToOwned::to_owned));
-        Graph {
-            stages: self.stages,
-            epoch: epoch.and_then(|text| text.trim().parse().ok()),
-            warnings: self.warnings,
-        }
+        Graph { stages: self.stages, epoch: self.epoch, warnings: self.warnings }
     }
 }
 

@@ -95,7 +95,7 @@ fn dev(plan: &Plan, root: BorrowedFd<'_>) -> Result<(), Failure> {
     }
     dev_pts(dev).map_err(Failure::at(Step::DevPts))?;
     let options = [(c"mode", c"1777"), (c"size", plan.shm_size.as_c_str())];
-    directory(dev, c"shm", c"tmpfs", &options, NOSUID | NODEV | NOEXEC)
+    directory(dev, c"shm", c"tmpfs", &options, NOSUID | NODEV)
         .map_err(Failure::at(Step::DevShm))?;
     match directory(dev, c"mqueue", c"mqueue", &[], NOSUID | NODEV | NOEXEC) {
         // A kernel without POSIX message queues.
@@ -355,6 +355,7 @@ fn filesystem(
     attributes: MountAttrFlags,
 ) -> Result<BorrowedFd<'static>, Errno> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map(sys::keep)?;
+    rustix::mount::fsconfig_set_string(context, c"source", kind)?;
     for (key, value) in options {
         if value.is_empty() {
             rustix::mount::fsconfig_set_flag(context, *key)?;

@@ -1,42 +1,3 @@
-//! The few of Go's formats that are part of image histories.
-
-/// `strconv.Quote`: what `%q` prints.
-pub(crate) fn quote(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            '\n' => quoted.push_str("\\n"),
-            '\t' => quoted.push_str("\\t"),
-            '\r' => quoted.push_str("\\r"),
-            '\x07' => quoted.push_str("\\a"),
-            '\x08' => quoted.push_str("\\b"),
-            '\x0b' => quoted.push_str("\\v"),
-            '\x0c' => quoted.push_str("\\f"),
-            ' ' => quoted.push(' '),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
-                write!(quoted, "\\x{:02x}", c as u32).expect("a string takes everything");
-            }
-            // Format and space characters are what `unicode.IsPrint` refuses most often.
-            c if c.is_control() || c.is_whitespace() || ('\u{200b}'..='\u{200f}').contains(&c) => {
-                write!(quoted, "\\u{:04x}", c as u32).expect("a string takes everything");
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-/// `%q` of a slice of strings.
-pub(crate) fn quote_list(words: &[String]) -> String {
-    let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
-    format!("[{}]", words.join(" "))
-}
-
 /// `time.Duration.String` of nanoseconds.
 pub(crate) fn duration(nanoseconds: i64) -> String {
     if nanoseconds == 0 {
@@ -70,12 +31,6 @@ pub(crate) fn duration(nanoseconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quotes() {
-        assert_eq!(quote("a \"b\"\n\u{1}é"), r#""a \"b\"\n\x01é""#);
-        assert_eq!(quote_list(&["sh".into(), "-c".into()]), r#"["sh" "-c"]"#);
-    }
 
     #[test]
     fn durations() {

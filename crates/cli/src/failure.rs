@@ -71,7 +71,7 @@ pub(crate) fn write_step(
         }
         writeln!(out, "{RULE}")?;
     }
-    out.write_all(excerpt::of(source, step.line).as_bytes())
+    out.write_all(excerpt::of(source, step.line..=step.last_line).as_bytes())
 }
 
 /// The number of lines, and the last ones.

@@ -14,6 +14,8 @@ pub(crate) struct Step {
     pub(crate) text: String,
     /// The line of the Dockerfile where it begins, from 1.
     pub(crate) line: usize,
+    /// The line where it ends.
+    pub(crate) last_line: usize,
 }
 
 impl Step {
@@ -32,6 +34,7 @@ impl From<&StepInfo> for Step {
             total: step.total,
             text: step.text.clone(),
             line: step.line,
+            last_line: step.last_line,
         }
     }
 }

@@ -114,16 +114,23 @@ impl<'a> Draft<'a> {
         path: &TreePath,
         making: Making,
     ) -> Result<TreePath, StepError> {
-        let get = |path: &TreePath| Ok(self.get(&root.join(path.as_bytes())));
-        let place = resolve(&get, path, true)?;
-        let to = root.join(place.path.as_bytes());
-        match place.entry {
-            Some(entry) if entry.kind.is_directory() => {}
-            Some(_) => return Err(StepError::Clash(format!("open {to}: not a directory"))),
-            None if place.path == *path => self.make_missing(&to, making),
-            None => return Err(StepError::Clash(format!("open {to}: no such file or directory"))),
+        let mut done = TreePath::ROOT;
+        for name in path.names() {
+            let next = done.join(name);
+            let get = |path: &TreePath| Ok(self.get(&root.join(path.as_bytes())));
+            let place = resolve(&get, &next, true)?;
+            let to = root.join(place.path.as_bytes());
+            match place.entry {
+                Some(entry) if entry.kind.is_directory() => {}
+                Some(_) => return Err(StepError::Clash(format!("open {to}: not a directory"))),
+                None if place.path == next => self.make_missing(&to, making),
+                None => {
+                    return Err(StepError::Clash(format!("open {to}: no such file or directory")));
+                }
+            }
+            done = place.path;
         }
-        Ok(to)
+        Ok(root.join(done.as_bytes()))
     }
 
     fn forget_below(&mut self, path: &TreePath) {
@@ -203,30 +210,36 @@ impl<'a> Draft<'a> {
         let mut kept: BTreeMap<TreePath, Change> = BTreeMap::new();
         // The file that stands for a group of hard links whose first name did not change.
         let mut promoted: BTreeMap<TreePath, TreePath> = BTreeMap::new();
-        let mut origins: BTreeMap<TreePath, Change> = BTreeMap::new();
+        let mut unchanged: BTreeMap<TreePath, Change> = BTreeMap::new();
         for (path, mut change) in changes {
             if let Kind::HardLink { target } = &change.entry.kind {
                 let target = promoted.get(target).unwrap_or(target).clone();
                 if kept.contains_key(&target) {
                     change.entry.kind = Kind::HardLink { target };
-                } else if let Some(first) = origins.get(&target) {
+                } else if let Some(first) = unchanged.get(&target) {
                     change.entry.kind = first.entry.kind.clone();
                     change.origin = first.origin.clone();
                     promoted.insert(target, path.clone());
                 }
             }
             if self.is_unchanged(&change.entry) {
-                origins.insert(path, change);
+                unchanged.insert(path, change);
             } else {
                 kept.insert(path, change);
             }
         }
         let paths: Vec<TreePath> = kept.keys().cloned().collect();
         for directory in paths.iter().flat_map(|path| path.ancestors().collect::<Vec<_>>()) {
-            if !kept.contains_key(&directory)
-                && let Some(entry) = self.get_below(&directory)
-            {
-                kept.insert(directory, Change { entry, origin: Origin::None });
+            if kept.contains_key(&directory) {
+                continue;
+            }
+            // A directory that got another time comes with it, but only beside a change in it.
+            let below = || {
+                let entry = self.get_below(&directory)?;
+                Some(Change { entry, origin: Origin::None })
+            };
+            if let Some(change) = unchanged.remove(&directory).or_else(below) {
+                kept.insert(directory, change);
             }
         }
         let made = self.made.into_iter().filter(|path| kept.contains_key(path)).collect();
@@ -240,8 +253,10 @@ impl<'a> Draft<'a> {
         match (&entry.kind, self.get_below(&entry.path)) {
             (Kind::Whiteout, below) => below.is_none(),
             (Kind::HardLink { .. }, _) | (_, None) => false,
-            (Kind::Directory { .. }, Some(below)) => {
-                below.kind.is_directory() && Entry { kind: entry.kind.clone(), ..below } == *entry
+            // The time of a directory alone is no change (containerd `sameDirent`).
+            (Kind::Directory { opaque }, Some(below)) => {
+                let same = Entry { kind: entry.kind.clone(), mtime: entry.mtime, ..below.clone() };
+                below.kind.is_directory() && !opaque && same == *entry
             }
             (_, Some(below)) => below == *entry,
         }

@@ -23,6 +23,8 @@ pub struct StepInfo {
     pub text: String,
     /// The line of the Dockerfile where it begins, from 1.
     pub line: usize,
+    /// The line where it ends, heredocs and continuations included.
+    pub last_line: usize,
 }
 
 /// What a build tells while it runs.

@@ -13,7 +13,7 @@ use dfbuild_store::Staging;
 use crate::error::StepError;
 use crate::options::SecretSource;
 use crate::scheduler::Session;
-use crate::stage_run::Mounted;
+use crate::stage_run::{Mounted, mount_digest};
 use crate::stubs::Stubs;
 use crate::tree::{Tree, resolve};
 
@@ -64,10 +64,7 @@ impl Mounts {
         stubs: &mut Stubs<'_>,
         staging: &Staging,
     ) -> Result<(), StepError> {
-        let tree: &dyn Tree = match &source {
-            Mounted::Context(context) => *context,
-            Mounted::Rootfs(rootfs) => *rootfs,
-        };
+        let tree = source.tree();
         let found = resolve(&|path| tree.get(path), &TreePath::new(&mount.source), true)?;
         let Some(entry) = found.entry else {
             let ignored = tree.is_ignored(&found.path);
@@ -109,7 +106,11 @@ impl Mounts {
         let target = place(stubs, &mount.target, true)?;
         let namespace = session.build.build_args.get("BUILDKIT_CACHE_MOUNT_NS");
         let namespace = namespace.map_or("", String::as_str);
-        let id = format!("{namespace}\0{}", mount.id);
+        let mut id = format!("{namespace}\0{}", mount.id);
+        // A cache that begins with files is another one for other files, as in BuildKit.
+        if let Some(source) = &source {
+            id = format!("{id}\0{}", mount_digest(mount, source.tree())?);
+        }
         let source = match mount.sharing {
             Sharing::Shared => cache_folder(session, mount, source, &id)?,
             Sharing::Locked => {
@@ -261,10 +262,7 @@ fn seed(
     source: Mounted<'_>,
     dest: &Path,
 ) -> Result<(), StepError> {
-    let tree: &dyn Tree = match &source {
-        Mounted::Context(context) => *context,
-        Mounted::Rootfs(rootfs) => *rootfs,
-    };
+    let tree = source.tree();
     let top = resolve(&|path| tree.get(path), &TreePath::new(&mount.source), true)?.path;
     let moved = tree.walk(&top)?.into_iter().map(|mut entry| {
         entry.path = entry.path.strip_prefix(&top).expect("it lies below");

@@ -35,6 +35,7 @@ impl<'a> Progress<'a> {
                     total: stage.steps.len() + 1,
                     text: step.text.split_whitespace().collect::<Vec<_>>().join(" "),
                     line: step.lines.start,
+                    last_line: step.lines.end,
                 };
                 steps.insert((StageId(number), at), info.clone());
                 all.push(info);

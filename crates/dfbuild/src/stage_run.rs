@@ -80,9 +80,12 @@ impl Session<'_> {
         id: StageId,
     ) -> Result<StageResult, Option<Error>> {
         let stage = self.graph.stage(id);
-        let mut result = self.begin_stage(scope, stage)?;
         let definition = self.definition(id)?;
-        let mut demanded = false;
+        // Before anything is waited for, other stages that will be needed begin.
+        let first_miss = self.first_unknown(stage, &definition);
+        self.demand_sources(scope, &stage.steps[first_miss..]);
+        let mut result = self.begin_stage(scope, stage)?;
+        let mut demanded = first_miss == 0;
         for (at, step) in stage.steps.iter().enumerate() {
             let info = self.progress.info(id, at);
             if self.ending.is_near() {
@@ -183,6 +186,18 @@ impl Session<'_> {
         stage.content = link(&stage.content, &record.content_id);
         stage.layers.push(layer_ref(&record));
         Ok(stage)
+    }
+
+    /// The first step that cannot come from the cache without looking at its sources. Whether
+    /// those before it can is only known when what they are built upon is.
+    fn first_unknown(&self, stage: &Stage, definition: &Definition) -> usize {
+        let known = |(step, key): (&Step, &Key)| {
+            self.uses_cache(stage)
+                && !self.sources_ran(step)
+                && self.engine.store().record(&key.digest()).is_some()
+        };
+        let steps = stage.steps.iter().zip(&definition.keys);
+        steps.take_while(|pair| known(*pair)).count()
     }
 
     /// Whether the results of earlier builds count for a stage.
@@ -441,6 +456,15 @@ pub(crate) enum Mounted<'a> {
     Rootfs(&'a Rootfs<'a>),
 }
 
+impl<'a> Mounted<'a> {
+    pub(crate) fn tree(&self) -> &'a dyn Tree {
+        match self {
+            Self::Context(context) => *context,
+            Self::Rootfs(rootfs) => *rootfs,
+        }
+    }
+}
+
 impl StageResult {
     fn push(&mut self, record: &Record) {
         self.content = link(&self.content, &record.layer.content_id);
@@ -490,7 +514,7 @@ fn selection_digest(step: &CopyStep, tree: &dyn Tree) -> Result<Digest, StepErro
     Selection::find(step, tree)?.digest(step, tree)
 }
 
-fn mount_digest(mount: &RunMount, tree: &dyn Tree) -> Result<Digest, StepError> {
+pub(crate) fn mount_digest(mount: &RunMount, tree: &dyn Tree) -> Result<Digest, StepError> {
     let place = resolve(&|path| tree.get(path), &TreePath::new(&mount.source), true)?;
     let Some(entry) = place.entry else {
         let ignored = tree.is_ignored(&place.path);

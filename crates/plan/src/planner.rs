@@ -125,8 +125,27 @@ impl<'a> Planner<'a> {
         let Some(text) = given.or(self.globals.get(name)).filter(|text| !text.is_empty()) else {
             return;
         };
+        // The time of a source (BuildKit `dockerfile2llb/epoch.go`): a folder has none.
+        if text == "context" {
+            return;
+        }
+        let is_stage = |stage: &ast::Stage| {
+            stage.from.name.as_ref().is_some_and(|name| name.value.eq_ignore_ascii_case(text))
+        };
         self.epoch = text.trim().parse().ok();
-        if self.epoch.is_none() {
+        if let Some(stage) = self.input.dockerfile.stages.iter().find(|stage| is_stage(stage)) {
+            let problem = match stage.instructions.first() {
+                Some(first) => error(
+                    format!(
+                        "SOURCE_DATE_EPOCH stage does not meet source-only requirements: unsupported {} instruction",
+                        first.kind.name()
+                    ),
+                    first.span,
+                ),
+                None => error("SOURCE_DATE_EPOCH stage has no source", stage.span),
+            };
+            self.errors.push(problem);
+        } else if self.epoch.is_none() {
             let problem = error(format!("invalid SOURCE_DATE_EPOCH: {text}"), Span::at(0));
             let help = "give seconds since 1970-01-01, as `date +%s` prints";
             self.errors.push(problem.with_help(help));

@@ -202,7 +202,7 @@ mod tests {
         json.failed("it broke", &[], Duration::from_secs(2));
         let digest = diff_id();
         let expect = [
-            r#"{"at":1.5,"event":"planned","steps":[{"step":0,"stage":"build","number":2,"total":5,"text":"RUN make","line":1}]}"#,
+            r#"{"at":1.5,"event":"planned","steps":[{"step":0,"stage":"build","number":2,"total":5,"text":"RUN make","line":1,"last_line":1}]}"#,
             r#"{"at":1.5,"event":"started","step":0}"#,
             r#"{"at":1.5,"event":"output","step":0,"stream":"stderr","text":"half \"line\""}"#,
             &format!(

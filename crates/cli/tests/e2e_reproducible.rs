@@ -1,0 +1,135 @@
+//! The same input gives the same bytes, in stores that know nothing of each other.
+
+use dfbuild_testkit::{Bed, Image, Who, as_each_user, run_or_skip};
+
+as_each_user!(
+    the_same_image_with_an_epoch,
+    layers_without_a_clock,
+    an_empty_run_is_an_empty_layer,
+    any_number_of_jobs,
+);
+
+/// The diff id of an archive with nothing but its end.
+const EMPTY: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+
+/// A second bed for the same user.
+fn another(bed: &Bed) -> Bed {
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dfbuild"));
+    Bed::new(binary, bed.who()).expect("this user was had before")
+}
+
+/// Fills a bed, builds the image `app` there and returns it.
+fn build(bed: &Bed, dockerfile: &str, epoch: Option<&str>, args: &[&str]) -> Image {
+    const THEN: u64 = 1_600_000_000;
+    bed.base();
+    bed.write("Dockerfile", dockerfile);
+    bed.write("file", "content\n");
+    bed.write("folder/deep/a", "a\n");
+    bed.write("folder/b", "b\n");
+    let tar = [
+        // One file called `packed`, mode 644, at time 1500000000, then the end of the archive.
+        tar_header("packed", 2, 1_500_000_000),
+        b"p\n".iter().copied().chain([0; 510]).collect(),
+        vec![0; 1024],
+    ];
+    bed.write("archive.tar", tar.concat());
+    bed.set_times(THEN);
+    let mut command = bed.build_command(&[&["-t", "app"], args].concat());
+    if let Some(epoch) = epoch {
+        command.env("SOURCE_DATE_EPOCH", epoch);
+    }
+    let outcome: dfbuild_testkit::Outcome = command.output().unwrap().into();
+    let _ = outcome.succeeds();
+    bed.image("app")
+}
+
+/// The header of a regular file as POSIX.1-1988 has it.
+fn tar_header(name: &str, size: u64, time: u64) -> Vec<u8> {
+    let mut header = vec![0_u8; 512];
+    let mut put = |at: usize, text: &str| {
+        header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    };
+    put(0, name);
+    put(100, "0000644\0");
+    put(108, "0000000\0");
+    put(116, "0000000\0");
+    put(124, &format!("{size:011o}\0"));
+    put(136, &format!("{time:011o}\0"));
+    put(148, "        0");
+    put(257, "ustar\x0000");
+    let sum: u64 = header.iter().map(|byte| u64::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
+}
+
+const ALL_KINDS: &str = "FROM base
+WORKDIR /srv/app
+COPY file folder ./
+COPY --chown=1:2 --chmod=640 file /else/where/
+COPY <<EOF /etc/heredoc
+text
+EOF
+ADD archive.tar /packed/
+RUN mkdir /made && echo x > /made/x && ln /made/x /made/y && ln -s x /made/z && rm /etc/heredoc
+RUN true
+";
+
+fn the_same_image_with_an_epoch(bed: &Bed) {
+    let first = build(bed, ALL_KINDS, Some("1700000000"), &[]);
+    let second = build(&another(bed), ALL_KINDS, Some("1700000000"), &[]);
+    assert_eq!(first, second);
+    let other = build(&another(bed), ALL_KINDS, Some("1700000001"), &[]);
+    assert_ne!(first.digest, other.digest);
+}
+
+fn layers_without_a_clock(bed: &Bed) {
+    let dockerfile: String = ALL_KINDS
+        .lines()
+        .filter(|line| !line.starts_with("RUN"))
+        .map(|l| l.to_owned() + "\n")
+        .collect();
+    let first = build(bed, &dockerfile, None, &[]);
+    let second = build(&another(bed), &dockerfile, None, &[]);
+    assert_eq!(first.layers, second.layers);
+    // Beside RUN, whose output has times of its own, they are the same as well.
+    let with_run = build(&another(bed), ALL_KINDS, None, &[]);
+    for of in ["WORKDIR", "COPY file folder", "COPY --chown", "COPY <<EOF", "ADD"] {
+        assert_eq!(first.layer(of).digest, with_run.layer(of).digest, "{of}");
+    }
+}
+
+fn an_empty_run_is_an_empty_layer(bed: &Bed) {
+    let image = build(bed, "FROM base\nRUN true\n", None, &[]);
+    assert_eq!(image.layers.last().unwrap().diff_id, EMPTY);
+    // So is one that leaves everything as it was, with the file system's own traces removed.
+    let image =
+        build(&another(bed), "FROM base\nRUN id > /tmp/x && rm /tmp/x && true\n", Some("1"), &[]);
+    assert_ne!(image.layers.last().unwrap().diff_id, "");
+}
+
+fn any_number_of_jobs(bed: &Bed) {
+    let stages = "FROM base AS a\nRUN echo a > /a\nFROM base AS b\nRUN echo b > /b\nFROM base AS c\n\
+                  COPY folder /c\nFROM base\nCOPY --from=a /a /\nCOPY --from=b /b /\nCOPY --from=c /c /c\n";
+    let one = build(bed, stages, Some("1700000000"), &["-j", "1"]);
+    let many = build(&another(bed), stages, Some("1700000000"), &["-j", "8"]);
+    assert_eq!(one, many);
+}
+
+/// The map of ids is no part of what comes out.
+#[test]
+fn the_same_image_for_root_and_others() {
+    run_or_skip("the_same_image_for_root_and_others", || {
+        let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dfbuild"));
+        let beds = [
+            Bed::new(binary, Who::Caller)?,
+            Bed::new(binary, Who::Mapped)?,
+            Bed::new(binary, Who::SingleId)?,
+        ];
+        let dockerfile =
+            "FROM base\nWORKDIR /srv\nCOPY file folder ./\nRUN echo x > x && chmod 600 x\n";
+        let images = beds.each_ref().map(|bed| build(bed, dockerfile, Some("1700000000"), &[]));
+        assert_eq!(images[0], images[1]);
+        assert_eq!(images[0], images[2]);
+        Ok(())
+    });
+}

@@ -24,12 +24,13 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         Err(RequestError::Input(text)) => return report::error(&text),
     };
     // Before any thread exists: the kernel lets only a process with one enter a user namespace.
-    if let Err(error) = rootless::enter() {
-        let hints = error.hint().map(ToString::to_string).into_iter().collect();
-        return report::failure(&Failure { message: failure::chain(&error), hints });
-    }
+    let refused = rootless::enter().err();
     let engine = match Engine::open(root) {
-        Ok(engine) => engine,
+        // Without a namespace no command can run, but everything else can be built.
+        Ok(engine) => match refused {
+            Some(reason) => engine.refusing_commands(reason),
+            None => engine,
+        },
         Err(error) => return report::failure(&Failure::of(&error, &request.source)),
     };
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());

@@ -14,6 +14,8 @@ pub struct Engine {
     store: Store,
     id_map: IdMap,
     pub(crate) layers: LayerCache,
+    /// Why commands cannot run here, if that is known.
+    refusal: Option<dfbuild_sandbox::Error>,
 }
 
 impl Engine {
@@ -22,7 +24,19 @@ impl Engine {
         let store = Store::open(root)?;
         let id_map = IdMap::current()
             .map_err(|error| Error::Sandbox { reason: error.to_string(), hint: None })?;
-        Ok(Self { store, id_map, layers: LayerCache::default() })
+        Ok(Self { store, id_map, layers: LayerCache::default(), refusal: None })
+    }
+
+    /// The same engine for a process that could not enter a user namespace
+    /// ([`crate::rootless::enter`]): it refuses a build with `RUN` before it begins, for `reason`.
+    /// Everything else works.
+    pub fn refusing_commands(mut self, reason: dfbuild_sandbox::Error) -> Self {
+        self.refusal = Some(reason);
+        self
+    }
+
+    pub(crate) fn refusal(&self) -> Option<&dfbuild_sandbox::Error> {
+        self.refusal.as_ref()
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -31,13 +45,17 @@ impl Engine {
 
     /// Which ids can be given to files here.
     pub(crate) fn id_mode(&self) -> IdMode {
-        self.id_map.mode()
+        // Who is not root gives files to nobody, as with a single id.
+        if rustix::process::geteuid().is_root() { self.id_map.mode() } else { IdMode::Single }
     }
 
     /// The name of the kind of snapshots that this process makes: they depend on the id map, and
     /// through it on the namespace of the overlay's attributes.
     pub(crate) fn flavour(&self) -> String {
-        self.id_map.fingerprint()
+        match self.id_mode() {
+            IdMode::Single if self.id_map.mode() != IdMode::Single => "own".to_owned(),
+            _ => self.id_map.fingerprint(),
+        }
     }
 
     /// The length of a layer's archive in bytes; 0 if it is not known.

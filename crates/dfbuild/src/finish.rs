@@ -116,7 +116,7 @@ fn configuration(
 }
 
 /// The stages of the target, from the one that begins with an image down to the target itself.
-fn lineage(session: &Session<'_>) -> Vec<StageId> {
+pub(crate) fn lineage(session: &Session<'_>) -> Vec<StageId> {
     let mut stages = vec![StageId(session.graph.stages.len() - 1)];
     while let Base::Stage(base) = session.graph.stage(stages[0]).base {
         stages.insert(0, base);

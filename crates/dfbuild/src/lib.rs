@@ -56,8 +56,10 @@ mod workdir_step;
 
 pub use build::{Build, Built};
 pub use cancel::Cancel;
+pub use dfbuild_dockerfile::diagnostic::{DiagnosticKind, Fix, Label};
 pub use dfbuild_dockerfile::{Diagnostic, LineIndex, Severity, Span};
-pub use dfbuild_image::{Digest, Platform, Reference, Timestamp};
+pub use dfbuild_image::{Descriptor, Digest, Platform, Reference, Timestamp};
+pub use dfbuild_sandbox::Error as SandboxError;
 pub use engine::Engine;
 pub use error::{Error, StepError};
 pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream};

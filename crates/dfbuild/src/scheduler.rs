@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,9 @@ use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Observer;
-use crate::finish::finish;
+use crate::finish::{finish, lineage};
 use crate::inputs::{Contexts, Source};
+use crate::layers::LayerRef;
 use crate::options::BuildContext;
 use crate::progress::Progress;
 use crate::slots::Slots;
@@ -49,6 +50,7 @@ pub(crate) fn run(
         stages: Stages::default(),
         definitions: Definitions::default(),
         committed: Mutex::new(Instant::now()),
+        packer: Mutex::new(None),
     };
     if graph.stages.iter().any(dfbuild_plan::Stage::runs_commands) {
         session.check_sandbox()?;
@@ -135,6 +137,8 @@ pub(crate) struct Session<'a> {
     pub(crate) definitions: Definitions,
     /// When the store was last told to keep what was made.
     committed: Mutex<Instant>,
+    /// Takes stacks of layers whose topmost is to be compressed while other steps run.
+    packer: Mutex<Option<mpsc::Sender<Vec<LayerRef>>>>,
 }
 
 /// What ends a build before its end.
@@ -183,10 +187,41 @@ impl Session<'_> {
     /// Builds the target and hands it out.
     fn build(&self) -> Result<Built, Error> {
         let target = StageId(self.graph.stages.len() - 1);
-        let result = thread::scope(|scope| self.stage(scope, target));
+        let (sender, stacks) = mpsc::channel();
+        *self.packer.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        let result = thread::scope(|scope| {
+            scope.spawn(|| self.pack_layers(stacks));
+            let result = self.stage(scope, target);
+            // Ends the packer when it has done what was sent before.
+            self.packer.lock().unwrap_or_else(PoisonError::into_inner).take();
+            result
+        });
         match result {
             Ok(result) => finish(self, &result),
             Err(Failed) => Err(self.take_failure()),
+        }
+    }
+
+    /// Compresses layers as they are made: compression never stands between two steps.
+    fn pack_layers(&self, stacks: mpsc::Receiver<Vec<LayerRef>>) {
+        for stack in stacks {
+            let Some((layer, below)) = stack.split_last() else { continue };
+            if self.ending.is_near() {
+                return;
+            }
+            // Whoever needs the layer finds it, or tries again and tells why it cannot be had.
+            let _ = self.engine.finish_layer(layer, below, self.graph.epoch);
+        }
+    }
+
+    /// Has the topmost layer of a stack compressed, if it goes into the image.
+    pub(crate) fn pack_soon(&self, id: StageId, stack: &[LayerRef]) {
+        if !lineage(self).contains(&id) {
+            return;
+        }
+        if let Some(packer) = &*self.packer.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A packer that is gone has nothing to do any more.
+            let _ = packer.send(stack.to_vec());
         }
     }
 
@@ -285,14 +320,15 @@ impl Session<'_> {
     }
 
     fn check_sandbox(&self) -> Result<(), Error> {
-        let staging = self.engine.store().stage()?;
-        match dfbuild_sandbox::probe(staging.path()) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Error::Sandbox {
-                hint: error.hint().map(ToString::to_string),
-                reason: error.to_string(),
-            }),
+        let refused = |error: &dfbuild_sandbox::Error| Error::Sandbox {
+            reason: error.to_string(),
+            hint: error.hint().map(ToString::to_string),
+        };
+        if let Some(error) = self.engine.refusal() {
+            return Err(refused(error));
         }
+        let staging = self.engine.store().stage()?;
+        dfbuild_sandbox::probe(staging.path()).map(drop).map_err(|error| refused(&error))
     }
 }
 

@@ -122,6 +122,7 @@ impl Session<'_> {
             self.remember(&record.key, &record);
             result.ran = true;
             result.push(&record);
+            self.pack_soon(id, &result.layers);
             self.commit_sometimes()?;
         }
         Ok(result)

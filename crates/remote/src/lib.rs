@@ -1,0 +1,2 @@
+//! Everything from elsewhere.
+#![forbid(unsafe_code)]

@@ -1,9 +1,10 @@
 //! Whole builds, as root and as ordinary users: what comes out, and what is cached.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::fs;
 use std::process::Command;
 
-use dfbuild_testkit::{Bed, Outcome, Who, as_each_user};
+use dfbuild_testkit::{Bed, Outcome, as_each_user};
 
 as_each_user!(
     a_base_and_an_image_from_it,
@@ -166,7 +167,6 @@ fn a_target_needs_no_other_stage(bed: &Bed) {
     let built = export(bed, &["--target", "final"]);
     assert_eq!(exported(bed, "out"), "tool\n");
     assert!(!built.stderr.contains("RUN false"), "{}", built.stderr);
-    let _ = bed.build(&["--target", "2"]).succeeds();
     let _ = bed.build(&[]).exits_with(1);
     let _ = bed.build(&["--target", "nowhere"]).exits_with(1);
 }
@@ -219,20 +219,13 @@ fn users_and_groups(bed: &Bed) {
         "FROM base\nRUN id -u > /root-id && mkdir -p /home/ann && chown ann:ann /home/ann\nUSER ann\n\
          WORKDIR /home/ann\nRUN id -u > uid && id -g > gid && id -G > groups\nUSER root\n",
     );
-    let one_id = bed.who() == Who::SingleId || (bed.who().is_caller() && !bed.who().is_root());
-    if one_id {
-        // With one id mapped there is nobody to change to; a build says so and does not pretend.
-        let outcome = bed.build(&[]);
-        if outcome.code != Some(0) {
-            assert!(
-                outcome.stderr.contains("USER") || outcome.stderr.contains("user"),
-                "{outcome:?}"
-            );
-            return;
-        }
-    }
     let _ = export(bed, &[]);
     assert_eq!(exported(bed, "root-id"), "0\n");
+    if bed.has_one_id() {
+        // There is nobody to change to: everybody is root.
+        assert_eq!(exported(bed, "home/ann/uid"), "0\n");
+        return;
+    }
     assert_eq!(exported(bed, "home/ann/uid"), "1000\n");
     assert_eq!(exported(bed, "home/ann/gid"), "1000\n");
     let groups = exported(bed, "home/ann/groups");

@@ -1,8 +1,10 @@
 //! How builds end that do not end well: what is shown, with which exit code, and what is left behind.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -63,17 +65,27 @@ fn a_command_that_is_not_there(bed: &Bed) {
 
 /// A build in which a step with several processes has come to a halt.
 struct Running {
-    child: Child,
+    child: Builder,
     /// What only the step's own processes have in their command lines.
     mark: String,
     stderr: JoinHandle<String>,
+}
+
+/// Ends with the test, also when that fails.
+struct Builder(Child);
+
+impl Drop for Builder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Running {
     /// Its processes: the shell, one in the background and one that left session and process group.
     fn start(bed: &Bed, args: &[&str]) -> Self {
         bed.base();
-        let mark = format!("30{}", std::process::id()) + &bed_number(bed);
+        let mark = new_mark();
         bed.write(
             "Dockerfile",
             format!(
@@ -82,9 +94,10 @@ impl Running {
             ),
         );
         let mut command = bed.build_command(args);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = Builder(child);
         let (started, wait) = mpsc::channel();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
         let stderr = thread::spawn(move || {
             let mut all = String::new();
             for line in lines.map_while(Result::ok) {
@@ -96,8 +109,7 @@ impl Running {
             all
         });
         if wait.recv_timeout(Duration::from_secs(60)).is_err() {
-            child.kill().unwrap();
-            child.wait().unwrap();
+            drop(child);
             panic!("the step did not start: {}", stderr.join().unwrap());
         }
         eventually("three processes sleep", || processes_with(&sleeping(&mark)).len() >= 3);
@@ -105,14 +117,14 @@ impl Running {
     }
 
     fn signal(&self, signal: Signal) {
-        let process = Pid::from_child(&self.child);
+        let process = Pid::from_child(&self.child.0);
         kill_process(process, signal).expect("it is still running");
     }
 
     /// Waits for the end, and for the end of all that could be left.
     fn end(mut self, bed: &Bed) -> Outcome {
         let start = Instant::now();
-        let status = self.child.wait().unwrap();
+        let status = self.child.0.wait().unwrap();
         let stderr = self.stderr.join().unwrap();
         assert!(
             start.elapsed() < Duration::from_secs(30),
@@ -133,9 +145,11 @@ fn sleeping(mark: &str) -> String {
     format!("sleep {mark}")
 }
 
-/// Digits that no other bed has.
-fn bed_number(bed: &Bed) -> String {
-    bed.path().to_str().unwrap().bytes().map(|byte| format!("{}", byte % 10)).collect()
+/// A time to sleep that no other test sleeps: over three years, and less than busybox can read.
+fn new_mark() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+    (100_000_000 + std::process::id() % 1_000_000 * 100 + number).to_string()
 }
 
 fn nothing_staged(bed: &Bed) {
@@ -192,7 +206,7 @@ fn a_timeout_ends_everything(bed: &Bed) {
 
 fn the_second_stage_ends_with_the_first(bed: &Bed) {
     bed.base();
-    let mark = format!("31{}", std::process::id()) + &bed_number(bed);
+    let mark = new_mark();
     let mount = "--mount=type=cache,target=/shared";
     bed.write(
         "Dockerfile",

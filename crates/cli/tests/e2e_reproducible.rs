@@ -1,4 +1,5 @@
 //! The same input gives the same bytes, in stores that know nothing of each other.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use dfbuild_testkit::{Bed, Image, Who, as_each_user, run_or_skip};
 
@@ -43,6 +44,15 @@ fn build(bed: &Bed, dockerfile: &str, epoch: Option<&str>, args: &[&str]) -> Ima
     bed.image("app")
 }
 
+/// Layer by layer first, so that a failure names the instruction.
+fn same(left: &Image, right: &Image) {
+    for (left, right) in left.layers.iter().zip(&right.layers) {
+        assert_eq!(left, right);
+    }
+    assert_eq!(left.config, right.config);
+    assert_eq!(left.digest, right.digest);
+}
+
 /// The header of a regular file as POSIX.1-1988 has it.
 fn tar_header(name: &str, size: u64, time: u64) -> Vec<u8> {
     let mut header = vec![0_u8; 512];
@@ -77,7 +87,7 @@ RUN true
 fn the_same_image_with_an_epoch(bed: &Bed) {
     let first = build(bed, ALL_KINDS, Some("1700000000"), &[]);
     let second = build(&another(bed), ALL_KINDS, Some("1700000000"), &[]);
-    assert_eq!(first, second);
+    same(&first, &second);
     let other = build(&another(bed), ALL_KINDS, Some("1700000001"), &[]);
     assert_ne!(first.digest, other.digest);
 }
@@ -101,18 +111,14 @@ fn layers_without_a_clock(bed: &Bed) {
 fn an_empty_run_is_an_empty_layer(bed: &Bed) {
     let image = build(bed, "FROM base\nRUN true\n", None, &[]);
     assert_eq!(image.layers.last().unwrap().diff_id, EMPTY);
-    // So is one that leaves everything as it was, with the file system's own traces removed.
-    let image =
-        build(&another(bed), "FROM base\nRUN id > /tmp/x && rm /tmp/x && true\n", Some("1"), &[]);
-    assert_ne!(image.layers.last().unwrap().diff_id, "");
 }
 
 fn any_number_of_jobs(bed: &Bed) {
-    let stages = "FROM base AS a\nRUN echo a > /a\nFROM base AS b\nRUN echo b > /b\nFROM base AS c\n\
-                  COPY folder /c\nFROM base\nCOPY --from=a /a /\nCOPY --from=b /b /\nCOPY --from=c /c /c\n";
+    let stages = "FROM base AS a\nRUN echo a > /a\nFROM base AS b\nCOPY folder /b\nFROM base AS c\n\
+                  COPY --from=b /b /c\nFROM a\nCOPY --from=b /b /b\nCOPY --from=c /c /c\n";
     let one = build(bed, stages, Some("1700000000"), &["-j", "1"]);
     let many = build(&another(bed), stages, Some("1700000000"), &["-j", "8"]);
-    assert_eq!(one, many);
+    same(&one, &many);
 }
 
 /// The map of ids is no part of what comes out.
@@ -128,8 +134,8 @@ fn the_same_image_for_root_and_others() {
         let dockerfile =
             "FROM base\nWORKDIR /srv\nCOPY file folder ./\nRUN echo x > x && chmod 600 x\n";
         let images = beds.each_ref().map(|bed| build(bed, dockerfile, Some("1700000000"), &[]));
-        assert_eq!(images[0], images[1]);
-        assert_eq!(images[0], images[2]);
+        same(&images[0], &images[1]);
+        same(&images[0], &images[2]);
         Ok(())
     });
 }

@@ -1,1 +1,71 @@
 //! Fixtures, base images made from nothing, and temporary stores for the tests of the other crates.
+//!
+//! A [`Bed`] is what one test builds in: a folder with a context, a store and a place for results, and
+//! the `dfbuild` command run as one [`Who`]. [`as_each_user!`] makes a test for each of them.
+//!
+//! ```no_run
+//! use dfbuild_testkit::{Bed, Who};
+//!
+//! let bed = Bed::new(std::path::Path::new("target/debug/dfbuild"), Who::Caller)?;
+//! bed.base();
+//! bed.write("Dockerfile", "FROM base\nRUN echo hello\n");
+//! let built = bed.build(&["-t", "app"]).succeeds();
+//! assert_eq!(built.ran(), 1);
+//! # Ok::<(), dfbuild_testkit::Skipped>(())
+//! ```
+//!
+//! *Limitations*: other users than the caller are only to be had as root. A helper panics where a test
+//! would have to; it returns [`Skipped`] only for what the machine lacks.
+#![forbid(unsafe_code)]
+
+mod base;
+mod bed;
+mod layout;
+mod outcome;
+mod poll;
+mod processes;
+mod skip;
+mod tree;
+mod who;
+
+pub use bed::Bed;
+pub use layout::{Image, LayerFile};
+pub use outcome::Outcome;
+pub use poll::eventually;
+pub use processes::{mounts_below, processes_with};
+pub use skip::{Skipped, program, run_or_skip};
+pub use tree::{Differ, differences};
+pub use who::Who;
+
+/// Makes a module with a test `caller`, `mapped` and `single_id` for each function: it is called with
+/// a [`Bed`] of that user, and must be a `fn(&Bed)`.
+#[macro_export]
+macro_rules! as_each_user {
+    ($($name:ident),* $(,)?) => {$(
+        mod $name {
+            fn run(user: &str, who: $crate::Who) {
+                let test = concat!(module_path!(), "::");
+                $crate::run_or_skip(&format!("{test}{user}"), || {
+                    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dfbuild"));
+                    super::$name(&$crate::Bed::new(binary, who)?);
+                    Ok(())
+                });
+            }
+
+            #[test]
+            fn caller() {
+                run("caller", $crate::Who::Caller);
+            }
+
+            #[test]
+            fn mapped() {
+                run("mapped", $crate::Who::Mapped);
+            }
+
+            #[test]
+            fn single_id() {
+                run("single_id", $crate::Who::SingleId);
+            }
+        }
+    )*};
+}

@@ -30,6 +30,8 @@ mod build;
 mod cancel;
 mod copy;
 mod copy_step;
+#[cfg(test)]
+mod copy_tests;
 
 mod draft;
 mod engine;

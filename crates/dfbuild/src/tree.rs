@@ -114,13 +114,15 @@ pub(crate) fn resolve(
     follow_last: bool,
 ) -> Result<Place, StepError> {
     let mut links = 0;
+    let root =
+        || -> Result<_, StepError> { Ok(Some(get(&TreePath::ROOT)?.unwrap_or_else(root_entry))) };
     let mut done = TreePath::ROOT;
-    let mut entry = Some(root_entry());
+    let mut entry = root()?;
     let mut rest: Vec<Vec<u8>> = path.names().rev().map(<[u8]>::to_vec).collect();
     while let Some(name) = rest.pop() {
         if name == b".." {
             done.pop();
-            entry = get(&done)?.or_else(|| done.is_root().then(root_entry));
+            entry = if done.is_root() { root()? } else { get(&done)? };
             continue;
         }
         done.push(&name);
@@ -142,7 +144,7 @@ pub(crate) fn resolve(
         }
         let names = target.split(|&byte| byte == b'/').filter(|name| !matches!(name, [] | [b'.']));
         rest.extend(names.map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter().rev());
-        entry = Some(root_entry());
+        entry = root()?;
     }
     Ok(Place { path: done, entry })
 }

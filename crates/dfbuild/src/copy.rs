@@ -321,31 +321,36 @@ pub(crate) fn find_with_parents(
 ) -> Result<Vec<WithParents>, StepError> {
     let (pivot, pattern) = source.split_once("/./").unwrap_or(("", source));
     let pattern = TreePath::new(pattern.strip_suffix("/.").unwrap_or(pattern));
-    let tops = find(tree, pivot)?.into_iter().map(|found| {
+    let is_directory =
+        |found: &Match| found.place.entry.as_ref().is_some_and(|entry| entry.kind.is_directory());
+    let mut selected = Vec::new();
+    let mut is_missing = !pattern.names().any(has_wildcard);
+    for found in find(tree, pivot)?.into_iter().filter(is_directory) {
         let mtime = found.place.entry.map_or(0, |entry| entry.mtime);
         let top = found.place.path;
-        let files = select_with_parents(tree, &top, &pattern, source)?;
-        Ok(WithParents { top, mtime, files })
-    });
-    tops.collect()
+        if let Some(files) = select_with_parents(tree, &top, &pattern, source)? {
+            is_missing = false;
+            selected.push(WithParents { top, mtime, files });
+        }
+    }
+    if is_missing {
+        let path = format!("/{}", source.trim_start_matches('/'));
+        return Err(StepError::NotFound { path, ignored: tree.is_ignored(&pattern) });
+    }
+    Ok(selected)
 }
 
+/// `None` if what is named without wildcards is not there.
 fn select_with_parents(
     tree: &dyn Tree,
     top: &TreePath,
     pattern: &TreePath,
     source: &str,
-) -> Result<Vec<Entry>, StepError> {
+) -> Result<Option<Vec<Entry>>, StepError> {
     let names: Vec<&[u8]> = pattern.names().collect();
     let plain = names.iter().take_while(|name| !has_wildcard(name)).count();
     let start = top.join(names[..plain].join(&b'/'));
-    let Some(found) = tree.get(&start)? else {
-        if plain < names.len() {
-            return Ok(Vec::new());
-        }
-        let path = format!("/{}", source.trim_start_matches('/'));
-        return Err(StepError::NotFound { path, ignored: tree.is_ignored(&start) });
-    };
+    let Some(found) = tree.get(&start)? else { return Ok(None) };
     let mut candidates = vec![found.clone()];
     if found.kind.is_directory() {
         candidates.extend(tree.walk(&start)?);
@@ -370,7 +375,7 @@ fn select_with_parents(
         selected.insert(entry.path.clone(), entry);
     }
     selected.remove(top);
-    Ok(selected.into_values().collect())
+    Ok(Some(selected.into_values().collect()))
 }
 
 /// Copies what [`find_with_parents`] selected to the directory `dest`.

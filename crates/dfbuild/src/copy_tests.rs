@@ -262,7 +262,7 @@ fn parents_come_along() {
     assert_eq!(with("a/*/./f"), "x/ 755 @100\nx/f 644 @100");
     assert_eq!(with("**/g"), "x/ 755 @100\nx/a/ 711 @100\nx/a/b/ 700 @100\nx/a/b/g 644 @100");
     assert_eq!(with("a/no"), r#""/a/no": not found"#);
-    assert_eq!(with("a/no*"), "");
+    assert_eq!(with("a/no*"), "x/ 755 @100");
     assert_eq!(with("a/*/./no"), r#""/a/*/./no": not found"#);
 }
 

@@ -46,6 +46,7 @@ pub mod diagnostic;
 pub mod duration;
 pub mod expand;
 pub mod git_ref;
+pub mod lint;
 pub mod node;
 mod parse;
 pub mod port;

@@ -119,8 +119,8 @@ fn words() {
     );
     instruction_error("ENV «=»b", "ENV names can not be blank");
     instruction_error("ARG «=b»", "ARG names can not be blank");
-    instruction_error(
-        "COPY --from=«$b» c d",
+    error(
+        "FROM a\nCOPY --from=«$b» c d",
         "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a \
          workaround",
     );

@@ -85,7 +85,7 @@ fn kind(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Result<InstructionKin
         "add" => InstructionKind::Add(transfer::add(node)?),
         "arg" => InstructionKind::Arg(arg(node)?),
         "cmd" => InstructionKind::Cmd(flagless_command(node)?),
-        "copy" => InstructionKind::Copy(transfer::copy(node)?),
+        "copy" => InstructionKind::Copy(transfer::copy(node, diagnostics)?),
         "entrypoint" => InstructionKind::Entrypoint(flagless_command(node)?),
         "env" => InstructionKind::Env(key_values(node, "ENV")?),
         "expose" => InstructionKind::Expose(expose(node)?),

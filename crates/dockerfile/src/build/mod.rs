@@ -5,7 +5,7 @@ mod healthcheck;
 mod hints;
 mod instruction;
 pub(crate) mod mount;
-mod transfer;
+pub(crate) mod transfer;
 
 use crate::Parsed;
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage};

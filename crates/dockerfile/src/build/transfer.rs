@@ -7,7 +7,8 @@ use crate::expand::Expander;
 use crate::node::Node;
 use crate::span::Spanned;
 
-pub(super) fn copy(node: &Node) -> Result<Copy, Diagnostic> {
+/// A `COPY` whose `--from` has a variable is kept: it is the conversion that refuses it, after everything was read.
+pub(super) fn copy(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Result<Copy, Diagnostic> {
     two_arguments(node, "COPY")?;
     let known = [
         ("chmod", Takes::Text),
@@ -20,9 +21,7 @@ pub(super) fn copy(node: &Node) -> Result<Copy, Diagnostic> {
     let flags = Flags::read(&node.flags, &known)?;
     let (sources, dest) = sources_and_dest(node, "COPY")?;
     let from = flags.text("from").filter(|it| !it.value.is_empty());
-    if let Some(from) = &from {
-        no_variables(from)?;
-    }
+    diagnostics.extend(from.as_ref().and_then(variable_in_from));
     Ok(Copy {
         sources,
         dest,
@@ -101,14 +100,18 @@ fn sources_and_dest(
     Ok((sources, dest.clone()))
 }
 
-fn no_variables(from: &Spanned<String>) -> Result<(), Diagnostic> {
+/// What is said about a variable where none is expanded.
+const NO_VARIABLES: &str = "variable expansion is not supported for --from, define a new stage with FROM using \
+                                       ARG from global scope as a workaround";
+
+/// The error for a variable in `--from`.
+pub(crate) fn variable_in_from(from: &Spanned<String>) -> Option<Diagnostic> {
     // A `$` that no name follows is text.
     let expanded = Expander::new('\\').expand(&from.value, &|_| None);
     if !from.value.contains('$') || expanded.is_ok_and(|it| it.unmatched.is_empty()) {
-        return Ok(());
+        return None;
     }
-    let message = "variable expansion is not supported for --from, define a new stage with FROM using ARG from global \
-                   scope as a workaround";
-    Err(Diagnostic::error(DiagnosticKind::NoExpansion, message, from.span)
-        .with_help(format!("add `FROM {} AS name` above and copy with `--from=name`", from.value)))
+    let diagnostic = Diagnostic::error(DiagnosticKind::NoExpansion, NO_VARIABLES, from.span);
+    let help = format!("add `FROM {} AS name` above and copy with `--from=name`", from.value);
+    Some(diagnostic.with_help(help))
 }

@@ -78,9 +78,23 @@ impl Expander {
 
     /// Expands to one word, to several, and tells which variables were used.
     pub fn expand(self, word: &str, env: &Lookup) -> Result<Expanded, ExpandError> {
-        let (evaluated, matched, unmatched) = self.evaluate(word, env)?;
-        let words = evaluated.words.into_iter().map(|(word, _)| word).collect();
-        Ok(Expanded { value: evaluated.value, words, matched, unmatched })
+        self.trace(word, env).0
+    }
+
+    /// Expands like [`Self::expand`], but also tells of a word without a value which variables were used before the error.
+    pub(crate) fn trace(
+        self,
+        word: &str,
+        env: &Lookup,
+    ) -> (Result<Expanded, ExpandError>, BTreeSet<String>, BTreeSet<String>) {
+        let (evaluated, matched, unmatched) = self.evaluate(word, env);
+        let expanded = evaluated.map(|evaluated| Expanded {
+            value: evaluated.value,
+            words: evaluated.words.into_iter().map(|(word, _)| word).collect(),
+            matched: matched.clone(),
+            unmatched: unmatched.clone(),
+        });
+        (expanded, matched, unmatched)
     }
 
     /// Splits like [`Self::expand_words`] and tells where in the text each word stands.
@@ -89,14 +103,14 @@ impl Expander {
         word: &str,
         env: &Lookup,
     ) -> Result<Vec<(String, Range<usize>)>, ExpandError> {
-        self.evaluate(word, env).map(|(evaluated, _, _)| evaluated.words)
+        self.evaluate(word, env).0.map(|evaluated| evaluated.words)
     }
 
     fn evaluate(
         self,
         word: &str,
         env: &Lookup,
-    ) -> Result<(Evaluated, BTreeSet<String>, BTreeSet<String>), ExpandError> {
+    ) -> (Result<Evaluated, ExpandError>, BTreeSet<String>, BTreeSet<String>) {
         let switches = Switches {
             escape: self.escape,
             raw_quotes: self.raw_quotes,
@@ -110,10 +124,10 @@ impl Expander {
             matched: BTreeSet::new(),
             unmatched: BTreeSet::new(),
         };
-        match evaluator.evaluate(&pieces) {
-            Ok(evaluated) => Ok((evaluated, evaluator.matched, evaluator.unmatched)),
-            Err(failure) => Err(ExpandError { quoted: quote(word), reason: failure.reason }),
-        }
+        let evaluated = evaluator
+            .evaluate(&pieces)
+            .map_err(|failure| ExpandError { quoted: quote(word), reason: failure.reason });
+        (evaluated, evaluator.matched, evaluator.unmatched)
     }
 
     /// Expands to one word.

@@ -1,0 +1,125 @@
+//! Collecting findings, and keeping those that are switched off from coming up.
+
+use std::collections::BTreeSet;
+
+use super::config::Config;
+use super::rule::Rule;
+use super::{Finding, Level, LintOptions};
+use crate::Parsed;
+use crate::ast::Instruction;
+use crate::span::{LineIndex, LineRange, Span, Spanned};
+
+/// Collects findings.
+pub(super) struct Linter<'a> {
+    pub(super) source: &'a str,
+    pub(super) index: &'a LineIndex,
+    config: Config,
+    experimental: bool,
+    findings: Vec<Finding>,
+}
+
+/// The instruction that a finding is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) span: Span,
+    pub(super) lines: LineRange,
+    pub(super) comments: &'a [Spanned<String>],
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn of(instruction: &'a Instruction) -> Self {
+        Self { span: instruction.head, lines: instruction.lines, comments: &instruction.comments }
+    }
+}
+
+impl<'a> Linter<'a> {
+    /// Reads the options of the file or the build argument that overrides them.
+    pub(super) fn new(
+        source: &'a str,
+        index: &'a LineIndex,
+        parsed: &Parsed,
+        options: &LintOptions,
+    ) -> Result<Self, String> {
+        let directive = parsed.dockerfile.directives.check.as_ref();
+        let text = match options.build_args.get("BUILDKIT_DOCKERFILE_CHECK") {
+            Some(text) => text,
+            None => directive.map_or("", |it| Config::first_word(&it.value)),
+        };
+        let config = Config::parse(text)
+            .map_err(|reason| format!("failed to parse check options: {reason}"))?;
+        Ok(Self { source, index, config, experimental: options.experimental, findings: Vec::new() })
+    }
+
+    /// Reports a finding of a rule of the reference implementation.
+    pub(super) fn warn(&mut self, rule: &Rule, place: Place, detail: String) {
+        self.warn_with_help(rule, place, detail, None);
+    }
+
+    /// Reports a finding and what to do about it.
+    pub(super) fn warn_with_help(
+        &mut self,
+        rule: &Rule,
+        place: Place,
+        detail: String,
+        help: Option<String>,
+    ) {
+        self.push(
+            rule.experimental,
+            place.comments,
+            Finding {
+                rule: rule.name,
+                name: rule.name,
+                level: Level::Warning,
+                detail,
+                span: place.span,
+                lines: place.lines,
+                url: rule.url,
+                doc: rule.doc,
+                help,
+                fix: None,
+            },
+        );
+    }
+
+    fn push(&mut self, experimental: bool, comments: &[Spanned<String>], finding: Finding) {
+        let own = self.config_of(comments);
+        let configs = || std::iter::once(&self.config).chain(own.as_ref());
+        let wanted = if experimental {
+            self.experimental || configs().any(|it| it.allows_experimental(finding.rule))
+        } else {
+            !configs().any(|it| it.skips(finding.rule) || it.skips(finding.name))
+        };
+        if wanted {
+            self.findings.push(finding);
+        }
+    }
+
+    /// The options in the comments above an instruction.
+    fn config_of(&self, comments: &[Spanned<String>]) -> Option<Config> {
+        // As in the reference implementation, the `#` must be the first character of the line.
+        let counts = |comment: &&Spanned<String>| {
+            let line = self.source[..comment.span.start].rfind('\n').map_or(0, |at| at + 1);
+            self.source[line..].starts_with('#')
+        };
+        Config::of_comments(comments.iter().filter(counts).map(Spanned::as_str))
+    }
+
+    /// The failure that findings are with `error=true`.
+    pub(super) fn violation(&self) -> Option<String> {
+        let rules: BTreeSet<&str> = self.findings.iter().map(|it| it.rule).collect();
+        if !self.config.error || rules.is_empty() {
+            return None;
+        }
+        let rules: Vec<&str> = rules.into_iter().collect();
+        Some(format!("lint violation found for rules: {}", rules.join(", ")))
+    }
+
+    /// The findings in order.
+    pub(super) fn finish(mut self) -> Vec<Finding> {
+        self.findings.sort_by(|a, b| {
+            let key = |it: &Finding| (it.lines.start, it.level);
+            key(a).cmp(&key(b)).then(a.rule.cmp(b.rule)).then_with(|| a.detail.cmp(&b.detail))
+        });
+        self.findings
+    }
+}

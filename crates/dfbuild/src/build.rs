@@ -202,7 +202,7 @@ impl Build {
         observer: &dyn Observer,
         cancel: &Cancel,
     ) -> Result<Built, Error> {
-        crate::scheduler::run(self, engine, observer, cancel)
+        crate::schedule::scheduler::run(self, engine, observer, cancel)
     }
 }
 

@@ -6,7 +6,7 @@ use dfbuild_sandbox::{IdMap, IdMode};
 use dfbuild_store::Store;
 
 use crate::error::Error;
-use crate::layers::LayerCache;
+use crate::images::layers::LayerCache;
 
 /// Where builds happen: a store, and what this process may do. Usable for many builds at once,
 /// from many threads.

@@ -23,38 +23,19 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod archive;
-mod base_images;
-mod blobs;
 mod build;
 mod cancel;
-mod copy;
-mod copy_step;
-#[cfg(test)]
-mod copy_tests;
 
-mod draft;
 mod engine;
 mod error;
 mod event;
-mod export;
-mod finish;
 mod image_list;
+mod images;
 mod inputs;
-mod keys;
-mod layers;
-mod mounts;
 mod options;
-mod progress;
 pub mod rootless;
-mod run_step;
-mod scheduler;
-mod slots;
-mod stage_run;
-mod stubs;
-mod tree;
-mod users;
-mod workdir_step;
+mod schedule;
+mod steps;
 
 pub use build::{Build, Built};
 pub use cancel::Cancel;

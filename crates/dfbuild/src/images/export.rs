@@ -13,13 +13,13 @@ use dfbuild_sandbox::IdMode;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::blobs::at_epoch;
 use crate::error::{Error, StepError};
-use crate::finish::Image;
-use crate::layers::Rootfs;
+use crate::images::blobs::at_epoch;
+use crate::images::finish::Image;
+use crate::images::layers::Rootfs;
 use crate::options::Output;
-use crate::scheduler::Session;
-use crate::stage_run::StageResult;
+use crate::schedule::session::Session;
+use crate::schedule::stage_run::StageResult;
 
 /// Hands an image out. A file or folder appears at its place only when it is complete.
 pub(crate) fn export(

@@ -7,7 +7,7 @@ use dfbuild_image::{Entry, Kind, TreePath};
 use dfbuild_layer::{Contents, Index, View};
 
 use crate::error::StepError;
-use crate::tree::{Place, Tree, resolve, root_entry};
+use crate::steps::tree::{Place, Tree, resolve, root_entry};
 
 /// A layer in the making: the tree below, and what changes in it. It is written straight from its
 /// sources; nothing is mounted.

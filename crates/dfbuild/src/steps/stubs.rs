@@ -9,7 +9,7 @@ use dfbuild_image::{Digest, Entry, Kind, TreePath};
 use dfbuild_layer::View;
 
 use crate::error::StepError;
-use crate::tree::resolve;
+use crate::steps::tree::resolve;
 
 /// The places in a root file system where something is mounted that the image itself does not
 /// have. They go into a layer of their own on top of the image's, so that the upper directory holds

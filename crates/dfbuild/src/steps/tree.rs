@@ -5,7 +5,7 @@ use dfbuild_context::Context;
 use dfbuild_image::{Entry, Kind, TreePath};
 
 use crate::error::StepError;
-use crate::layers::Rootfs;
+use crate::images::layers::Rootfs;
 
 /// A tree of files to copy from: a build context, a stage or an image.
 pub(crate) trait Tree: Sync {

@@ -10,16 +10,16 @@ use dfbuild_layer::Index;
 use dfbuild_plan::{Base, CopyStep, RunMount, Stage, StageId, Step, StepKind, TreeSource};
 use dfbuild_store::Staging;
 
-use crate::copy_step::{Selection, copy};
-use crate::draft::{Draft, Finished, Origin};
 use crate::error::{Error, StepError};
 use crate::event::StepInfo;
-use crate::keys::{KeyInput, SourceId, chain, is_given, link, step_key};
-use crate::layers::{LayerRef, Rootfs};
-use crate::run_step::run_command;
-use crate::scheduler::{Failed, Session};
-use crate::tree::{Tree, resolve};
-use crate::workdir_step::workdir;
+use crate::images::layers::{LayerRef, Rootfs};
+use crate::schedule::keys::{KeyInput, SourceId, chain, is_given, link, step_key};
+use crate::schedule::session::{Failed, Session};
+use crate::steps::copy_step::{Selection, copy};
+use crate::steps::draft::{Draft, Finished, Origin};
+use crate::steps::run_step::run_command;
+use crate::steps::tree::{Tree, resolve};
+use crate::steps::workdir_step::workdir;
 
 /// A finished stage.
 #[derive(Debug)]

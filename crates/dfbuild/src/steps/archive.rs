@@ -7,9 +7,8 @@ use dfbuild_image::{Entry, HashingWriter, Kind, TreePath};
 use dfbuild_layer::archive::{Compression, Member, MemberKind, decompress, detect, members};
 use dfbuild_store::Staging;
 
-use crate::copy_step::read_head;
-use crate::draft::{Draft, Making, Origin};
 use crate::error::StepError;
+use crate::steps::draft::{Draft, Making, Origin};
 
 /// A tar header block.
 const BLOCK: usize = 512;
@@ -137,4 +136,18 @@ fn link(
 /// The name that a `.wh.` member takes away.
 fn whiteout(member: &Member) -> Option<Vec<u8>> {
     member.path.name()?.strip_prefix(b".wh.").map(<[u8]>::to_vec)
+}
+
+/// Reads as much as there is, up to the length of `buffer`.
+fn read_head(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match reader.read(&mut buffer[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
 }

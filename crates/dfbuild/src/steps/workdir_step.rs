@@ -1,10 +1,10 @@
 use dfbuild_image::TreePath;
 use dfbuild_plan::WorkdirStep;
 
-use crate::draft::{Draft, Finished, Making};
 use crate::error::StepError;
-use crate::layers::Rootfs;
-use crate::users::Users;
+use crate::images::layers::Rootfs;
+use crate::steps::draft::{Draft, Finished, Making};
+use crate::steps::users::Users;
 
 /// The layer of a `WORKDIR`: the directory and its missing parents, owned by the user in force.
 pub(crate) fn workdir(

@@ -4,124 +4,20 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dfbuild_image::{Platform, Timestamp};
-use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Outcome, StageId, context_key, plan};
-use dfbuild_sandbox::IdMode;
+use dfbuild_image::Timestamp;
+use dfbuild_plan::{BaseRequest, Graph, StageId};
 
-use crate::base_images::{BaseImages, BaseLayers};
 use crate::build::{Build, Built};
 use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::event::Observer;
-use crate::finish::{finish, lineage};
-use crate::inputs::{Contexts, Source};
-use crate::layers::LayerRef;
-use crate::options::BuildContext;
-use crate::progress::Progress;
-use crate::slots::Slots;
-use crate::stage_run::{Definitions, StageResult};
-
-/// Carries out a build from beginning to end.
-pub(crate) fn run(
-    build: &Build,
-    engine: &Engine,
-    observer: &dyn Observer,
-    cancel: &Cancel,
-) -> Result<Built, Error> {
-    let start = Instant::now();
-    let source = Source::read(build)?;
-    let contexts = Contexts::open(build, &source, engine)?;
-    let (graph, bases) = make_plan(build, engine, &source)?;
-    let progress = Progress::new(observer, &graph);
-    let session = Session {
-        engine,
-        build,
-        graph: &graph,
-        contexts,
-        bases,
-        progress,
-        slots: Slots::new(build.jobs.unwrap_or_else(default_jobs)),
-        ending: Ending {
-            cancel,
-            deadline: build.timeout.map(|limit| (start + limit, limit)),
-            failed: AtomicBool::new(false),
-        },
-        stages: Stages::default(),
-        definitions: Definitions::default(),
-        committed: Mutex::new(Instant::now()),
-        packer: Mutex::new(None),
-    };
-    if graph.stages.iter().any(dfbuild_plan::Stage::runs_commands) {
-        session.check_sandbox()?;
-        if engine.id_mode() == IdMode::Single {
-            session.progress.notice(SINGLE_ID);
-        }
-    }
-    let outcome = session.build();
-    // However it ended: what was learned and made is worth keeping.
-    session.contexts.save(engine);
-    let committed = engine.store().commit();
-    let mut image = outcome?;
-    committed?;
-    image.duration = start.elapsed();
-    Ok(image)
-}
-
-/// What an ordinary user without a range of ids should know.
-const SINGLE_ID: &str = "only one user id can be mapped here: commands run as root, and changes of \
-    owner inside them are pretended; install uidmap and give this user a range in /etc/subuid and \
-    /etc/subgid to have owners";
-
-/// Steps mostly wait, for the network or for each other, so there are more than processors.
-fn default_jobs() -> usize {
-    thread::available_parallelism().map_or(1, usize::from).saturating_mul(4).max(16)
-}
-
-fn make_plan(
-    build: &Build,
-    engine: &Engine,
-    source: &Source,
-) -> Result<(Graph, BTreeMap<BaseRequest, BaseLayers>), Error> {
-    let images = BaseImages::new(build, engine);
-    let mut bases: BTreeMap<BaseRequest, BaseLayers> = BTreeMap::new();
-    let named = build.build_contexts.iter().map(|(name, context)| {
-        let kind = match context {
-            BuildContext::Directory(_) => NamedContext::Directory,
-            BuildContext::OciLayout(..) | BuildContext::Image(_) => NamedContext::Image,
-        };
-        (context_key(name), kind)
-    });
-    let mut input = Input {
-        target: build.target.clone(),
-        build_args: build.build_args.clone(),
-        labels: build.labels.clone(),
-        named_contexts: named.collect(),
-        platform: build.platform.clone().unwrap_or_else(Platform::host),
-        ..Input::new(&source.parsed.dockerfile)
-    };
-    loop {
-        let outcome = plan(&input).map_err(|diagnostics| Error::Dockerfile {
-            name: source.name.clone(),
-            text: source.text.clone(),
-            diagnostics,
-        })?;
-        match outcome {
-            Outcome::Ready(mut graph) => {
-                let warnings = source.parsed.diagnostics.iter().cloned();
-                graph.warnings = warnings.chain(graph.warnings).collect();
-                return Ok((graph, bases));
-            }
-            Outcome::Need(requests) => {
-                for request in requests {
-                    let base = images.find(&request)?;
-                    input.bases.insert(request.clone(), base.for_plan());
-                    bases.insert(request, base);
-                }
-            }
-        }
-    }
-}
+use crate::images::base_images::BaseLayers;
+use crate::images::finish::{finish, lineage};
+use crate::images::layers::LayerRef;
+use crate::inputs::Contexts;
+use crate::schedule::progress::Progress;
+use crate::schedule::slots::Slots;
+use crate::schedule::stage_run::{Definitions, StageResult};
 
 /// A running build.
 pub(crate) struct Session<'a> {
@@ -149,7 +45,11 @@ pub(crate) struct Ending<'a> {
     failed: AtomicBool,
 }
 
-impl Ending<'_> {
+impl<'a> Ending<'a> {
+    pub(crate) fn new(cancel: &'a Cancel, deadline: Option<(Instant, Duration)>) -> Self {
+        Self { cancel, deadline, failed: AtomicBool::new(false) }
+    }
+
     /// Whether there is no point in going on.
     pub(crate) fn is_near(&self) -> bool {
         self.failed.load(Ordering::SeqCst) || self.reason().is_some()
@@ -183,9 +83,36 @@ struct StagesState {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Failed;
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a build, each of its own type")]
+    pub(crate) fn new(
+        engine: &'a Engine,
+        build: &'a Build,
+        graph: &'a Graph,
+        contexts: Contexts,
+        bases: BTreeMap<BaseRequest, BaseLayers>,
+        progress: Progress<'a>,
+        slots: Slots,
+        ending: Ending<'a>,
+    ) -> Self {
+        Self {
+            engine,
+            build,
+            graph,
+            contexts,
+            bases,
+            progress,
+            slots,
+            ending,
+            stages: Stages::default(),
+            definitions: Definitions::default(),
+            committed: Mutex::new(Instant::now()),
+            packer: Mutex::new(None),
+        }
+    }
+
     /// Builds the target and hands it out.
-    fn build(&self) -> Result<Built, Error> {
+    pub(crate) fn build(&self) -> Result<Built, Error> {
         let target = StageId(self.graph.stages.len() - 1);
         let (sender, stacks) = mpsc::channel();
         *self.packer.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
@@ -319,7 +246,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn check_sandbox(&self) -> Result<(), Error> {
+    pub(crate) fn check_sandbox(&self) -> Result<(), Error> {
         let refused = |error: &dfbuild_sandbox::Error| Error::Sandbox {
             reason: error.to_string(),
             hint: error.hint().map(ToString::to_string),

@@ -14,12 +14,12 @@ use dfbuild_store::Staging;
 
 use crate::error::StepError;
 use crate::event::{StepInfo, Stream};
-use crate::layers::Rootfs;
-use crate::mounts::Mounts;
-use crate::scheduler::Session;
-use crate::stage_run::Mounted;
-use crate::stubs::Stubs;
-use crate::users::Users;
+use crate::images::layers::Rootfs;
+use crate::schedule::session::Session;
+use crate::schedule::stage_run::Mounted;
+use crate::steps::mounts::Mounts;
+use crate::steps::stubs::Stubs;
+use crate::steps::users::Users;
 
 /// What a command calls its machine, as in BuildKit.
 const HOST_NAME: &str = "buildkitsandbox";

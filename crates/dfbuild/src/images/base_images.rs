@@ -11,7 +11,7 @@ use dfbuild_store::Layout;
 use crate::build::Build;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::layers::LayerRef;
+use crate::images::layers::LayerRef;
 use crate::options::BuildContext;
 
 /// An image that a stage begins with or copies from. Its blobs are in the store.

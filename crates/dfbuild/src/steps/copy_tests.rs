@@ -9,10 +9,12 @@ use dfbuild_image::{Digest, Entry, Kind, TreePath};
 use dfbuild_layer::{Index, View};
 use dfbuild_pattern::PatternSet;
 
-use crate::copy::{CopyRules, copy_inline, copy_match, copy_with_parents, find, find_with_parents};
-use crate::draft::Draft;
 use crate::error::StepError;
-use crate::tree::Tree;
+use crate::steps::copy::{
+    CopyRules, copy_inline, copy_match, copy_with_parents, find, find_with_parents,
+};
+use crate::steps::draft::Draft;
+use crate::steps::tree::Tree;
 
 /// A tree in memory. A line is `path`, `path/`, `path -> target`, or `path => hard link`, each with
 /// an optional mode and owner: `path 600 5:6`.

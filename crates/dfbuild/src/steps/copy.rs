@@ -8,9 +8,9 @@ use dfbuild_dockerfile::chmod::Chmod;
 use dfbuild_image::{Digest, Entry, Kind, TreePath};
 use dfbuild_pattern::{PatternSet, glob};
 
-use crate::draft::{Draft, Making, Origin};
 use crate::error::StepError;
-use crate::tree::{Place, Tree, resolve};
+use crate::steps::draft::{Draft, Making, Origin};
+use crate::steps::tree::{Place, Tree, resolve};
 
 /// How entries change on the way.
 pub(crate) struct CopyRules<'a> {

@@ -12,10 +12,10 @@ use dfbuild_store::Staging;
 
 use crate::error::StepError;
 use crate::options::SecretSource;
-use crate::scheduler::Session;
-use crate::stage_run::{Mounted, mount_digest};
-use crate::stubs::Stubs;
-use crate::tree::{Tree, resolve};
+use crate::schedule::session::Session;
+use crate::schedule::stage_run::{Mounted, mount_digest};
+use crate::steps::stubs::Stubs;
+use crate::steps::tree::{Tree, resolve};
 
 /// The mounts of a command, and what has to live as long as it runs.
 #[derive(Default)]

@@ -1,21 +1,19 @@
-use std::io::{self, Read};
-
 use dfbuild_cache::files_digest;
 use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
 use dfbuild_pattern::PatternSet;
 use dfbuild_plan::{CopySource, CopyStep};
 use dfbuild_store::Staging;
 
-use crate::archive;
-use crate::copy::{
+use crate::error::StepError;
+use crate::images::layers::Rootfs;
+use crate::steps::archive;
+use crate::steps::copy::{
     CopyRules, Match, WithParents, copy_inline, copy_match, copy_with_parents, find,
     find_with_parents, open_target,
 };
-use crate::draft::{Draft, Finished};
-use crate::error::StepError;
-use crate::layers::Rootfs;
-use crate::tree::Tree;
-use crate::users::Users;
+use crate::steps::draft::{Draft, Finished};
+use crate::steps::tree::Tree;
+use crate::steps::users::Users;
 
 /// What the sources of a step select, in order.
 pub(crate) struct Selection {
@@ -188,18 +186,4 @@ fn unpacked(
     let file = open().map_err(StepError::io("read", path))?;
     archive::extract(draft, file, &target, rules.owner, staging)?;
     Ok(true)
-}
-
-/// Reads as much as there is, up to the length of `buffer`.
-pub(crate) fn read_head(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match reader.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(count) => length += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }

@@ -6,12 +6,12 @@ use dfbuild_image::{
 };
 use dfbuild_plan::{Base, HistoryLine, StageId};
 
-use crate::blobs::FinalLayer;
 use crate::build::Built;
 use crate::error::Error;
-use crate::export::export;
-use crate::scheduler::Session;
-use crate::stage_run::StageResult;
+use crate::images::blobs::FinalLayer;
+use crate::images::export::export;
+use crate::schedule::session::Session;
+use crate::schedule::stage_run::StageResult;
 
 /// An image that is in the store.
 pub(crate) struct Image {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::layers::{LayerRef, Rootfs};
+use crate::images::layers::{LayerRef, Rootfs};
 
 /// A layer as it goes into an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,7 @@
+//! Where images come from and where they go: bases, layers, blobs, archives.
+
+pub(crate) mod base_images;
+pub(crate) mod blobs;
+pub(crate) mod export;
+pub(crate) mod finish;
+pub(crate) mod layers;

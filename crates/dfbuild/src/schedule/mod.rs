@@ -1,0 +1,8 @@
+//! Which steps run, when, and which come from the cache.
+
+pub(crate) mod keys;
+pub(crate) mod progress;
+pub(crate) mod scheduler;
+pub(crate) mod session;
+pub(crate) mod slots;
+pub(crate) mod stage_run;

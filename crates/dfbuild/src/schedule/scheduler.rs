@@ -1,0 +1,105 @@
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::Instant;
+
+use dfbuild_image::Platform;
+use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Outcome, context_key, plan};
+use dfbuild_sandbox::IdMode;
+
+use crate::build::{Build, Built};
+use crate::cancel::Cancel;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::event::Observer;
+use crate::images::base_images::{BaseImages, BaseLayers};
+use crate::inputs::{Contexts, Source};
+use crate::options::BuildContext;
+use crate::schedule::progress::Progress;
+use crate::schedule::session::{Ending, Session};
+use crate::schedule::slots::Slots;
+
+/// Carries out a build from beginning to end.
+pub(crate) fn run(
+    build: &Build,
+    engine: &Engine,
+    observer: &dyn Observer,
+    cancel: &Cancel,
+) -> Result<Built, Error> {
+    let start = Instant::now();
+    let source = Source::read(build)?;
+    let contexts = Contexts::open(build, &source, engine)?;
+    let (graph, bases) = make_plan(build, engine, &source)?;
+    let progress = Progress::new(observer, &graph);
+    let slots = Slots::new(build.jobs.unwrap_or_else(default_jobs));
+    let ending = Ending::new(cancel, build.timeout.map(|limit| (start + limit, limit)));
+    let session = Session::new(engine, build, &graph, contexts, bases, progress, slots, ending);
+    if graph.stages.iter().any(dfbuild_plan::Stage::runs_commands) {
+        session.check_sandbox()?;
+        if engine.id_mode() == IdMode::Single {
+            session.progress.notice(SINGLE_ID);
+        }
+    }
+    let outcome = session.build();
+    // However it ended: what was learned and made is worth keeping.
+    session.contexts.save(engine);
+    let committed = engine.store().commit();
+    let mut image = outcome?;
+    committed?;
+    image.duration = start.elapsed();
+    Ok(image)
+}
+
+/// What an ordinary user without a range of ids should know.
+const SINGLE_ID: &str = "only one user id can be mapped here: commands run as root, and changes of \
+    owner inside them are pretended; install uidmap and give this user a range in /etc/subuid and \
+    /etc/subgid to have owners";
+
+/// Steps mostly wait, for the network or for each other, so there are more than processors.
+fn default_jobs() -> usize {
+    thread::available_parallelism().map_or(1, usize::from).saturating_mul(4).max(16)
+}
+
+fn make_plan(
+    build: &Build,
+    engine: &Engine,
+    source: &Source,
+) -> Result<(Graph, BTreeMap<BaseRequest, BaseLayers>), Error> {
+    let images = BaseImages::new(build, engine);
+    let mut bases: BTreeMap<BaseRequest, BaseLayers> = BTreeMap::new();
+    let named = build.build_contexts.iter().map(|(name, context)| {
+        let kind = match context {
+            BuildContext::Directory(_) => NamedContext::Directory,
+            BuildContext::OciLayout(..) | BuildContext::Image(_) => NamedContext::Image,
+        };
+        (context_key(name), kind)
+    });
+    let mut input = Input {
+        target: build.target.clone(),
+        build_args: build.build_args.clone(),
+        labels: build.labels.clone(),
+        named_contexts: named.collect(),
+        platform: build.platform.clone().unwrap_or_else(Platform::host),
+        ..Input::new(&source.parsed.dockerfile)
+    };
+    loop {
+        let outcome = plan(&input).map_err(|diagnostics| Error::Dockerfile {
+            name: source.name.clone(),
+            text: source.text.clone(),
+            diagnostics,
+        })?;
+        match outcome {
+            Outcome::Ready(mut graph) => {
+                let warnings = source.parsed.diagnostics.iter().cloned();
+                graph.warnings = warnings.chain(graph.warnings).collect();
+                return Ok((graph, bases));
+            }
+            Outcome::Need(requests) => {
+                for request in requests {
+                    let base = images.find(&request)?;
+                    input.bases.insert(request.clone(), base.for_plan());
+                    bases.insert(request, base);
+                }
+            }
+        }
+    }
+}

@@ -83,6 +83,7 @@ pub(super) fn run(
     from::default_arguments(linter, dockerfile, &automatic);
     let given = |name: &str| options.build_args.get(name).cloned();
     let globals = Globals::read(automatic, dockerfile, &given)?;
+    globals.record(linter, dockerfile);
 
     let mut converter = Converter {
         dockerfile,
@@ -177,6 +178,8 @@ impl Converter<'_> {
                 None => format!("stage-{index}"),
             };
             let base = self.earlier_stage(index, &base_name);
+            let (env, expander) = (&self.globals.env, self.expander);
+            linter.record(&stage.header, &mut |word| env.expand(expander, word).value.ok());
             self.scopes.push(Scope {
                 base,
                 base_name,
@@ -446,6 +449,6 @@ fn mount_from(mount: &MountFlag) -> Option<String> {
 impl<'a> Place<'a> {
     /// The place of a trigger is the `FROM` that fires it.
     pub(super) fn of_trigger(stage: &'a Stage) -> Self {
-        Self { comments: &[], ..Self::of(&stage.header) }
+        Self { comments: &[], is_trigger: true, ..Self::of(&stage.header) }
     }
 }

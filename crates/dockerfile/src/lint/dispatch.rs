@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use super::convert::{Converter, Failed, Origin, Scope};
 use super::copy::clean;
+use super::env::Env;
+use super::expanded::quoted;
 use super::linter::{Linter, Place};
 use super::rule::{
     JSON_ARGS_RECOMMENDED, LEGACY_KEY_VALUE_FORMAT, MULTIPLE_INSTRUCTIONS_DISALLOWED,
@@ -11,8 +13,8 @@ use super::rule::{
 };
 use super::{copy, expose, secrets};
 use crate::ast::{
-    Add, Arg, Command, Copy, Expose, Heredoc, Instruction, InstructionKind, KeyValues, MountKind,
-    Run, Source, Stage, Workdir,
+    Add, Arg, ArgDeclaration, Command, Copy, Expose, Heredoc, Instruction, InstructionKind,
+    KeyValues, MountKind, Run, Source, Stage, Workdir,
 };
 use crate::chmod::Chmod;
 use crate::diagnostic::Diagnostic;
@@ -64,6 +66,10 @@ struct Dispatcher<'a, 'l, 's> {
 impl<'s> Dispatcher<'_, '_, 's> {
     fn instruction(&mut self, instruction: &Instruction, place: Place<'s>) -> Result<(), String> {
         let keyword = instruction.keyword.value.as_str();
+        // Those of a trigger stand in no file.
+        if !place.is_trigger {
+            self.record(instruction);
+        }
         match &instruction.kind {
             InstructionKind::Add(add) => self.add(add, place)?,
             InstructionKind::Arg(arg) => self.arg(arg, place)?,
@@ -110,6 +116,50 @@ impl<'s> Dispatcher<'_, '_, 's> {
             | InstructionKind::Onbuild(_) => {}
         }
         Ok(())
+    }
+
+    /// Notes an instruction with the variables before it; `ARG` sees its own.
+    fn record(&mut self, instruction: &Instruction) {
+        let mut env = self.scope.env.clone();
+        let expander = self.converter.expander;
+        if let InstructionKind::Arg(arg) = &instruction.kind {
+            let words = arg.declarations.iter().map(|it| self.effective(&mut env, it));
+            let words: Vec<String> = words.collect();
+            self.linter.record_text(
+                instruction,
+                format!("{} {}", instruction.keyword.value, words.join(" ")),
+            );
+            return;
+        }
+        let split = matches!(instruction.kind, InstructionKind::Expose(_));
+        let mut expand = |word: &str| {
+            if split {
+                let lookup = |name: &str| env.get(name).map(str::to_owned);
+                return Some(expander.expand_words(word, &lookup).ok()?.join(" "));
+            }
+            env.expand(expander, word).value.ok()
+        };
+        self.linter.record(instruction, &mut expand);
+    }
+
+    /// A declaration with the value that counts.
+    fn effective(&self, env: &mut Env, declaration: &ArgDeclaration) -> String {
+        let name = declaration.name.value.as_str();
+        let given = self.converter.options.build_args.get(name).cloned();
+        let default = || {
+            let word = declaration.value.as_ref()?;
+            env.expand(self.converter.expander, &word.value).value.ok()
+        };
+        let global = || self.converter.globals.env.get(name).map(str::to_owned);
+        let value = given.or_else(default).or_else(global);
+        match value {
+            Some(value) => {
+                let text = format!("{name}={}", quoted(&value));
+                env.set(name, value);
+                text
+            }
+            None => name.to_owned(),
+        }
     }
 
     /// Expands a word, and reports the variables in it that are not set.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::convert::Failed;
 use super::env::{Env, Word};
+use super::expanded::quoted;
 use super::linter::{Linter, Place};
 use super::platform::Platform;
 use super::reference;
@@ -52,6 +53,22 @@ impl Globals {
             }
         }
         Ok(globals)
+    }
+
+    /// Notes the global arguments with their values.
+    pub(super) fn record(&self, linter: &mut Linter, dockerfile: &Dockerfile) {
+        for instruction in &dockerfile.global_args {
+            let InstructionKind::Arg(arg) = &instruction.kind else { continue };
+            let mut text = instruction.keyword.value.clone();
+            for declaration in &arg.declarations {
+                let name = declaration.name.value.as_str();
+                text.push_str(&format!(" {name}"));
+                if let Some(value) = self.env.get(name) {
+                    text.push_str(&format!("={}", quoted(value)));
+                }
+            }
+            linter.record_text(instruction, text);
+        }
     }
 
     /// `UndefinedArgInFrom`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::config::Config;
+use super::expanded::ExpandedInstruction;
 use super::rule::Rule;
 use super::{Finding, Level, LintOptions};
 use crate::Parsed;
@@ -16,6 +17,8 @@ pub(super) struct Linter<'a> {
     config: Config,
     experimental: bool,
     findings: Vec<Finding>,
+    /// The instructions after expansion, if somebody wants them.
+    recorded: Option<Vec<ExpandedInstruction>>,
 }
 
 /// The instruction that a finding is about.
@@ -24,11 +27,18 @@ pub(super) struct Place<'a> {
     pub(super) span: Span,
     pub(super) lines: LineRange,
     pub(super) comments: &'a [Spanned<String>],
+    /// Whether a trigger of the base is meant, which stands in no file.
+    pub(super) is_trigger: bool,
 }
 
 impl<'a> Place<'a> {
     pub(super) fn of(instruction: &'a Instruction) -> Self {
-        Self { span: instruction.head, lines: instruction.lines, comments: &instruction.comments }
+        Self {
+            span: instruction.head,
+            lines: instruction.lines,
+            comments: &instruction.comments,
+            is_trigger: false,
+        }
     }
 }
 
@@ -47,7 +57,28 @@ impl<'a> Linter<'a> {
         };
         let config = Config::parse(text)
             .map_err(|reason| format!("failed to parse check options: {reason}"))?;
-        Ok(Self { source, index, config, experimental: options.experimental, findings: Vec::new() })
+        let (findings, experimental) = (Vec::new(), options.experimental);
+        Ok(Self { source, index, config, experimental, findings, recorded: None })
+    }
+
+    /// One that is after the instructions, not after findings.
+    pub(super) fn recording(source: &'a str, index: &'a LineIndex, options: &LintOptions) -> Self {
+        let config = Config { skip_all: true, ..Config::default() };
+        let (findings, experimental) = (Vec::new(), options.experimental);
+        Self { source, index, config, experimental, findings, recorded: Some(Vec::new()) }
+    }
+
+    pub(super) fn is_recording(&self) -> bool {
+        self.recorded.is_some()
+    }
+
+    pub(super) fn push_record(&mut self, instruction: ExpandedInstruction) {
+        self.recorded.get_or_insert_default().push(instruction);
+    }
+
+    /// What was recorded.
+    pub(super) fn recorded(self) -> Vec<ExpandedInstruction> {
+        self.recorded.unwrap_or_default()
     }
 
     /// Reports a finding of a rule of the reference implementation.

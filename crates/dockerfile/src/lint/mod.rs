@@ -9,6 +9,7 @@ mod convert;
 mod copy;
 mod dispatch;
 mod env;
+mod expanded;
 mod expose;
 mod from;
 mod linter;
@@ -27,6 +28,7 @@ use crate::Parsed;
 use crate::diagnostic::Fix;
 use crate::span::{LineIndex, LineRange, Span};
 
+pub use expanded::{ExpandedInstruction, expanded};
 pub use rule::{RULES, Rule};
 
 /// Looks at a file.

@@ -10,7 +10,7 @@ use crate::span::{LineRange, Spanned};
 
 impl<'a> Place<'a> {
     fn of_node(node: &'a Node) -> Self {
-        Self { span: node.head, lines: node.lines, comments: &node.comments }
+        Self { span: node.head, lines: node.lines, comments: &node.comments, is_trigger: false }
     }
 }
 
@@ -22,7 +22,7 @@ pub(super) fn empty_continuation(linter: &mut Linter, node: &Node) {
     let end = end
         .max(node.empty_continuations.last().map_or(0, |it| linter.index.position(it.start).line));
     let lines = LineRange { start: end, end };
-    let place = Place { span: *first, lines, comments: &node.comments };
+    let place = Place { span: *first, lines, comments: &node.comments, is_trigger: false };
     linter.warn(&NO_EMPTY_CONTINUATION, place, "Empty continuation line".to_owned());
 }
 

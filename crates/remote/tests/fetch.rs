@@ -1,0 +1,123 @@
+//! Files from web servers.
+#![expect(clippy::unwrap_used, reason = "this is a test, helpers and all")]
+
+mod common;
+
+use std::io::Read;
+use std::net::TcpListener;
+
+use common::{Registry, Reply, client};
+use dfbuild_remote::{Error, FetchOptions, Problem, Proxy};
+
+fn web() -> Registry {
+    let web = Registry::start();
+    web.fault(|request, before, _| match request.path.as_str() {
+        "/files/a%20b.txt?version=1" => Reply::new(200)
+            .with("last-modified", "Sun, 06 Nov 1994 08:49:37 GMT")
+            .with("etag", "\"v1\"")
+            .body("content"),
+        "/moved/name" => Reply::new(302).with("location", "../files/a%20b.txt?version=1"),
+        "/moved" => Reply::new(301).with("location", "/files/a%20b.txt?version=1"),
+        "/secret" if request.header("authorization").is_empty() => Reply::new(401),
+        "/secret" => Reply::new(200).body(request.header("authorization")),
+        "/flaky" if before < 2 => Reply::new(503),
+        "/flaky" => Reply::new(200).body("steady"),
+        "/short" => {
+            let mut reply = Reply::new(200).body(vec![0; 1000]);
+            reply.cut = Some(10);
+            reply
+        }
+        _ => Reply::new(404).body("<html>not found</html>"),
+    });
+    web
+}
+
+fn text(mut body: impl Read) -> String {
+    let mut text = String::new();
+    body.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn file_with_what_is_known_of_it() {
+    let web = web();
+    let (client, _) = client(|_| {});
+    let options = FetchOptions::default();
+    let file = client.fetch(&web.url("/files/a b.txt?version=1#part"), &options).unwrap();
+    assert_eq!(file.last_modified, Some(784_111_777));
+    assert_eq!(file.etag.as_deref(), Some("\"v1\""));
+    assert_eq!(file.size, Some(7));
+    assert_eq!(file.name.as_deref(), Some("a b.txt"));
+    assert_eq!(text(file.body), "content");
+    // The name is that of the address that was asked for.
+    let moved = client.fetch(&web.url("/moved"), &options).unwrap();
+    assert_eq!(moved.name.as_deref(), Some("moved"));
+    assert_eq!(text(moved.body), "content");
+}
+
+#[test]
+fn errors() {
+    let web = web();
+    let (client, clock) = client(|_| {});
+    let options = FetchOptions::default();
+    let error = client.fetch(&web.url("/none?token=secret"), &options).unwrap_err();
+    assert_eq!(error.status(), Some(404));
+    assert!(!error.to_string().contains("secret"), "{error}");
+    assert!(clock.slept().is_empty());
+    assert_eq!(text(client.fetch(&web.url("/flaky"), &options).unwrap().body), "steady");
+    assert_eq!(clock.slept(), [500, 1000]);
+    let mut cut = client.fetch(&web.url("/short"), &options).unwrap().body;
+    cut.read_to_end(&mut Vec::new()).unwrap_err();
+}
+
+#[test]
+fn limit() {
+    let web = web();
+    let (client, _) = client(|_| {});
+    let options = FetchOptions { limit: Some(6), ..FetchOptions::default() };
+    let error = client.fetch(&web.url("/moved"), &options).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { limit: 6, .. }), "{error}");
+    let options = FetchOptions { limit: Some(7), ..FetchOptions::default() };
+    assert_eq!(text(client.fetch(&web.url("/moved"), &options).unwrap().body), "content");
+}
+
+#[test]
+fn authorization_stays_with_the_first_host() {
+    let (web, other) = (web(), Registry::start());
+    let target = web.url("/secret");
+    other.fault(move |_, _, _| Reply::new(302).with("location", target.clone()));
+    let (client, _) = client(|_| {});
+    let options =
+        FetchOptions { authorization: Some("Bearer t".to_owned()), ..FetchOptions::default() };
+    assert_eq!(text(client.fetch(&web.url("/secret"), &options).unwrap().body), "Bearer t");
+    let error = client.fetch(&other.url("/x"), &options).unwrap_err();
+    assert_eq!(error.status(), Some(401));
+    assert_eq!(other.requests()[0].header("authorization"), "Bearer t");
+    let with_user = web.url("/secret").replace("http://", "http://me:secret@");
+    let body = client.fetch(&with_user, &FetchOptions::default()).unwrap().body;
+    assert_eq!(text(body), "Basic bWU6c2VjcmV0");
+}
+
+#[test]
+fn addresses_that_are_none() {
+    let (client, _) = client(|_| {});
+    for address in ["file:///etc/passwd", "host/a", "http:///a", ""] {
+        let error = client.fetch(address, &FetchOptions::default()).unwrap_err();
+        assert!(matches!(error, Error::Address { .. }), "{address}: {error}");
+    }
+}
+
+#[test]
+fn this_machine_is_never_asked_through_a_proxy() {
+    let web = web();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let proxy = Proxy { http: Some(format!("http://{nobody}")), ..Proxy::default() };
+    let (client, _) = client(|options| options.proxy = proxy);
+    let options = FetchOptions::default();
+    assert_eq!(text(client.fetch(&web.url("/moved"), &options).unwrap().body), "content");
+    // Anybody else is: the proxy is not there, and no other way is tried.
+    let error = client.fetch("http://192.0.2.1/", &options).unwrap_err();
+    let refused =
+        matches!(error, Error::Unreachable { problem: Problem::Refused | Problem::Proxy, .. });
+    assert!(refused, "{error}");
+}

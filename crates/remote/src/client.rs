@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,12 +19,18 @@ use crate::{Answer, ClientOptions, Error, Problem};
 
 /// Speaks with registries and web servers. A clone is the same client: connections, tokens and
 /// what was learnt of registries are shared, also between threads.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Client {
+    /// Shows no secret: tokens and proxies stay out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("options", self.options()).finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     options: ClientOptions,
     agents: Agents,
@@ -103,7 +110,7 @@ impl Client {
         lock(&self.inner.schemes).insert(host.to_owned(), scheme);
     }
 
-    fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.inner.cancelled.load(Ordering::SeqCst)
     }
 
@@ -296,7 +303,14 @@ fn redirection(call: &Call<'_>, response: &Response, url: &Url) -> Result<Option
     }
     let location = header(response, LOCATION.as_str());
     let next = location.and_then(|location| url.join(location));
+    // The form for a token server has a secret in it.
+    let leaks =
+        |next: &Url| !reads && matches!(call.access, Access::Fixed(_)) && !call.url.trusts(next);
     match next {
+        Some(next) if leaks(&next) => {
+            let reason = "it would take a secret to another host".to_owned();
+            Err(unreachable(call.action, url, Problem::Redirects, reason))
+        }
         Some(next) => Ok(Some(next)),
         None => {
             Err(unreachable(call.action, url, Problem::Redirects, "no usable location".to_owned()))

@@ -88,7 +88,9 @@ impl Client {
                 }
                 Ok(false) => {}
                 // Another protocol does not help where there is nobody.
-                Err(failure) if !is_protocol(&failure.error) => return Err(failure),
+                Err(failure) if !is_protocol(&failure.error) => {
+                    return Err(first.unwrap_or(failure));
+                }
                 Err(failure) => first = first.or(Some(failure)),
             }
         }

@@ -310,14 +310,17 @@ impl Error {
 
 fn answer_hint(answer: &Answer) -> Option<String> {
     let host = &answer.host;
+    let login = match host.as_str() {
+        "registry-1.docker.io" => "docker login".to_owned(),
+        _ => format!("docker login {host}"),
+    };
     let text = match answer.status {
         401 | 403 if answer.authenticated => format!(
             "the credentials for `{host}` do not allow it: check the repository's name and rights, \
              or `docker login` as somebody else"
         ),
         401 | 403 => format!(
-            "the repository is private or does not exist: check its name, or log in with `docker \
-             login {host}`"
+            "the repository is private or does not exist: check its name, or log in with `{login}`"
         ),
         404 if answer.has_code("MANIFEST_UNKNOWN") => {
             "there is no such tag or digest in the repository".to_owned()

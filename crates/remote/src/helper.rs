@@ -127,7 +127,7 @@ impl Helpers {
     }
 }
 
-fn read_aside(output: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+pub(crate) fn read_aside(output: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();

@@ -132,7 +132,9 @@ impl Agents {
         if sends {
             request.headers_mut().insert(http::header::CONTENT_LENGTH, length.into());
         }
-        let wait = if sends { self.timeouts.commit } else { self.timeouts.stall };
+        // Only the end of an upload makes the registry work.
+        let commits = *method == Method::PUT || matches!(body, Body::Part(..));
+        let wait = if commits { self.timeouts.commit } else { self.timeouts.stall };
         let result = match body {
             Body::None => agent.run(patient(agent, request.map(|()| SendBody::none()), wait)),
             Body::Bytes(mut bytes) => {
@@ -219,8 +221,10 @@ pub(crate) fn read_failure(action: &str, url: &Url, error: &io::Error) -> Failur
 pub(crate) fn unreachable(action: &str, url: &Url, problem: Problem, detail: String) -> Failure {
     let retry = match problem {
         Problem::Tls | Problem::Redirects => Retry::Never,
-        Problem::UnknownHost | Problem::Refused | Problem::Proxy => Retry::Sparingly,
-        Problem::Dropped | Problem::Stalled | Problem::Protocol => Retry::Backoff,
+        Problem::UnknownHost | Problem::Refused | Problem::Proxy | Problem::Stalled => {
+            Retry::Sparingly
+        }
+        Problem::Dropped | Problem::Protocol => Retry::Backoff,
     };
     let error = Error::Unreachable {
         action: action.to_owned(),

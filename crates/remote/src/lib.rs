@@ -6,8 +6,8 @@
 //! believes no byte that does not have its digest. It is synchronous; threads may share it.
 //!
 //! It reads no environment and no configuration, and prints nothing: proxies, certificates,
-//! credentials and mirrors come in as [`ClientOptions`]. The only programs that it runs are those
-//! that a [`DockerConfig`] is told of,.
+//! credentials and mirrors come in as [`ClientOptions`]. The only programs that it runs are the
+//! helpers that a [`DockerConfig`] is told of, and `git` ([`git`]).
 //!
 //! *Limitations*: HTTP/1.1 only; no client certificates; digests are SHA-256 only; Docker's
 //! schema 1 is refused.
@@ -32,6 +32,7 @@ mod docker_config;
 mod endpoint;
 mod error;
 mod fetch;
+pub mod git;
 mod helper;
 mod http;
 mod manifest;

@@ -17,7 +17,8 @@ pub struct ClientOptions {
     pub mirrors: BTreeMap<String, Vec<String>>,
     /// Whether the public certificate authorities (Mozilla's) are trusted.
     pub public_ca: bool,
-    /// Certificate authorities trusted besides, as PEM; each may hold many certificates.
+    /// Certificate authorities trusted besides, as PEM; each may hold many certificates. A
+    /// server's own certificate does only if it is not that of an authority (`CA:FALSE`).
     pub extra_ca_pem: Vec<Vec<u8>>,
     /// Who knows the credentials.
     pub credentials: Arc<dyn Credentials>,
@@ -96,7 +97,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(15),
             stall: Duration::from_secs(60),
-            commit: Duration::from_secs(600),
+            commit: Duration::from_secs(300),
         }
     }
 }

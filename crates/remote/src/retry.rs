@@ -7,8 +7,8 @@ use crate::Error;
 pub struct RetryPolicy {
     /// How often one thing is tried in all, at least once.
     pub tries: u32,
-    /// How often it is tried in all when the host is unknown or refuses connections, which is
-    /// mostly a mistake and seldom passes.
+    /// How often it is tried in all when the host is unknown, refuses connections or stands
+    /// still: that is mostly a mistake, seldom passes, or takes long to find out.
     pub connect_tries: u32,
     /// The wait before the second try; it doubles with each further one.
     pub first_wait: Duration,

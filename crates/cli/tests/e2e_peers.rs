@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use dfbuild_testkit::{Bed, Bundle, Differ, Skipped, Who, differences, run, run_or_skip};
+use dfbuild_testkit::{Bed, Bundle, Differ, Skipped, as_each_user, differences, run};
+
+as_each_user!(skopeo_reads_the_store_and_converts_it, umoci_unpacks_what_local_output_writes);
 
 /// A bit of everything that a layer can hold and an ordinary user can make.
 const DOCKERFILE: &str = r#"FROM base
@@ -34,68 +36,48 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn each(test: &str, body: impl Fn(&Bed) -> Result<(), Skipped>) {
-    for who in [Who::Caller, Who::Mapped, Who::SingleId] {
-        run_or_skip(&format!("e2e_peers::{test}: {who:?}"), || {
-            body(&Bed::new(Path::new(env!("CARGO_BIN_EXE_dfbuild")), who)?)
-        });
+fn skopeo_reads_the_store_and_converts_it(bed: &Bed) -> Result<(), Skipped> {
+    fill(bed);
+    let archive = bed.join("out/oci.tar");
+    let output = format!("type=oci,dest={}", archive.display());
+    let built = bed.build(&["-t", "me/app:1.0", "-t", "app", "-o", &output]).succeeds();
+    let store = format!("oci:{}", bed.store().display());
+    for name in ["app:latest", "me/app:1.0"] {
+        let inspected = run("skopeo", &["inspect", &format!("{store}:{name}")])?;
+        let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+        assert_eq!(inspected["Digest"], bed.image("app").digest.as_str());
+        assert_eq!(inspected["Layers"].as_array().unwrap().len(), bed.image("app").layers.len());
     }
+    let converted = bed.join("docker.tar");
+    let target = format!("docker-archive:{}:app:latest", converted.display());
+    run("skopeo", &["copy", "--insecure-policy", "-q", &format!("{store}:app:latest"), &target])?;
+    let config = run("skopeo", &["inspect", "--config", "--raw", &target])?;
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["rootfs"], bed.image("app").config["rootfs"]);
+    // The archives of our own are as good.
+    let own = format!("oci-archive:{}:latest", archive.display());
+    let inspected = run("skopeo", &["inspect", "--config", "--raw", &own])?;
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected, bed.image("app").config);
+    let docker = bed.join("out/docker.tar");
+    let _ = bed.build(&["-t", "app", "-o", &format!("type=docker,dest={}", text(&docker))]);
+    let inspected = run(
+        "skopeo",
+        &["inspect", "--config", "--raw", &format!("docker-archive:{}", docker.display())],
+    )?;
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["rootfs"], bed.image("app").config["rootfs"]);
+    assert!(built.image_id().starts_with("sha256:"));
+    Ok(())
 }
 
-#[test]
-fn skopeo_reads_the_store_and_converts_it() {
-    each("skopeo_reads_the_store_and_converts_it", |bed| {
-        fill(bed);
-        let archive = bed.join("out/oci.tar");
-        let output = format!("type=oci,dest={}", archive.display());
-        let built = bed.build(&["-t", "me/app:1.0", "-t", "app", "-o", &output]).succeeds();
-        let store = format!("oci:{}", bed.store().display());
-        for name in ["app:latest", "me/app:1.0"] {
-            let inspected = run("skopeo", &["inspect", &format!("{store}:{name}")])?;
-            let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
-            assert_eq!(inspected["Digest"], bed.image("app").digest.as_str());
-            assert_eq!(
-                inspected["Layers"].as_array().unwrap().len(),
-                bed.image("app").layers.len()
-            );
-        }
-        let converted = bed.join("docker.tar");
-        let target = format!("docker-archive:{}:app:latest", converted.display());
-        run(
-            "skopeo",
-            &["copy", "--insecure-policy", "-q", &format!("{store}:app:latest"), &target],
-        )?;
-        let config = run("skopeo", &["inspect", "--config", "--raw", &target])?;
-        let config: serde_json::Value = serde_json::from_str(&config).unwrap();
-        assert_eq!(config["rootfs"], bed.image("app").config["rootfs"]);
-        // The archives of our own are as good.
-        let own = format!("oci-archive:{}:latest", archive.display());
-        let inspected = run("skopeo", &["inspect", "--config", "--raw", &own])?;
-        let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
-        assert_eq!(inspected, bed.image("app").config);
-        let docker = bed.join("out/docker.tar");
-        let _ = bed.build(&["-t", "app", "-o", &format!("type=docker,dest={}", text(&docker))]);
-        let inspected = run(
-            "skopeo",
-            &["inspect", "--config", "--raw", &format!("docker-archive:{}", docker.display())],
-        )?;
-        let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
-        assert_eq!(inspected["rootfs"], bed.image("app").config["rootfs"]);
-        assert!(built.image_id().starts_with("sha256:"));
-        Ok(())
-    });
-}
-
-#[test]
-fn umoci_unpacks_what_local_output_writes() {
-    each("umoci_unpacks_what_local_output_writes", |bed| {
-        fill(bed);
-        let tree = bed.join("out/tree");
-        let output = format!("type=local,dest={}", tree.display());
-        let _ = bed.build(&["-t", "app", "-o", &output]).succeeds();
-        let bundle = Bundle::unpack(&bed.store(), "app:latest", &bed.join("bundle"))?;
-        let may = if bed.who().is_root() { Differ::Nothing } else { Differ::Owners };
-        assert_eq!(differences(&bundle.rootfs(), &tree, may), [] as [String; 0], "{:?}", bed.who());
-        Ok(())
-    });
+fn umoci_unpacks_what_local_output_writes(bed: &Bed) -> Result<(), Skipped> {
+    fill(bed);
+    let tree = bed.join("out/tree");
+    let output = format!("type=local,dest={}", tree.display());
+    let _ = bed.build(&["-t", "app", "-o", &output]).succeeds();
+    let bundle = Bundle::unpack(&bed.store(), "app:latest", &bed.join("bundle"))?;
+    let may = if bed.who().is_root() { Differ::Nothing } else { Differ::Owners };
+    assert_eq!(differences(&bundle.rootfs(), &tree, may), [] as [String; 0]);
+    Ok(())
 }

@@ -123,8 +123,8 @@ fn any_number_of_jobs(bed: &Bed) {
 
 /// The map of ids is no part of what comes out.
 #[test]
-fn the_same_image_for_root_and_others() {
-    run_or_skip("the_same_image_for_root_and_others", || {
+fn mapped_and_single_id_users_make_the_same_image() {
+    run_or_skip("mapped_and_single_id_users_make_the_same_image", || {
         let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dfbuild"));
         let beds = [
             Bed::new(binary, Who::Caller)?,

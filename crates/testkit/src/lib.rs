@@ -37,12 +37,12 @@ pub use packages::{PackageSetup, debian};
 pub use peers::{Bundle, run};
 pub use poll::eventually;
 pub use processes::{mounts_below, processes_with};
-pub use skip::{Skipped, program, run_or_skip};
+pub use skip::{Ended, Skipped, program, run_or_skip};
 pub use tree::{Differ, differences};
 pub use who::Who;
 
 /// Makes a module with a test `caller`, `mapped` and `single_id` for each function: it is called with
-/// a [`Bed`] of that user, and must be a `fn(&Bed)`.
+/// a [`Bed`] of that user, and must be a `fn(&Bed)`, or a `fn(&Bed) -> Result<(), Skipped>`.
 #[macro_export]
 macro_rules! as_each_user {
     ($($name:ident),* $(,)?) => {$(
@@ -51,8 +51,7 @@ macro_rules! as_each_user {
                 let test = concat!(module_path!(), "::");
                 $crate::run_or_skip(&format!("{test}{user}"), || {
                     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dfbuild"));
-                    super::$name(&$crate::Bed::new(binary, who)?);
-                    Ok(())
+                    $crate::Ended::ended(super::$name(&$crate::Bed::new(binary, who)?))
                 });
             }
 

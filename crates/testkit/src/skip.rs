@@ -23,6 +23,24 @@ impl std::fmt::Display for Skipped {
 
 impl std::error::Error for Skipped {}
 
+/// What a test returns: nothing, or also that it was skipped.
+pub trait Ended {
+    /// How it ended.
+    fn ended(self) -> Result<(), Skipped>;
+}
+
+impl Ended for () {
+    fn ended(self) -> Result<(), Skipped> {
+        Ok(())
+    }
+}
+
+impl Ended for Result<(), Skipped> {
+    fn ended(self) -> Self {
+        self
+    }
+}
+
 /// Names the file to which each skipped test appends a line. `.ci/run` counts them at its end.
 const LIST: &str = "DFBUILD_TEST_SKIPPED";
 

@@ -1,13 +1,17 @@
 use std::fmt;
 use std::io::{self, Read};
 
-use ureq::http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, ETAG, LAST_MODIFIED};
+use ureq::http::header::{
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE,
+};
 use ureq::http::{HeaderMap, HeaderValue, Method};
 
 use crate::client::{Access, Call};
-use crate::http::{Body, header};
+use crate::http::{Body, Response, header, read_failure, unreachable};
+use crate::pull::range_start;
+use crate::retry::Failure;
 use crate::url::{Url, without_secrets};
-use crate::{Client, Error};
+use crate::{BlobSink, Client, Error, Problem};
 
 /// How something is fetched from a web server.
 #[derive(Clone, Default)]
@@ -25,19 +29,27 @@ impl fmt::Debug for FetchOptions {
     }
 }
 
-/// A file on a web server, its bytes not yet read.
-#[derive(Debug)]
+/// What a web server says of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Fetched {
+pub struct FileInfo {
     /// `Last-Modified` in seconds since 1970 UTC.
     pub last_modified: Option<i64>,
     /// `ETag`, as it was sent.
     pub etag: Option<String>,
-    /// How many bytes will come, if the server says so.
+    /// How many bytes it has, if the server says so.
     pub size: Option<u64>,
     /// The last part of the address's path, decoded, and not that of a redirect (BuildKit
     /// `source/http`); `None` if the path has none.
     pub name: Option<String>,
+}
+
+/// A file on a web server, its bytes not yet read.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// What the server says of it.
+    pub info: FileInfo,
     /// The bytes.
     pub body: FetchBody,
 }
@@ -75,35 +87,13 @@ impl Client {
     /// error. Until the first bytes come it is tried again, as the other calls are; what is lost
     /// while [`Fetched::body`] is read is an error there.
     pub fn fetch(&self, url: &str, options: &FetchOptions) -> Result<Fetched, Error> {
-        let action = format!("fetch {}", without_secrets(url));
-        let (address, user) = Url::parse(url)?;
-        let authorization = options.authorization.clone().or(user);
-        let mut headers = HeaderMap::new();
-        // What is stored there is wanted, not what it would be unpacked.
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let response = self.retrying(&action, u32::MAX, |_| {
-            let (response, _) = self.perform(&Call {
-                action: &action,
-                method: &Method::GET,
-                url: &address,
-                headers: &headers,
-                body: Body::None,
-                access: Access::Fixed(authorization.as_deref()),
-                expected: &[],
-            })?;
-            Ok(response)
+        let source = Source::new(url, options)?;
+        let response = self.retrying(&source.action, u32::MAX, |_| {
+            self.ask_file(&source, None).map(|(response, _)| response)
         })?;
-        let size = header(&response, CONTENT_LENGTH.as_str()).and_then(|n| n.parse().ok());
-        if let (Some(size), Some(limit)) = (size, options.limit)
-            && size > limit
-        {
-            return Err(Error::TooLarge { action, limit });
-        }
+        let info = source.info(&response)?;
         Ok(Fetched {
-            last_modified: header(&response, LAST_MODIFIED.as_str()).and_then(seconds),
-            etag: header(&response, ETAG.as_str()).map(ToOwned::to_owned),
-            size,
-            name: address.file_name(),
+            info,
             body: FetchBody {
                 left: options.limit,
                 limit: options.limit.unwrap_or(u64::MAX),
@@ -111,7 +101,124 @@ impl Client {
             },
         })
     }
+
+    /// Writes the file at `url` to `sink`, as [`Client::fetch`] gives it. A lost connection is
+    /// taken up where it ended if the server can say that the file is still the same, else the
+    /// sink starts again. `progress` gets the number of bytes that are there.
+    pub fn download_file(
+        &self,
+        url: &str,
+        options: &FetchOptions,
+        sink: &mut dyn BlobSink,
+        progress: &dyn Fn(u64),
+    ) -> Result<FileInfo, Error> {
+        let source = Source::new(url, options)?;
+        let mut done = 0_u64;
+        let mut validator: Option<String> = None;
+        self.retrying(&source.action, u32::MAX, |_| {
+            let resume = validator.as_deref().filter(|_| done > 0).map(|tag| (done, tag));
+            let (mut response, address) = self.ask_file(&source, resume)?;
+            let begins = match response.status().as_u16() {
+                206 => header(&response, CONTENT_RANGE.as_str()).and_then(range_start),
+                _ => Some(0),
+            };
+            let failed = |e| Error::Sink { action: source.action.clone(), source: e };
+            match begins {
+                Some(begin) if begin == done => {}
+                Some(0) => {
+                    sink.restart().map_err(failed)?;
+                    done = 0;
+                }
+                _ => {
+                    validator = None;
+                    let reason = "it sent another range than was asked for".to_owned();
+                    return Err(unreachable(&source.action, &address, Problem::Protocol, reason));
+                }
+            }
+            let mut info = source.info(&response)?;
+            info.size = info.size.map(|rest| rest + done);
+            // A weak tag is also that of a file that is only nearly the same.
+            validator = info.etag.clone().filter(|tag| !tag.starts_with("W/"));
+            let mut reader = response.body_mut().with_config().limit(u64::MAX).reader();
+            let mut buffer = vec![0; BUFFER];
+            loop {
+                let count = match reader.read(&mut buffer) {
+                    Ok(0) => return Ok(info),
+                    Ok(count) => count,
+                    Err(error) => return Err(read_failure(&source.action, &address, &error)),
+                };
+                done += count as u64;
+                if let Some(limit) = options.limit.filter(|&limit| done > limit) {
+                    return Err(Error::TooLarge { action: source.action.clone(), limit }.into());
+                }
+                sink.write(&buffer[..count]).map_err(failed)?;
+                progress(done);
+            }
+        })
+    }
+
+    /// Asks for all of a file, or for what follows an offset if it still has that tag.
+    fn ask_file(
+        &self,
+        source: &Source<'_>,
+        resume: Option<(u64, &str)>,
+    ) -> Result<(Response, Url), Failure> {
+        let mut headers = HeaderMap::new();
+        // What is stored there is wanted, not what it would be unpacked.
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some((offset, tag)) = resume
+            && let Ok(tag) = HeaderValue::from_str(tag)
+        {
+            let range = HeaderValue::from_str(&format!("bytes={offset}-"));
+            headers.insert(RANGE, range.expect("digits are a value"));
+            headers.insert(IF_RANGE, tag);
+        }
+        self.perform(&Call {
+            action: &source.action,
+            method: &Method::GET,
+            url: &source.url,
+            headers: &headers,
+            body: Body::None,
+            access: Access::Fixed(source.authorization.as_deref()),
+            expected: &[],
+        })
+    }
 }
+
+/// A file that is asked for.
+struct Source<'a> {
+    action: String,
+    url: Url,
+    authorization: Option<String>,
+    options: &'a FetchOptions,
+}
+
+impl<'a> Source<'a> {
+    fn new(url: &str, options: &'a FetchOptions) -> Result<Self, Error> {
+        let action = format!("fetch {}", without_secrets(url));
+        let (url, user) = Url::parse(url)?;
+        let authorization = options.authorization.clone().or(user);
+        Ok(Self { action, url, authorization, options })
+    }
+
+    fn info(&self, response: &Response) -> Result<FileInfo, Error> {
+        let size = header(response, CONTENT_LENGTH.as_str()).and_then(|n| n.parse().ok());
+        if let (Some(size), Some(limit)) = (size, self.options.limit)
+            && size > limit
+        {
+            return Err(Error::TooLarge { action: self.action.clone(), limit });
+        }
+        Ok(FileInfo {
+            last_modified: header(response, LAST_MODIFIED.as_str()).and_then(seconds),
+            etag: header(response, ETAG.as_str()).map(ToOwned::to_owned),
+            size,
+            name: self.url.file_name(),
+        })
+    }
+}
+
+/// Read at once.
+const BUFFER: usize = 64 * 1024;
 
 fn seconds(date: &str) -> Option<i64> {
     let time = httpdate::parse_http_date(date).ok()?;

@@ -51,7 +51,7 @@ pub use clock::{Clock, SystemClock};
 pub use credentials::{Anonymous, Credential, Credentials};
 pub use docker_config::DockerConfig;
 pub use error::{Answer, Error, Problem, RegistryError};
-pub use fetch::{FetchBody, FetchOptions, Fetched};
+pub use fetch::{FetchBody, FetchOptions, Fetched, FileInfo};
 pub use helper::Helpers;
 pub use manifest::{RemoteImage, RemoteManifest};
 pub use options::{ClientOptions, OnRetry, Proxy, Timeouts};

@@ -189,7 +189,7 @@ impl Download<'_> {
 }
 
 /// The first byte of `bytes 10-19/20`.
-fn range_start(value: &str) -> Option<u64> {
+pub(crate) fn range_start(value: &str) -> Option<u64> {
     let range = value.strip_prefix("bytes")?.trim_start();
     range.split('-').next()?.trim().parse().ok()
 }

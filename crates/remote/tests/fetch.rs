@@ -44,14 +44,14 @@ fn file_with_what_is_known_of_it() {
     let (client, _) = client(|_| {});
     let options = FetchOptions::default();
     let file = client.fetch(&web.url("/files/a b.txt?version=1#part"), &options).unwrap();
-    assert_eq!(file.last_modified, Some(784_111_777));
-    assert_eq!(file.etag.as_deref(), Some("\"v1\""));
-    assert_eq!(file.size, Some(7));
-    assert_eq!(file.name.as_deref(), Some("a b.txt"));
+    assert_eq!(file.info.last_modified, Some(784_111_777));
+    assert_eq!(file.info.etag.as_deref(), Some("\"v1\""));
+    assert_eq!(file.info.size, Some(7));
+    assert_eq!(file.info.name.as_deref(), Some("a b.txt"));
     assert_eq!(text(file.body), "content");
     // The name is that of the address that was asked for.
     let moved = client.fetch(&web.url("/moved"), &options).unwrap();
-    assert_eq!(moved.name.as_deref(), Some("moved"));
+    assert_eq!(moved.info.name.as_deref(), Some("moved"));
     assert_eq!(text(moved.body), "content");
 }
 
@@ -120,4 +120,40 @@ fn this_machine_is_never_asked_through_a_proxy() {
     let refused =
         matches!(error, Error::Unreachable { problem: Problem::Refused | Problem::Proxy, .. });
     assert!(refused, "{error}");
+}
+
+#[test]
+fn lost_download_is_taken_up_if_the_file_is_the_same() {
+    for (tag, second, ranges) in [
+        ("\"v1\"", "\"v1\"", ["", "bytes=400-"]),
+        ("\"v1\"", "\"v2\"", ["", "bytes=400-"]),
+        ("W/\"v1\"", "W/\"v1\"", ["", ""]),
+    ] {
+        let web = Registry::start();
+        web.fault(move |request, before, _| {
+            let content = if before == 0 { [b'a'; 1000] } else { [b'b'; 1000] };
+            let tag = if before == 0 { tag } else { second };
+            let mut reply = Reply::new(200).with("etag", tag).body(content);
+            if request.header("range") == "bytes=400-" && request.header("if-range") == tag {
+                reply =
+                    Reply::new(206).with("content-range", "bytes 400-999/1000").with("etag", tag);
+                reply.body = content[400..].to_vec();
+            }
+            if before == 0 {
+                reply.cut = Some(400);
+            }
+            reply
+        });
+        let (client, _) = client(|_| {});
+        let mut bytes = Vec::new();
+        let options = FetchOptions { limit: Some(1000), ..FetchOptions::default() };
+        let info = client.download_file(&web.url("/f"), &options, &mut bytes, &|_| {}).unwrap();
+        assert_eq!(info.size, Some(1000));
+        let kept = if tag == second && !tag.starts_with('W') { 400 } else { 0 };
+        let expect = ["a".repeat(kept), "b".repeat(1000 - kept)].concat();
+        assert_eq!(String::from_utf8(bytes).unwrap(), expect, "{tag} {second}");
+        let asked: Vec<String> =
+            web.requests().iter().map(|request| request.header("range").to_owned()).collect();
+        assert_eq!(asked, ranges);
+    }
 }

@@ -160,6 +160,34 @@ fn tls() {
 }
 
 #[test]
+fn tls_where_there_is_none() {
+    let Some(registry) = RealRegistry::start(&Setup::default()) else { return };
+    let (client, clock) = client(|_| {});
+    let url = format!("https://{}/v2/", registry.address);
+    let error = client.fetch(&url, &FetchOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::Unreachable { problem: Problem::Tls, .. }), "{error}");
+    assert!(clock.slept().is_empty());
+}
+
+#[test]
+fn threads_share_a_client() {
+    let Some(registry) = RealRegistry::start(&Setup { password: true, tls: false }) else { return };
+    let json = format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, registry.address);
+    let config = DockerConfig::parse(json.as_bytes(), Helpers::default()).unwrap();
+    let (client, _) = client(|options| options.credentials = Arc::new(config));
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let (client, registry) = (&client, &registry);
+            scope.spawn(move || {
+                let to = registry.reference(&format!("app{number}:1"));
+                push(client, &to, &image(100_000 + number));
+                client.resolve(&to, &Platform::host()).unwrap();
+            });
+        }
+    });
+}
+
+#[test]
 fn skopeo_reads_what_was_pushed() {
     let Some(registry) = RealRegistry::start(&Setup::default()) else { return };
     let Some(mut skopeo) = skopeo(registry.folder.path()) else { return };

@@ -14,7 +14,7 @@ use crate::signals::{self, Ended};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
-use crate::{metadata, report};
+use crate::{metadata, registry, report};
 
 /// Builds an image.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
@@ -32,6 +32,10 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
             None => engine,
         },
         Err(error) => return report::failure(&Failure::of(&error, &request.source)),
+    };
+    let engine = match registry::client(&args.registries) {
+        Ok(client) => engine.with_client(client),
+        Err(error) => return report::error(&failure::chain(&*error)),
     };
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
     let progress = Arc::new(Progress::new(mode, request.source.clone(), wants_colour()));

@@ -12,6 +12,7 @@ mod failure;
 mod images;
 mod metadata;
 mod progress;
+mod registry;
 mod remote;
 mod report;
 mod request;
@@ -28,6 +29,8 @@ use std::env;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
+use failure::Failure;
+use source::Source;
 
 fn main() -> ExitCode {
     let cli = match Cli::read(env::args_os()) {
@@ -48,9 +51,19 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Build(args) => build::run(&args, root, cli.global.debug),
-        Command::Images(args) => match images::run(&args, root) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => report::error(&failure::chain(&*error)),
+        Command::Images(args) => status(images::run(&args, root)),
+        Command::Pull(args) => status(registry::pull(&args, root)),
+        Command::Push(args) => status(registry::push(&args, root)),
+    }
+}
+
+/// How a command ends that is not a build.
+fn status(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<dfbuild::Error>() {
+            Some(known) => report::failure(&Failure::of(known, &Source::default())),
+            None => report::error(&failure::chain(&*error)),
         },
     }
 }

@@ -144,9 +144,8 @@ fn secret_file(id: &str, path: &Path) -> Result<SecretSource, RequestError> {
 
 /// Refuses what would be lost silently.
 fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
-    let registries = "comes with registries, which are not there yet";
-    if args.push {
-        return Err(usage(format!("--push {registries}")));
+    if args.push && args.tag.is_empty() {
+        return Err(usage("--push needs a name to push to: give --tag"));
     }
     if !args.cache_from.is_empty() {
         return Err(usage("--cache-from is not there yet: the cache is the store (--root)"));
@@ -166,9 +165,6 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
 
 fn notices(args: &BuildArgs) -> Vec<String> {
     let mut notices = Vec::new();
-    if args.pull {
-        notices.push("--pull has no effect yet: images do not come from registries".to_owned());
-    }
     if args.load {
         notices.push(
             "--load: the image is in the store anyway; -o type=docker,dest=FILE is for `docker load`"
@@ -207,7 +203,7 @@ fn what_to_build(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Build {
     const EPOCH: &str = "SOURCE_DATE_EPOCH";
-    build = build.no_cache(args.no_cache);
+    build = build.no_cache(args.no_cache).pull(args.pull).push(args.push);
     build = args.tag.iter().fold(build, Build::tag);
     if let Some(target) = &args.target {
         build = build.target(target);
@@ -343,7 +339,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_refused() {
         for (line, part) in [
-            ("--push .", "--push comes with registries"),
+            ("--push .", "--push needs a name"),
             ("--cache-from type=local,src=x .", "--cache-from is not there yet"),
             ("--cache-to type=inline .", "--cache-to is not there yet"),
             ("-", "standard input"),
@@ -353,7 +349,7 @@ mod tests {
             let RequestError::Usage(text) = request(line).unwrap_err() else { panic!("{line}") };
             assert!(text.contains(part), "{line}: {text}");
         }
-        assert_eq!(request("--pull --load --ssh default .").unwrap().notices.len(), 3);
+        assert_eq!(request("--load --ssh default .").unwrap().notices.len(), 2);
     }
 
     #[test]

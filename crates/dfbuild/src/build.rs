@@ -14,6 +14,7 @@ use crate::options::{BuildContext, Output, Secret, Ulimit};
 /// chained; the defaults are those of `docker build`.
 #[derive(Debug, Clone)]
 #[must_use = "a build does nothing until `run` is called"]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub struct Build {
     pub(crate) context: PathBuf,
     pub(crate) dockerfile: Dockerfile,
@@ -23,6 +24,8 @@ pub struct Build {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) build_contexts: BTreeMap<String, BuildContext>,
     pub(crate) platform: Option<Platform>,
+    pub(crate) pull: bool,
+    pub(crate) push: bool,
     pub(crate) no_cache: bool,
     pub(crate) no_cache_filter: Vec<String>,
     pub(crate) outputs: Vec<Output>,
@@ -60,6 +63,8 @@ impl Build {
             labels: BTreeMap::new(),
             build_contexts: BTreeMap::new(),
             platform: None,
+            pull: false,
+            push: false,
             no_cache: false,
             no_cache_filter: Vec::new(),
             outputs: Vec::new(),
@@ -120,6 +125,18 @@ impl Build {
     /// The platform to build for, instead of this machine's.
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platform = Some(platform);
+        self
+    }
+
+    /// Whether to ask registries for newer base images than those in the store.
+    pub fn pull(mut self, pull: bool) -> Self {
+        self.pull = pull;
+        self
+    }
+
+    /// Whether to push the image to the registries of its names.
+    pub fn push(mut self, push: bool) -> Self {
+        self.push = push;
         self
     }
 

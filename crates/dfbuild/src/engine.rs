@@ -2,6 +2,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use dfbuild_image::Digest;
+use dfbuild_remote::Client;
 use dfbuild_sandbox::{IdMap, IdMode};
 use dfbuild_store::Store;
 
@@ -14,6 +15,8 @@ pub struct Engine {
     store: Store,
     id_map: IdMap,
     pub(crate) layers: LayerCache,
+    /// The way to registries and web servers; none unless it is given.
+    client: Option<Client>,
     /// Why commands cannot run here, if that is known.
     refusal: Option<dfbuild_sandbox::Error>,
 }
@@ -24,7 +27,7 @@ impl Engine {
         let store = Store::open(root)?;
         let id_map = IdMap::current()
             .map_err(|error| Error::Sandbox { reason: error.to_string(), hint: None })?;
-        Ok(Self { store, id_map, layers: LayerCache::default(), refusal: None })
+        Ok(Self { store, id_map, layers: LayerCache::default(), client: None, refusal: None })
     }
 
     /// The same engine for a process that could not enter a user namespace
@@ -33,6 +36,16 @@ impl Engine {
     pub fn refusing_commands(mut self, reason: dfbuild_sandbox::Error) -> Self {
         self.refusal = Some(reason);
         self
+    }
+
+    /// The same engine with a way to registries and web servers. Without one nothing is fetched.
+    pub fn with_client(mut self, client: Client) -> Self {
+        self.client = Some(client);
+        self
+    }
+
+    pub(crate) fn client(&self) -> Option<&Client> {
+        self.client.as_ref()
     }
 
     pub(crate) fn refusal(&self) -> Option<&dfbuild_sandbox::Error> {

@@ -183,6 +183,17 @@ pub enum StepError {
         /// What it answered.
         source: io::Error,
     },
+    /// Something could not be had from the network.
+    #[error(transparent)]
+    Remote(#[from] dfbuild_remote::Error),
+    /// What came from the network is not what was expected.
+    #[error("digest mismatch {found}: {expected}")]
+    Checksum {
+        /// The value of `--checksum`.
+        expected: String,
+        /// The digest of what came.
+        found: dfbuild_image::Digest,
+    },
     /// The build was ended.
     #[error("the build was cancelled")]
     Cancelled,

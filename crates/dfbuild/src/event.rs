@@ -67,13 +67,13 @@ pub enum Event {
         /// How it went.
         result: StepResult,
     },
-    /// The image is being written somewhere.
-    Exporting {
-        /// Where, in a few words: `oci archive out.tar`.
+    /// Something beside the steps began: a pull, an export.
+    TaskStarted {
+        /// What, in a few words: `exporting oci archive out.tar`.
         what: String,
     },
-    /// The image is there.
-    Exported {
+    /// It is done.
+    TaskFinished {
         /// The same words.
         what: String,
         /// How long it took.

@@ -42,6 +42,7 @@ pub use cancel::Cancel;
 pub use dfbuild_dockerfile::diagnostic::{DiagnosticKind, Fix, Label};
 pub use dfbuild_dockerfile::{Diagnostic, LineIndex, Severity, Span};
 pub use dfbuild_image::{Descriptor, Digest, Platform, Reference, Timestamp};
+pub use dfbuild_remote as remote;
 pub use dfbuild_sandbox::Error as SandboxError;
 pub use engine::Engine;
 pub use error::{Error, StepError};

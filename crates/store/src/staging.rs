@@ -77,6 +77,12 @@ impl StagedFile {
         self.file.path()
     }
 
+    /// Forgets what was written.
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.file.as_file_mut().set_len(0)?;
+        io::Seek::rewind(self.file.as_file_mut())
+    }
+
     pub(crate) fn persist(self, path: &Path) -> Result<(), Error> {
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         let file = self.file.as_file();

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use dfbuild::{BuildContext, Platform, Ulimit};
 
 use super::{
-    Entitlement, KeyValue, OutputFlag, SecretFlag, allow, hosts, key_value, named_context, outputs,
-    secrets, ulimits,
+    Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, allow, hosts, key_value,
+    named_context, outputs, secrets, ulimits,
 };
 use crate::units;
 
@@ -73,7 +73,7 @@ pub(crate) struct BuildArgs {
     #[arg(long, help_heading = "What comes out")]
     pub(crate) load: bool,
 
-    /// Push the image to its registry (not there yet)
+    /// Push the image to the registries of its names
     #[arg(long, help_heading = "What comes out")]
     pub(crate) push: bool,
 
@@ -100,9 +100,12 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "STAGE,…", value_delimiter = ',', help_heading = "Cache")]
     pub(crate) no_cache_filter: Vec<String>,
 
-    /// Look for newer base images (no effect yet)
+    /// Look for newer base images than those in the store
     #[arg(long, help_heading = "Cache")]
     pub(crate) pull: bool,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
 
     /// Cache to read from (not there yet)
     #[arg(long, value_name = "type=TYPE,…", help_heading = "Cache")]

@@ -8,6 +8,7 @@ mod images_args;
 mod key_value;
 mod named_context;
 mod outputs;
+mod registry_args;
 mod secrets;
 mod ulimits;
 
@@ -21,6 +22,7 @@ pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg};
 pub(crate) use images_args::{ImagesArgs, ImagesFormat};
 pub(crate) use key_value::KeyValue;
 pub(crate) use outputs::{Destination, OutputFlag, OutputKind};
+pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};
 
 /// The whole command line.
@@ -76,6 +78,10 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// List images
     Images(ImagesArgs),
+    /// Fetch an image from its registry into the store
+    Pull(PullArgs),
+    /// Send an image of the store to its registry
+    Push(PushArgs),
 }
 
 /// Puts `build` before the first argument that is no global option, unless that is a command or

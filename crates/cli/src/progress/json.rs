@@ -65,10 +65,10 @@ enum Message<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         diff_id: Option<String>,
     },
-    Exporting {
+    TaskStarted {
         what: &'a str,
     },
-    Exported {
+    TaskFinished {
         what: &'a str,
         seconds: f64,
     },
@@ -147,9 +147,9 @@ impl<W: Write> Renderer for Json<W> {
                 }
             }
             Event::Finished { step, result } => self.finished(*step, result, at),
-            Event::Exporting { what } => self.write(at, Message::Exporting { what }),
-            Event::Exported { what, duration } => {
-                self.write(at, Message::Exported { what, seconds: duration.as_secs_f64() });
+            Event::TaskStarted { what } => self.write(at, Message::TaskStarted { what }),
+            Event::TaskFinished { what, duration } => {
+                self.write(at, Message::TaskFinished { what, seconds: duration.as_secs_f64() });
             }
             _ => {}
         }

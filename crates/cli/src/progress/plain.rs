@@ -25,7 +25,7 @@ pub(super) struct Plain<W> {
 #[derive(PartialEq, Eq, Hash)]
 enum Subject {
     Step(StepId),
-    Export(String),
+    Task(String),
 }
 
 struct Running {
@@ -110,12 +110,12 @@ impl<W: Write> Renderer for Plain<W> {
                 self.output(number, since, at, &lines);
             }
             Event::Finished { step, result } => self.finished(*step, result, at),
-            Event::Exporting { what } => {
-                let (number, _) = self.number(Subject::Export(what.clone()));
-                self.line(&format!("#{number} exporting {what}"));
+            Event::TaskStarted { what } => {
+                let (number, _) = self.number(Subject::Task(what.clone()));
+                self.line(&format!("#{number} {what}"));
             }
-            Event::Exported { what, duration } => {
-                let (number, _) = self.number(Subject::Export(what.clone()));
+            Event::TaskFinished { what, duration } => {
+                let (number, _) = self.number(Subject::Task(what.clone()));
                 self.line(&format!("#{number} DONE {}", units::seconds(*duration)));
             }
             _ => {}
@@ -191,11 +191,11 @@ mod tests {
                         result: StepResult::Failed { duration: Duration::from_millis(1250) },
                     },
                 ),
-                (2300, Event::Exporting { what: "oci archive out.tar".into() }),
+                (2300, Event::TaskStarted { what: "exporting oci archive out.tar".into() }),
                 (
                     2400,
-                    Event::Exported {
-                        what: "oci archive out.tar".into(),
+                    Event::TaskFinished {
+                        what: "exporting oci archive out.tar".into(),
                         duration: Duration::from_millis(100),
                     },
                 ),

@@ -83,10 +83,10 @@ impl Renderer for Tty {
                 let line = self.view().finished(*step, result);
                 self.bar.println(line);
             }
-            Event::Exporting { what } => self.view().exporting(Some(what.clone())),
-            Event::Exported { what, duration } => {
-                self.view().exporting(None);
-                self.bar.println(format!("{:>8}  exported {what}", units::seconds(*duration)));
+            Event::TaskStarted { what } => self.view().task(Some(what.clone())),
+            Event::TaskFinished { what, duration } => {
+                self.view().task(None);
+                self.bar.println(format!("{:>8}  {what}", units::seconds(*duration)));
             }
             _ => {}
         }

@@ -14,7 +14,7 @@ pub(super) struct View {
     steps: HashMap<StepId, Step>,
     stages: Vec<Stage>,
     running: Vec<Running>,
-    exporting: Option<String>,
+    task: Option<String>,
     cached: usize,
 }
 
@@ -90,8 +90,8 @@ impl View {
         format!("{word:>8}  {label}")
     }
 
-    pub(super) fn exporting(&mut self, what: Option<String>) {
-        self.exporting = what;
+    pub(super) fn task(&mut self, what: Option<String>) {
+        self.task = what;
     }
 
     /// The lines to show now, at most `height` of at most `width` columns.
@@ -111,8 +111,8 @@ impl View {
                 lines.extend(self.running_lines(running, at, width, tail.min(TAIL)));
             }
         }
-        if let Some(what) = &self.exporting {
-            lines.push(format!("exporting {what}"));
+        if let Some(what) = &self.task {
+            lines.push(what.clone());
         }
         lines.truncate(height.max(1));
         let cut = |line: &String| console::truncate_str(line, width, "…").into_owned();

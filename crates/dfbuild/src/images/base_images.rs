@@ -11,6 +11,7 @@ use dfbuild_store::Layout;
 use crate::build::Build;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::event::Observer;
 use crate::images::layers::LayerRef;
 use crate::options::BuildContext;
 
@@ -33,16 +34,19 @@ impl BaseLayers {
 pub(crate) struct BaseImages<'a> {
     engine: &'a Engine,
     contexts: BTreeMap<String, BuildContext>,
+    observer: &'a dyn Observer,
+    /// Whether what is in the store may be old.
+    pull: bool,
 }
 
 impl<'a> BaseImages<'a> {
-    pub(crate) fn new(build: &Build, engine: &'a Engine) -> Self {
+    pub(crate) fn new(build: &Build, engine: &'a Engine, observer: &'a dyn Observer) -> Self {
         let contexts = build.build_contexts.iter();
         let contexts = contexts.map(|(name, context)| (context_key(name), context.clone()));
-        Self { engine, contexts: contexts.collect() }
+        Self { engine, contexts: contexts.collect(), observer, pull: build.pull }
     }
 
-    /// Finds an image: a named context first, then the store.
+    /// Finds an image: a named context first, then the store, then its registry.
     pub(crate) fn find(&self, request: &BaseRequest) -> Result<BaseLayers, Error> {
         let mut name = request.name.clone();
         // A named context may be another name, but not in a circle.
@@ -65,16 +69,29 @@ impl<'a> BaseImages<'a> {
     fn find_in_store(&self, name: &str, request: &BaseRequest) -> Result<BaseLayers, Error> {
         let reference: Reference = name.parse().map_err(|problem| error(name, problem))?;
         let store = self.engine.store();
-        if let Some(descriptor) = store.resolve(&reference) {
+        let can_pull = self.engine.client().is_some();
+        let found = store.resolve(&reference).filter(|_| !(self.pull && can_pull));
+        if let Some(descriptor) = found {
             return self.load(store.layout(), &descriptor, request);
         }
-        Err(Error::Image {
-            name: name.to_owned(),
-            reason: format!("no local image {}", shown(&reference)),
-            hint: Some(format!(
-                "build it first with `-t {name}`, or give one with `--build-context {name}=oci-layout://DIR`"
-            )),
-        })
+        if !can_pull {
+            return Err(Error::Image {
+                name: name.to_owned(),
+                reason: format!("no local image {}", shown(&reference)),
+                hint: Some(missing_hint(name)),
+            });
+        }
+        let pulled = self.engine.pull(&reference, &request.platform, self.observer);
+        let descriptor = pulled.map_err(|error| match error {
+            // Very often it is a base of one's own that was not built yet, not a pull that failed.
+            Error::Image { reason, hint, .. } => Error::Image {
+                name: name.to_owned(),
+                reason: format!("no local image {}; {reason}", shown(&reference)),
+                hint: hint.or_else(|| Some(missing_hint(name))),
+            },
+            other => other,
+        })?;
+        self.load(store.layout(), &descriptor, request)
     }
 
     /// Brings an image of a layout into the store.
@@ -142,6 +159,12 @@ fn copy(source: &mut File, writer: &mut impl io::Write) -> io::Result<u64> {
 
 fn error(name: &str, reason: impl std::fmt::Display) -> Error {
     Error::Image { name: name.to_owned(), reason: reason.to_string(), hint: None }
+}
+
+fn missing_hint(name: &str) -> String {
+    format!(
+        "build it first with `-t {name}`, or give one with `--build-context {name}=oci-layout://DIR`"
+    )
 }
 
 fn shown(reference: &Reference) -> String {

@@ -43,7 +43,7 @@ pub(crate) fn export(
             reason: other.to_string(),
         },
     };
-    session.progress.exporting(&format!("{what} {}", path.display()), || match output {
+    session.progress.task(&format!("exporting {what} {}", path.display()), || match output {
         Output::OciArchive(path) => archive(session, image, path, false).map_err(failed),
         Output::DockerArchive(path) => archive(session, image, path, true).map_err(failed),
         Output::Directory(path) => directory(session, result, path).map_err(failed),

@@ -8,6 +8,7 @@ use dfbuild_plan::{Base, HistoryLine, StageId};
 
 use crate::build::Built;
 use crate::error::Error;
+use crate::event::Event;
 use crate::images::blobs::FinalLayer;
 use crate::images::export::export;
 use crate::schedule::session::Session;
@@ -29,12 +30,18 @@ const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
 pub(crate) fn finish(session: &Session<'_>, result: &StageResult) -> Result<Built, Error> {
     let tags = session.build.tags.iter().map(|name| parse_tag(name));
     let tags = tags.collect::<Result<Vec<_>, _>>()?;
-    let image = session.progress.exporting("image", || make_image(session, result, tags))?;
+    let image = session.progress.task("exporting image", || make_image(session, result, tags))?;
     for output in &session.build.outputs {
         export(session, &image, result, output)?;
     }
     for tag in &image.tags {
         session.engine.store().tag(tag, &image.manifest)?;
+    }
+    if session.build.push {
+        let tell = |event: &Event| session.progress.tell(event);
+        for tag in &image.tags {
+            session.engine.push(tag, &tell)?;
+        }
     }
     let counts = session.progress.counts();
     let sizes = image.layers.iter().map(|layer| session.engine.tar_size(&layer.diff_id));

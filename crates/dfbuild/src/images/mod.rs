@@ -5,3 +5,4 @@ pub(crate) mod blobs;
 pub(crate) mod export;
 pub(crate) mod finish;
 pub(crate) mod layers;
+mod transfer;

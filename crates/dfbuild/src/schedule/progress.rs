@@ -82,26 +82,35 @@ impl<'a> Progress<'a> {
         self.tell(&Event::Notice { text: text.into() });
     }
 
-    /// Tells of something that is written somewhere, while `work` does it.
-    pub(crate) fn exporting<T, E>(
+    /// Tells of something beside the steps, while `work` does it.
+    pub(crate) fn task<T, E>(
         &self,
         what: &str,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
-        let start = Instant::now();
-        self.tell(&Event::Exporting { what: what.to_owned() });
-        let done = work()?;
-        self.tell(&Event::Exported { what: what.to_owned(), duration: start.elapsed() });
-        Ok(done)
+        task(&|event: &Event| self.tell(event), what, work)
     }
 
     pub(crate) fn counts(&self) -> Counts {
         *self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, event: &Event) {
+    pub(crate) fn tell(&self, event: &Event) {
         // The lock is what makes it one call at a time.
         let _turn = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         self.observer.event(event);
     }
+}
+
+/// Tells `observer` of something beside the steps, while `work` does it.
+pub(crate) fn task<T, E>(
+    observer: &dyn Observer,
+    what: &str,
+    work: impl FnOnce() -> Result<T, E>,
+) -> Result<T, E> {
+    let start = Instant::now();
+    observer.event(&Event::TaskStarted { what: what.to_owned() });
+    let done = work()?;
+    observer.event(&Event::TaskFinished { what: what.to_owned(), duration: start.elapsed() });
+    Ok(done)
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(
     let start = Instant::now();
     let source = Source::read(build)?;
     let contexts = Contexts::open(build, &source, engine)?;
-    let (graph, bases) = make_plan(build, engine, &source)?;
+    let (graph, bases) = make_plan(build, engine, &source, observer)?;
     let progress = Progress::new(observer, &graph);
     let slots = Slots::new(build.jobs.unwrap_or_else(default_jobs));
     let ending = Ending::new(cancel, build.timeout.map(|limit| (start + limit, limit)));
@@ -63,8 +63,9 @@ fn make_plan(
     build: &Build,
     engine: &Engine,
     source: &Source,
+    observer: &dyn Observer,
 ) -> Result<(Graph, BTreeMap<BaseRequest, BaseLayers>), Error> {
-    let images = BaseImages::new(build, engine);
+    let images = BaseImages::new(build, engine, observer);
     let mut bases: BTreeMap<BaseRequest, BaseLayers> = BTreeMap::new();
     let named = build.build_contexts.iter().map(|(name, context)| {
         let kind = match context {

@@ -18,6 +18,7 @@ use crate::inputs::Contexts;
 use crate::schedule::progress::Progress;
 use crate::schedule::slots::Slots;
 use crate::schedule::stage_run::{Definitions, StageResult};
+use crate::steps::fetched::Fetches;
 
 /// A running build.
 pub(crate) struct Session<'a> {
@@ -31,6 +32,7 @@ pub(crate) struct Session<'a> {
     pub(crate) ending: Ending<'a>,
     stages: Stages,
     pub(crate) definitions: Definitions,
+    pub(crate) fetches: Fetches,
     /// When the store was last told to keep what was made.
     committed: Mutex<Instant>,
     /// Takes stacks of layers whose topmost is to be compressed while other steps run.
@@ -106,6 +108,7 @@ impl<'a> Session<'a> {
             ending,
             stages: Stages::default(),
             definitions: Definitions::default(),
+            fetches: Fetches::new(engine.client().cloned()),
             committed: Mutex::new(Instant::now()),
             packer: Mutex::new(None),
         }

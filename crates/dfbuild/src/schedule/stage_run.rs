@@ -7,7 +7,7 @@ use dfbuild_cache::{ClockTimes, Key, LayerRecord, Record, files_digest};
 use dfbuild_context::Context;
 use dfbuild_image::{Digest, Timestamp, TreePath};
 use dfbuild_layer::Index;
-use dfbuild_plan::{Base, CopyStep, RunMount, Stage, StageId, Step, StepKind, TreeSource};
+use dfbuild_plan::{Base, RunMount, Stage, StageId, Step, StepKind, TreeSource};
 use dfbuild_store::Staging;
 
 use crate::error::{Error, StepError};
@@ -15,8 +15,9 @@ use crate::event::StepInfo;
 use crate::images::layers::{LayerRef, Rootfs};
 use crate::schedule::keys::{KeyInput, SourceId, chain, is_given, link, step_key};
 use crate::schedule::session::{Failed, Session};
-use crate::steps::copy_step::{Selection, copy};
+use crate::steps::copy_step::{Fetch, Selection, copy};
 use crate::steps::draft::{Draft, Finished, Origin};
+use crate::steps::fetched::FetchedFile;
 use crate::steps::run_step::run_command;
 use crate::steps::tree::{Tree, resolve};
 use crate::steps::workdir_step::workdir;
@@ -110,7 +111,8 @@ impl Session<'_> {
             result.ran |= sources.iter().flatten().any(|(_, ran)| *ran);
             let handles: Vec<Handle<'_>> = self.handles(step, &sources);
             let failed = |source| Some(step_error(info, source));
-            let ids = source_ids(step, &handles, &definition.sources[at]).map_err(failed)?;
+            let ids = source_ids(step, &handles, &definition.sources[at], &self.fetch())
+                .map_err(failed)?;
             let key = step_key(step, &self.key_input(stage, false, result.content, &ids));
             if use_cache && let Some(record) = self.lookup(&key, &result.content) {
                 self.remember(by_definition, &record);
@@ -328,7 +330,7 @@ impl Session<'_> {
                     TreeSource::Stage(other) => SourceId::Definition(self.definition(*other)?.end),
                     given => {
                         let handle = self.given(given);
-                        let digest = source_digest(step, number, handle.tree());
+                        let digest = source_digest(step, number, handle.tree(), &self.fetch());
                         let info = self.progress.info(id, at);
                         SourceId::Files(digest.map_err(|error| step_error(info, error))?)
                     }
@@ -412,7 +414,9 @@ impl Session<'_> {
                 let record = run_command(self, run, &rootfs, &mounted, &staging, info)?;
                 return Ok(Made { record });
             }
-            StepKind::Copy(step) => copy(step, trees[0], &rootfs, &staging, below.made_at)?,
+            StepKind::Copy(step) => {
+                copy(step, trees[0], &self.fetch(), &rootfs, &staging, below.made_at)?
+            }
             StepKind::Workdir(step) => workdir(step, &rootfs, below.made_at)?,
         };
         let looked_into = self.is_looked_into(id, at);
@@ -438,6 +442,11 @@ impl Session<'_> {
         } else {
             self.engine.keep_as_blob(staging, index, &contents, clock)
         }
+    }
+
+    /// Gets files of the network, each once.
+    fn fetch(&self) -> impl Fn(&str) -> Result<Arc<FetchedFile>, StepError> + '_ {
+        |url| self.fetches.get(self.engine.store(), url)
     }
 
     /// Whether something later in this build needs the files of a step's layer.
@@ -488,31 +497,33 @@ fn source_ids(
     step: &Step,
     handles: &[Handle<'_>],
     known: &[SourceId],
+    fetch: &Fetch<'_>,
 ) -> Result<Vec<SourceId>, StepError> {
     let sources = step.sources().into_iter().zip(handles).zip(known).enumerate();
     let ids = sources.map(|(number, ((source, handle), known))| {
         if is_given(source) {
             return Ok(*known);
         }
-        source_digest(step, number, handle.tree()).map(SourceId::Files)
+        source_digest(step, number, handle.tree(), fetch).map(SourceId::Files)
     });
     ids.collect()
 }
 
 /// The content that source `number` of a step selects.
-fn source_digest(step: &Step, number: usize, tree: &dyn Tree) -> Result<Digest, StepError> {
+fn source_digest(
+    step: &Step,
+    number: usize,
+    tree: &dyn Tree,
+    fetch: &Fetch<'_>,
+) -> Result<Digest, StepError> {
     match &step.kind {
-        StepKind::Copy(copy) => selection_digest(copy, tree),
+        StepKind::Copy(copy) => Selection::find(copy, tree, fetch)?.digest(copy, tree),
         StepKind::Run(run) => {
             let mount = run.mounts.iter().filter(|mount| mount.from.is_some()).nth(number);
             mount_digest(mount.expect("each source has its mount"), tree)
         }
         StepKind::Workdir(_) => unreachable!("a working directory has no sources"),
     }
-}
-
-fn selection_digest(step: &CopyStep, tree: &dyn Tree) -> Result<Digest, StepError> {
-    Selection::find(step, tree)?.digest(step, tree)
 }
 
 pub(crate) fn mount_digest(mount: &RunMount, tree: &dyn Tree) -> Result<Digest, StepError> {

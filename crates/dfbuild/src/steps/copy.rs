@@ -10,6 +10,7 @@ use dfbuild_pattern::{PatternSet, glob};
 
 use crate::error::StepError;
 use crate::steps::draft::{Draft, Making, Origin};
+use crate::steps::fetched::FetchedFile;
 use crate::steps::tree::{Place, Tree, resolve};
 
 /// How entries change on the way.
@@ -159,6 +160,20 @@ pub(crate) fn copy_inline(
     put_file(draft, entry, Origin::Bytes(bytes), rules)?;
     draft.note_made(&target);
     Ok(())
+}
+
+/// Writes a file of the network to `dest`. It is root's alone.
+pub(crate) fn copy_fetched(
+    draft: &mut Draft<'_>,
+    file: &FetchedFile,
+    dest: &str,
+    rules: &CopyRules<'_>,
+) -> Result<(), StepError> {
+    let target = open_target(draft, dest, rules)?;
+    let target = inside(draft, target, file.name.as_bytes());
+    let kind = Kind::File { size: file.size, digest: file.digest };
+    let entry = Entry::new(target, kind, 0o600, file.mtime);
+    put_file(draft, entry, Origin::Spooled(file.path.clone()), rules)
 }
 
 /// Makes what `dest` needs to be there, and follows its links, the last one too.

@@ -1,3 +1,8 @@
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
 use dfbuild_cache::files_digest;
 use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
 use dfbuild_pattern::PatternSet;
@@ -8,10 +13,11 @@ use crate::error::StepError;
 use crate::images::layers::Rootfs;
 use crate::steps::archive;
 use crate::steps::copy::{
-    CopyRules, Match, WithParents, copy_inline, copy_match, copy_with_parents, find,
+    CopyRules, Match, WithParents, copy_fetched, copy_inline, copy_match, copy_with_parents, find,
     find_with_parents, open_target,
 };
 use crate::steps::draft::{Draft, Finished};
+use crate::steps::fetched::FetchedFile;
 use crate::steps::tree::Tree;
 use crate::steps::users::Users;
 
@@ -24,11 +30,19 @@ enum Selected {
     Matches(Vec<Match>),
     WithParents(Vec<WithParents>),
     Inline { name: String, text: String },
+    Fetched(Arc<FetchedFile>),
 }
 
+/// Fetches a file of the network.
+pub(crate) type Fetch<'a> = dyn Fn(&str) -> Result<Arc<FetchedFile>, StepError> + 'a;
+
 impl Selection {
-    /// Looks the sources up in `tree`.
-    pub(crate) fn find(step: &CopyStep, tree: &dyn Tree) -> Result<Self, StepError> {
+    /// Looks the sources up in `tree`, and those of the network with `fetch`.
+    pub(crate) fn find(
+        step: &CopyStep,
+        tree: &dyn Tree,
+        fetch: &Fetch<'_>,
+    ) -> Result<Self, StepError> {
         let sources = step.sources.iter().map(|source| match source {
             CopySource::Path(path) if step.parents => {
                 Ok(Selected::WithParents(find_with_parents(tree, path)?))
@@ -38,7 +52,9 @@ impl Selection {
                 Ok(Selected::Inline { name: name.clone(), text: text.clone() })
             }
             CopySource::Url(url) => {
-                Err(StepError::Unsupported(format!("ADD of a URL is not there yet: {url}")))
+                let file = fetch(url)?;
+                check(step, &file)?;
+                Ok(Selected::Fetched(file))
             }
             CopySource::Git(url) => Err(StepError::Unsupported(format!(
                 "ADD of a git repository is not there yet: {url}"
@@ -67,6 +83,12 @@ impl Selection {
                         hasher.update(b"p");
                         hasher.update(files_digest(top, &files).as_bytes());
                     }
+                }
+                Selected::Fetched(file) => {
+                    hasher.update(b"u");
+                    hasher.update((file.name.len() as u64).to_le_bytes());
+                    hasher.update(&file.name);
+                    hasher.update(file.digest.as_bytes());
                 }
                 // Their text is part of the key itself.
                 Selected::Inline { .. } => hasher.update(b"i"),
@@ -106,15 +128,27 @@ fn without(files: &[Entry], top: &TreePath, excludes: &PatternSet) -> Vec<Entry>
     kept.cloned().collect()
 }
 
+/// `--checksum`.
+fn check(step: &CopyStep, file: &FetchedFile) -> Result<(), StepError> {
+    let expected = step.add.as_ref().and_then(|add| add.checksum.as_ref());
+    match expected {
+        Some(expected) if *expected != file.digest.to_string() => {
+            Err(StepError::Checksum { expected: expected.clone(), found: file.digest })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Carries out a `COPY` or `ADD`.
 pub(crate) fn copy(
     step: &CopyStep,
     tree: &dyn Tree,
+    fetch: &Fetch<'_>,
     rootfs: &Rootfs<'_>,
     staging: &Staging,
     made_at: i64,
 ) -> Result<Finished, StepError> {
-    let selection = Selection::find(step, tree)?;
+    let selection = Selection::find(step, tree, fetch)?;
     let excludes = excludes(step)?;
     let rules =
         CopyRules { owner: owner(step, rootfs)?, chmod: step.chmod.as_ref(), excludes: &excludes };
@@ -135,6 +169,11 @@ pub(crate) fn copy(
             Selected::WithParents(selected) => {
                 for selected in selected {
                     copy_with_parents(&mut draft, selected, &step.dest, &rules)?;
+                }
+            }
+            Selected::Fetched(file) => {
+                if !unpacked_fetched(step, file, &mut draft, &rules, staging)? {
+                    copy_fetched(&mut draft, file, &step.dest, &rules)?;
                 }
             }
             Selected::Inline { name, text } => {
@@ -173,17 +212,42 @@ fn unpacked(
         return Ok(false);
     }
     let open = || tree.open(&found.place.path);
-    let path = found.place.path.to_path();
-    if !archive::is_archive(open().map_err(StepError::io("read", path))?)
-        .map_err(StepError::io("read", path))?
-    {
+    unpack_archive(step, found.place.path.to_path(), &open, draft, rules, staging)
+}
+
+/// The same for a file of the network, which is only unpacked if that is asked for.
+fn unpacked_fetched(
+    step: &CopyStep,
+    file: &FetchedFile,
+    draft: &mut Draft<'_>,
+    rules: &CopyRules<'_>,
+    staging: &Staging,
+) -> Result<bool, StepError> {
+    if step.add.as_ref().and_then(|add| add.unpack) != Some(true) {
+        return Ok(false);
+    }
+    let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(&file.path)?)) };
+    unpack_archive(step, &file.path, &open, draft, rules, staging)
+}
+
+/// Unpacks a file if it is an archive.
+fn unpack_archive<'r>(
+    step: &CopyStep,
+    path: &Path,
+    open: &dyn Fn() -> io::Result<Box<dyn Read + 'r>>,
+    draft: &mut Draft<'_>,
+    rules: &CopyRules<'_>,
+    staging: &Staging,
+) -> Result<bool, StepError> {
+    let failed = |error| StepError::io("read", path)(error);
+    if !archive::is_archive(open().map_err(failed)?).map_err(failed)? {
         return Ok(false);
     }
     // Whatever its last character: an archive is unpacked into a directory.
     let dest = format!("{}/", step.dest.trim_end_matches('/'));
     let plain = CopyRules { chmod: None, ..*rules };
     let target = open_target(draft, &dest, &plain)?;
-    let file = open().map_err(StepError::io("read", path))?;
+    let file = open().map_err(failed)?;
     archive::extract(draft, file, &target, rules.owner, staging)?;
     Ok(true)
 }

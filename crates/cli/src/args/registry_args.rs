@@ -1,0 +1,46 @@
+use std::path::PathBuf;
+
+/// How registries and web servers are reached. Credentials come from Docker's `config.json`,
+/// proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct RegistryArgs {
+    /// Ask nobody: whatever is not in the store is an error
+    #[arg(long, help_heading = "Registries")]
+    pub(crate) offline: bool,
+
+    /// Registry that may be spoken with in the clear, or with any certificate
+    #[arg(long, value_name = "HOST[:PORT]", help_heading = "Registries")]
+    pub(crate) insecure_registry: Vec<String>,
+
+    /// Certificates to trust besides the public ones (PEM)
+    #[arg(long, value_name = "FILE", help_heading = "Registries")]
+    pub(crate) registry_ca: Vec<PathBuf>,
+
+    /// Mirror to ask before Docker Hub
+    #[arg(long, value_name = "[http[s]://]HOST[/PATH]", help_heading = "Registries")]
+    pub(crate) registry_mirror: Vec<String>,
+}
+
+/// `pull`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PullArgs {
+    /// What to pull: `[registry/]name[:tag|@digest]`
+    pub(crate) name: String,
+
+    /// The platform to pull an image for
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(crate) platform: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
+}
+
+/// `push`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PushArgs {
+    /// What to push: the name of an image in the store
+    pub(crate) name: String,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
+}

@@ -1,0 +1,124 @@
+//! The way to registries: what the library wants to be told, gathered from this machine.
+
+use std::env;
+use std::error::Error as StdError;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dfbuild::remote::{Client, ClientOptions, DockerConfig, Helpers, Proxy};
+use dfbuild::{Engine, Event, Platform, Reference};
+
+use crate::args::{PullArgs, PushArgs, RegistryArgs};
+
+/// A client as the flags and the environment want it.
+pub(crate) fn client(args: &RegistryArgs) -> Result<Client, Box<dyn StdError>> {
+    let mut options = ClientOptions {
+        insecure: args.insecure_registry.clone(),
+        offline: args.offline,
+        proxy: proxy(&|name| env::var(name).ok()),
+        ..ClientOptions::default()
+    };
+    if !args.registry_mirror.is_empty() {
+        options.mirrors.insert("docker.io".to_owned(), args.registry_mirror.clone());
+    }
+    let from_environment = env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    for file in args.registry_ca.iter().chain(&from_environment) {
+        let pem = fs::read(file).map_err(|error| format!("read {}: {error}", file.display()))?;
+        options.extra_ca_pem.push(pem);
+    }
+    if let Some(config) = docker_config()? {
+        options.credentials = Arc::new(config);
+    }
+    Ok(Client::new(options)?)
+}
+
+/// Pulls an image into the store.
+pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdError>> {
+    let reference: Reference = args.name.parse()?;
+    let platform = match &args.platform {
+        Some(text) => text.parse()?,
+        None => Platform::host(),
+    };
+    let engine = Engine::open(root)?.with_client(client(&args.registries)?);
+    engine.pull(&reference, &platform, &tell)?;
+    let pulled = engine.images()?.into_iter().find(|image| image.reference == reference);
+    print(&pulled.map_or_else(|| reference.to_string(), |image| image.digest.to_string()))
+}
+
+/// Pushes an image of the store.
+pub(crate) fn push(args: &PushArgs, root: PathBuf) -> Result<(), Box<dyn StdError>> {
+    let reference: Reference = args.name.parse()?;
+    let engine = Engine::open(root)?.with_client(client(&args.registries)?);
+    print(&engine.push(&reference, &tell)?.to_string())
+}
+
+fn tell(event: &Event) {
+    if let Event::TaskStarted { what } = event {
+        let _ = writeln!(io::stderr(), "{what}");
+    }
+}
+
+fn print(line: &str) -> Result<(), Box<dyn StdError>> {
+    Ok(writeln!(io::stdout().lock(), "{line}")?)
+}
+
+/// Docker's configuration: in `$DOCKER_CONFIG`, else in `~/.docker`. Without one everybody is
+/// anonymous.
+fn docker_config() -> Result<Option<DockerConfig>, Box<dyn StdError>> {
+    let folder = env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = env::var_os("HOME").map(|home| Path::new(&home).join(".docker"));
+    let Some(path) = folder.or(home).map(|folder| folder.join("config.json")) else {
+        return Ok(None);
+    };
+    let json = match fs::read(&path) {
+        Ok(json) => json,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(format!("read {}: {error}", path.display()).into()),
+    };
+    let directories = env::var_os("PATH").map(|path| env::split_paths(&path).collect());
+    let helpers = Helpers {
+        directories: directories.unwrap_or_default(),
+        environment: env::vars_os().collect(),
+        ..Helpers::default()
+    };
+    let config = DockerConfig::parse(&json, helpers);
+    Ok(Some(config.map_err(|error| format!("read {}: {error}", path.display()))?))
+}
+
+/// Both cases are in use; the lower one wins, as in curl.
+fn proxy(environment: &dyn Fn(&str) -> Option<String>) -> Proxy {
+    let get = |name: &str| {
+        let value = environment(&name.to_lowercase()).or_else(|| environment(name));
+        value.filter(|value| !value.is_empty())
+    };
+    let hosts = get("NO_PROXY").unwrap_or_default();
+    let hosts = hosts.split(',').map(str::trim).filter(|host| !host.is_empty());
+    Proxy {
+        http: get("HTTP_PROXY"),
+        https: get("HTTPS_PROXY"),
+        no_proxy: hosts.map(str::to_owned).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_in_both_cases() {
+        let found = proxy(&|name| match name {
+            "https_proxy" => Some("http://a:1".to_owned()),
+            "HTTPS_PROXY" => Some("http://b:1".to_owned()),
+            "NO_PROXY" => Some("x, .y,".to_owned()),
+            _ => None,
+        });
+        let expected = Proxy {
+            http: None,
+            https: Some("http://a:1".to_owned()),
+            no_proxy: vec!["x".to_owned(), ".y".to_owned()],
+        };
+        assert!(found == expected);
+    }
+}

@@ -20,8 +20,16 @@ use crate::{Client, Credential, Error};
 pub(crate) struct Auth {
     /// The last challenge, by registry.
     challenges: Mutex<HashMap<String, Challenge>>,
-    credentials: Mutex<HashMap<String, Option<Credential>>>,
+    credentials: Mutex<HashMap<String, Known>>,
     tokens: Mutex<HashMap<(String, Vec<Scope>), Token>>,
+}
+
+/// What was said of a registry's credentials.
+#[derive(Debug, Clone)]
+struct Known {
+    credential: Option<Credential>,
+    /// Why there are none, if that was not meant so.
+    problem: Option<String>,
 }
 
 /// A token and the time from which it must not be used any more.
@@ -82,7 +90,7 @@ impl Client {
         scopes: &[Scope],
         challenge: &Challenge,
     ) -> Result<Option<String>, Failure> {
-        let credential = self.credential(&endpoint.name)?;
+        let credential = self.credential(&endpoint.name);
         match (challenge, credential) {
             (_, Some(Credential::Bearer(token))) => Ok(Some(format!("Bearer {token}"))),
             (Challenge::Basic, Some(Credential::Basic { user, password })) => {
@@ -105,13 +113,28 @@ impl Client {
     }
 
     /// Asked once for each registry: helpers may be slow, and may ask people.
-    fn credential(&self, registry: &str) -> Result<Option<Credential>, Error> {
+    ///
+    /// A configuration that names a helper which is not there must not keep anybody from what is
+    /// public: that is only told if the registry then refuses.
+    fn credential(&self, registry: &str) -> Option<Credential> {
         if let Some(known) = lock(&self.auth().credentials).get(registry) {
-            return Ok(known.clone());
+            return known.credential.clone();
         }
-        let credential = self.options().credentials.get(registry)?;
-        lock(&self.auth().credentials).insert(registry.to_owned(), credential.clone());
-        Ok(credential)
+        let known = match self.options().credentials.get(registry) {
+            Ok(credential) => Known { credential, problem: None },
+            Err(Error::Credentials { reason, .. }) => {
+                Known { credential: None, problem: Some(reason) }
+            }
+            Err(error) => Known { credential: None, problem: Some(error.to_string()) },
+        };
+        let credential = known.credential.clone();
+        lock(&self.auth().credentials).insert(registry.to_owned(), known);
+        credential
+    }
+
+    /// Why there are no credentials for a registry, if they were wanted.
+    pub(crate) fn credential_problem(&self, registry: &str) -> Option<String> {
+        lock(&self.auth().credentials).get(registry)?.problem.clone()
     }
 
     fn token(

@@ -279,6 +279,14 @@ impl Client {
             (408 | 429 | 500 | 502..=504 | 506..=599, _) => Retry::Backoff,
             _ => Retry::Never,
         };
+        if let Access::Registry(endpoint, _) = call.access
+            && matches!(status, 401 | 403)
+            && let Some(problem) = self.credential_problem(&endpoint.name)
+        {
+            let registry = endpoint.name.clone();
+            let reason = format!("{problem}; without them `{}` answered {status}", url.authority());
+            return Error::Credentials { registry, reason }.into();
+        }
         let longest = self.options().retry.longest_retry_after;
         let answer = Answer {
             action: call.action.to_owned(),

@@ -46,7 +46,8 @@ pub enum Error {
         /// How often it was tried.
         tries: u32,
     },
-    /// Credentials could not be had, which is not the same as there being none.
+    /// Credentials could not be had, which is not the same as there being none, and the registry
+    /// wants some.
     #[error("get credentials for `{registry}`: {reason}")]
     Credentials {
         /// The registry.

@@ -290,3 +290,23 @@ fn credentials_are_asked_for_once() {
     }
     assert_eq!(asked.1.load(Ordering::SeqCst), 1);
 }
+
+#[test]
+fn missing_helper_matters_only_where_credentials_are_wanted() {
+    #[derive(Debug)]
+    struct Broken;
+    impl Credentials for Broken {
+        fn get(&self, registry: &str) -> Result<Option<Credential>, Error> {
+            let reason = "there is no program `docker-credential-desktop`".to_owned();
+            Err(Error::Credentials { registry: registry.to_owned(), reason })
+        }
+    }
+    let (registry, tokens) = (registry_with_manifest(), token_server(300));
+    wants_token(&registry, &tokens, |token| token == "token-0");
+    let (client, _) = client(|options| options.credentials = Arc::new(Broken));
+    client.manifest(&registry.reference("m:1")).unwrap();
+    wants_token(&registry, &tokens, |_| false);
+    let error = client.manifest(&registry.reference("m:1")).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("docker-credential-desktop") && text.contains("answered 401"), "{text}");
+}

@@ -1,4 +1,5 @@
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -166,6 +167,25 @@ impl Bed {
     pub fn image(&self, name: &str) -> Image {
         let name = if name.contains(':') { name.to_owned() } else { format!("{name}:latest") };
         Image::open(&self.store(), &name)
+    }
+}
+
+/// Root can remove everything. An ordinary user has to open folders first that an image closes, and
+/// what belongs to one of its subordinate ids only such a one can remove.
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let mut folders = vec![self.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            let _ = fs::set_permissions(&folder, Permissions::from_mode(0o700));
+            let entries = fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);
+            let inside = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+            folders.extend(inside.map(|entry| entry.path()));
+        }
+        if fs::remove_dir_all(self.path()).is_err() {
+            let maps = ["--map-root-user", "--map-users=auto", "--map-groups=auto"];
+            let mut command = Command::new("unshare");
+            let _ = command.args(maps).args(["rm", "-rf"]).arg(self.path()).output();
+        }
     }
 }
 

@@ -79,6 +79,26 @@ fn fetch(client: &Client, url: &str, path: PathBuf) -> Result<FetchedFile, StepE
         size,
         digest,
         mtime: answer.info.last_modified.unwrap_or(0),
-        name: answer.info.name.unwrap_or_else(|| UNNAMED.to_owned()),
+        name: answer.info.name.unwrap_or_else(|| name_of(url)),
     })
+}
+
+/// The last part of an address that ends with a slash, as Go's `path.Base` gives it.
+fn name_of(url: &str) -> String {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let names = path.split('/').skip(1).filter(|name| !name.is_empty());
+    names.last().unwrap_or(UNNAMED).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_of;
+
+    #[test]
+    fn names() {
+        assert_eq!(name_of("http://host/a/b/?q=/x"), "b");
+        assert_eq!(name_of("http://host/"), "__unnamed__");
+        assert_eq!(name_of("http://host"), "__unnamed__");
+    }
 }

@@ -33,8 +33,8 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         },
         Err(error) => return report::failure(&Failure::of(&error, &request.source)),
     };
-    let engine = match registry::client(&args.registries) {
-        Ok(client) => engine.with_client(client),
+    let engine = match registry::network(&args.registries) {
+        Ok(options) => engine.with_network(options),
         Err(error) => return report::error(&failure::chain(&*error)),
     };
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());

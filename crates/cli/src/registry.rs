@@ -7,13 +7,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dfbuild::remote::{Client, ClientOptions, DockerConfig, Helpers, Proxy};
+use dfbuild::remote::{ClientOptions, DockerConfig, Helpers, Proxy};
 use dfbuild::{Engine, Event, Platform, Reference};
 
 use crate::args::{PullArgs, PushArgs, RegistryArgs};
 
-/// A client as the flags and the environment want it.
-pub(crate) fn client(args: &RegistryArgs) -> Result<Client, Box<dyn StdError>> {
+/// How registries are reached, as the flags and the environment want it.
+pub(crate) fn network(args: &RegistryArgs) -> Result<ClientOptions, Box<dyn StdError>> {
     let mut options = ClientOptions {
         insecure: args.insecure_registry.clone(),
         offline: args.offline,
@@ -31,7 +31,7 @@ pub(crate) fn client(args: &RegistryArgs) -> Result<Client, Box<dyn StdError>> {
     if let Some(config) = docker_config()? {
         options.credentials = Arc::new(config);
     }
-    Ok(Client::new(options)?)
+    Ok(options)
 }
 
 /// Pulls an image into the store.
@@ -41,7 +41,7 @@ pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdErro
         Some(text) => text.parse()?,
         None => Platform::host(),
     };
-    let engine = Engine::open(root)?.with_client(client(&args.registries)?);
+    let engine = Engine::open(root)?.with_network(network(&args.registries)?);
     engine.pull(&reference, &platform, &tell)?;
     let pulled = engine.images()?.into_iter().find(|image| image.reference == reference);
     print(&pulled.map_or_else(|| reference.to_string(), |image| image.digest.to_string()))
@@ -50,7 +50,7 @@ pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdErro
 /// Pushes an image of the store.
 pub(crate) fn push(args: &PushArgs, root: PathBuf) -> Result<(), Box<dyn StdError>> {
     let reference: Reference = args.name.parse()?;
-    let engine = Engine::open(root)?.with_client(client(&args.registries)?);
+    let engine = Engine::open(root)?.with_network(network(&args.registries)?);
     print(&engine.push(&reference, &tell)?.to_string())
 }
 

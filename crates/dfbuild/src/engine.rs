@@ -1,8 +1,9 @@
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use dfbuild_image::Digest;
-use dfbuild_remote::Client;
+use dfbuild_remote::{Client, ClientOptions};
 use dfbuild_sandbox::{IdMap, IdMode};
 use dfbuild_store::Store;
 
@@ -15,8 +16,10 @@ pub struct Engine {
     store: Store,
     id_map: IdMap,
     pub(crate) layers: LayerCache,
-    /// The way to registries and web servers; none unless it is given.
-    client: Option<Client>,
+    /// How registries and web servers are reached; not at all unless it is given.
+    network: Option<ClientOptions>,
+    /// Made when it is first needed: reading certificates takes longer than a cached build.
+    client: OnceLock<Client>,
     /// Why commands cannot run here, if that is known.
     refusal: Option<dfbuild_sandbox::Error>,
 }
@@ -27,7 +30,14 @@ impl Engine {
         let store = Store::open(root)?;
         let id_map = IdMap::current()
             .map_err(|error| Error::Sandbox { reason: error.to_string(), hint: None })?;
-        Ok(Self { store, id_map, layers: LayerCache::default(), client: None, refusal: None })
+        Ok(Self {
+            store,
+            id_map,
+            layers: LayerCache::default(),
+            network: None,
+            client: OnceLock::new(),
+            refusal: None,
+        })
     }
 
     /// The same engine for a process that could not enter a user namespace
@@ -39,13 +49,24 @@ impl Engine {
     }
 
     /// The same engine with a way to registries and web servers. Without one nothing is fetched.
-    pub fn with_client(mut self, client: Client) -> Self {
-        self.client = Some(client);
+    pub fn with_network(mut self, options: ClientOptions) -> Self {
+        self.network = Some(options);
         self
     }
 
-    pub(crate) fn client(&self) -> Option<&Client> {
-        self.client.as_ref()
+    /// Whether anything may be fetched.
+    pub(crate) fn has_network(&self) -> bool {
+        self.network.is_some()
+    }
+
+    /// The way to registries and web servers, if there is one.
+    pub(crate) fn client(&self) -> Result<Option<&Client>, dfbuild_remote::Error> {
+        let Some(options) = &self.network else { return Ok(None) };
+        if let Some(client) = self.client.get() {
+            return Ok(Some(client));
+        }
+        let client = Client::new(options.clone())?;
+        Ok(Some(self.client.get_or_init(|| client)))
     }
 
     pub(crate) fn refusal(&self) -> Option<&dfbuild_sandbox::Error> {

@@ -47,8 +47,8 @@ fn main() -> ExitCode {
 }
 
 fn tests() {
-    if !rustix::process::geteuid().is_root() {
-        println!("SKIPPED: takes root, who becomes an ordinary user");
+    if let Some(reason) = common::cannot_run() {
+        println!("SKIPPED: {reason}");
         return;
     }
     let run = |name: &str, test: &dyn Fn()| {

@@ -17,11 +17,11 @@ use dfbuild_sandbox::{
 
 macro_rules! fixture {
     () => {
-        if rustix::process::geteuid().is_root() {
-            Fixture::new()
-        } else {
-            println!("SKIPPED: takes root");
+        if let Some(reason) = common::cannot_run() {
+            println!("SKIPPED: {reason}");
             return;
+        } else {
+            Fixture::new()
         }
     };
 }

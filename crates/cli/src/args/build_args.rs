@@ -28,7 +28,7 @@ pub(crate) struct BuildArgs {
     #[arg(short, long, value_name = "FILE", help_heading = "What to build")]
     pub(crate) file: Option<PathBuf>,
 
-    /// Stage to build, by name or number, instead of the last one
+    /// Stage to build, by name, instead of the last one
     #[arg(long, value_name = "STAGE", help_heading = "What to build")]
     pub(crate) target: Option<String>,
 

@@ -123,7 +123,7 @@ mod tests {
     fn build(line: &str) -> BuildArgs {
         match read(line).unwrap().command {
             Command::Build(args) => *args,
-            Command::Images(_) => panic!("{line} lists images"),
+            other => panic!("{line} is {other:?}"),
         }
     }
 

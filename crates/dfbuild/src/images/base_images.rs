@@ -69,7 +69,7 @@ impl<'a> BaseImages<'a> {
     fn find_in_store(&self, name: &str, request: &BaseRequest) -> Result<BaseLayers, Error> {
         let reference: Reference = name.parse().map_err(|problem| error(name, problem))?;
         let store = self.engine.store();
-        let can_pull = self.engine.client().is_some();
+        let can_pull = self.engine.has_network();
         let found = store.resolve(&reference).filter(|_| !(self.pull && can_pull));
         if let Some(descriptor) = found {
             return self.load(store.layout(), &descriptor, request);

@@ -168,9 +168,14 @@ fn with_epoch(index: &Index, clock: &ClockTimes, epoch: i64) -> Result<Index, St
 
 /// The time of an entry, with `epoch` in the place of one that is not the user's.
 pub(crate) fn at_epoch(entry: &Entry, clock: &ClockTimes, epoch: i64) -> i64 {
+    if is_clock_time(entry, clock) { epoch } else { entry.mtime }
+}
+
+/// Whether the time of an entry came from a clock or from the builder.
+pub(crate) fn is_clock_time(entry: &Entry, clock: &ClockTimes) -> bool {
     let from_clock = match clock {
         ClockTimes::Since(start) => entry.mtime >= *start,
         ClockTimes::Paths(paths) => paths.binary_search(&entry.path).is_ok(),
     };
-    if from_clock && entry.kind != Kind::Whiteout { epoch } else { entry.mtime }
+    from_clock && entry.kind != Kind::Whiteout
 }

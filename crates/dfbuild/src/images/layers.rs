@@ -12,6 +12,7 @@ use dfbuild_sandbox::IdMode;
 
 use crate::engine::Engine;
 use crate::error::StepError;
+use crate::images::blobs::is_clock_time;
 
 /// A layer of a stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -263,6 +264,17 @@ impl<'a> Rootfs<'a> {
         let view = self.view().map_err(io::Error::other)?;
         let directories = self.directories().map_err(io::Error::other)?;
         Ok(Box::new(Layers::new(view, directories).open_file(path)?))
+    }
+
+    /// Whether the time of `path` came from a clock or a builder: `SOURCE_DATE_EPOCH` takes its
+    /// place, wherever the file is copied.
+    pub(crate) fn has_clock_time(&self, path: &TreePath) -> bool {
+        let found = self.view().ok().and_then(|view| view.get(path));
+        let Some(found) = found else { return false };
+        match &self.layers[found.layer].clock {
+            Some(clock) => is_clock_time(found.entry, clock),
+            None => false,
+        }
     }
 
     /// The bytes of a small file such as `/etc/passwd`, through links; `None` if it is not a file.

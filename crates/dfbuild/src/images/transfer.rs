@@ -28,7 +28,7 @@ impl Engine {
         platform: &Platform,
         observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
-        let client = self.client().ok_or_else(|| no_network(reference))?;
+        let client = self.client_for(reference)?;
         task(observer, &format!("pulling {reference}"), || {
             let image = client.resolve(reference, platform).map_err(|e| remote(reference, &e))?;
             self.store().put_blob(&image.config)?;
@@ -38,6 +38,11 @@ impl Engine {
             self.store().tag(reference, &image.descriptor)?;
             Ok(image.descriptor)
         })
+    }
+
+    fn client_for(&self, reference: &Reference) -> Result<&Client, Error> {
+        let client = self.client().map_err(|error| remote(reference, &error))?;
+        client.ok_or_else(|| no_network(reference))
     }
 
     /// Fetches a blob into the store, verified.
@@ -58,7 +63,7 @@ impl Engine {
     /// Pushes a named image of the store to its registry. Blobs that the registry has are not
     /// sent. Returns the digest of what was pushed.
     pub fn push(&self, reference: &Reference, observer: &dyn Observer) -> Result<Digest, Error> {
-        let client = self.client().ok_or_else(|| no_network(reference))?;
+        let client = self.client_for(reference)?;
         let descriptor = self.store().resolve(reference).ok_or_else(|| Error::Image {
             name: reference.to_string(),
             reason: "no local image has that name".to_owned(),

@@ -108,7 +108,7 @@ impl<'a> Session<'a> {
             ending,
             stages: Stages::default(),
             definitions: Definitions::default(),
-            fetches: Fetches::new(engine.client().cloned()),
+            fetches: Fetches::default(),
             committed: Mutex::new(Instant::now()),
             packer: Mutex::new(None),
         }

@@ -446,7 +446,7 @@ impl Session<'_> {
 
     /// Gets files of the network, each once.
     fn fetch(&self) -> impl Fn(&str) -> Result<Arc<FetchedFile>, StepError> + '_ {
-        |url| self.fetches.get(self.engine.store(), url)
+        |url| self.fetches.get(self.engine, url)
     }
 
     /// Whether something later in this build needs the files of a step's layer.

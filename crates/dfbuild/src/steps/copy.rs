@@ -136,11 +136,13 @@ pub(crate) fn copy_match(
     let source_entry = source.place.entry.as_ref().expect("a match exists");
     if source_entry.kind.is_directory() {
         let files = tree.walk(&source.place.path)?;
-        copy_directory(draft, source_entry, &files, &target, rules)
+        copy_directory(draft, tree, source_entry, &files, &target, rules)
     } else {
         let target = inside(draft, target, source.path.name().unwrap_or_default());
-        let entry = Entry { path: target, ..source_entry.clone() };
-        put_file(draft, entry, Origin::Tree(source.place.path.clone()), rules)
+        let entry = Entry { path: target.clone(), ..source_entry.clone() };
+        put_file(draft, entry, Origin::Tree(source.place.path.clone()), rules)?;
+        note_clock(draft, tree, &source.place.path, &target);
+        Ok(())
     }
 }
 
@@ -218,6 +220,7 @@ fn put_file(
 /// Copies what is in a directory into `target`. The directory itself gives only its time.
 fn copy_directory(
     draft: &mut Draft<'_>,
+    tree: &dyn Tree,
     top: &Entry,
     files: &[Entry],
     target: &TreePath,
@@ -230,16 +233,26 @@ fn copy_directory(
         Some(_) => {}
         None => drop(draft.make_directories(target, rules.making())?),
     }
-    let mut copied = Copied { top: &top.path, target, files, rules, linked: BTreeMap::new() };
+    let top_path = &top.path;
+    let mut copied = Copied { tree, top: top_path, target, files, rules, linked: BTreeMap::new() };
     for entry in files {
         copied.one(draft, entry)?;
     }
     draft.amend(target, |entry| entry.mtime = top.mtime);
+    note_clock(draft, tree, top_path, target);
     Ok(())
+}
+
+/// Notes that a time of the source came from a clock, so that it still counts as one.
+fn note_clock(draft: &mut Draft<'_>, tree: &dyn Tree, from: &TreePath, to: &TreePath) {
+    if tree.has_clock_time(from) {
+        draft.note_made(to);
+    }
 }
 
 /// A directory that is being copied.
 struct Copied<'a> {
+    tree: &'a dyn Tree,
     top: &'a TreePath,
     target: &'a TreePath,
     files: &'a [Entry],
@@ -257,7 +270,7 @@ impl<'a> Copied<'a> {
         let to = self.target.join(relative.as_bytes());
         self.parents(draft, &relative)?;
         if entry.kind.is_directory() {
-            return self.directory(draft, entry, to);
+            return self.directory(draft, entry, &to);
         }
         let (kind, from) = match &entry.kind {
             Kind::HardLink { target: first } => match self.linked.get(first) {
@@ -275,7 +288,9 @@ impl<'a> Copied<'a> {
             self.linked.insert(key, to.clone());
         }
         let origin = from.map_or(Origin::None, Origin::Tree);
-        put_file(draft, Entry { path: to, kind, ..entry.clone() }, origin, self.rules)
+        put_file(draft, Entry { path: to.clone(), kind, ..entry.clone() }, origin, self.rules)?;
+        note_clock(draft, self.tree, &entry.path, &to);
+        Ok(())
     }
 
     fn file_kind(&self, path: &TreePath) -> Kind {
@@ -293,7 +308,7 @@ impl<'a> Copied<'a> {
             if draft.get(&to).is_none() {
                 let from = self.top.join(parent.as_bytes());
                 let at = self.files.binary_search_by(|entry| entry.path.cmp(&from));
-                self.directory(draft, &self.files[at.expect("it was walked")], to)?;
+                self.directory(draft, &self.files[at.expect("it was walked")], &to)?;
             }
         }
         Ok(())
@@ -303,14 +318,16 @@ impl<'a> Copied<'a> {
         &self,
         draft: &mut Draft<'_>,
         entry: &Entry,
-        to: TreePath,
+        to: &TreePath,
     ) -> Result<(), StepError> {
-        match draft.get(&to) {
+        match draft.get(to) {
             Some(old) if !old.kind.is_directory() => {
                 Err(StepError::Clash(format!("cannot copy to non-directory: {to}")))
             }
             _ => {
-                draft.put(self.rules.apply(Entry { path: to, ..entry.clone() }), Origin::None);
+                let copy = Entry { path: to.clone(), ..entry.clone() };
+                draft.put(self.rules.apply(copy), Origin::None);
+                note_clock(draft, self.tree, &entry.path, to);
                 Ok(())
             }
         }
@@ -396,13 +413,14 @@ fn select_with_parents(
 /// Copies what [`find_with_parents`] selected to the directory `dest`.
 pub(crate) fn copy_with_parents(
     draft: &mut Draft<'_>,
+    tree: &dyn Tree,
     selected: &WithParents,
     dest: &str,
     rules: &CopyRules<'_>,
 ) -> Result<(), StepError> {
     let WithParents { top, mtime, files } = selected;
     let target = draft.make_directories(&TreePath::new(dest), rules.making())?;
-    let mut copied = Copied { top, target: &target, files, rules, linked: BTreeMap::new() };
+    let mut copied = Copied { tree, top, target: &target, files, rules, linked: BTreeMap::new() };
     for entry in files {
         copied.one(draft, entry)?;
     }

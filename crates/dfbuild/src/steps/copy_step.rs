@@ -168,7 +168,7 @@ pub(crate) fn copy(
             }
             Selected::WithParents(selected) => {
                 for selected in selected {
-                    copy_with_parents(&mut draft, selected, &step.dest, &rules)?;
+                    copy_with_parents(&mut draft, tree, selected, &step.dest, &rules)?;
                 }
             }
             Selected::Fetched(file) => {

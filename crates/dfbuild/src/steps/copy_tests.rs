@@ -99,7 +99,7 @@ fn layer(source: &str, image: &str, copies: &[(&str, &str)], flags: &Flags<'_>) 
         for (from, dest) in copies {
             if flags.parents {
                 for selected in find_with_parents(&tree, from)? {
-                    copy_with_parents(&mut draft, &selected, dest, &rules)?;
+                    copy_with_parents(&mut draft, &tree, &selected, dest, &rules)?;
                 }
             } else {
                 for found in find(&tree, from)? {

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dfbuild_image::{Digest, HashingWriter};
 use dfbuild_remote::{Client, FetchOptions};
-use dfbuild_store::{Staging, Store};
+use dfbuild_store::Staging;
 
+use crate::engine::Engine;
 use crate::error::StepError;
 
 /// A file of the network that `ADD` names.
@@ -29,7 +30,6 @@ const UNNAMED: &str = "__unnamed__";
 /// them, whatever their address and time.
 #[derive(Default)]
 pub(crate) struct Fetches {
-    client: Option<Client>,
     state: Mutex<State>,
 }
 
@@ -40,23 +40,19 @@ struct State {
 }
 
 impl Fetches {
-    pub(crate) fn new(client: Option<Client>) -> Self {
-        Self { client, state: Mutex::default() }
-    }
-
     /// The file at `url`.
-    pub(crate) fn get(&self, store: &Store, url: &str) -> Result<Arc<FetchedFile>, StepError> {
+    pub(crate) fn get(&self, engine: &Engine, url: &str) -> Result<Arc<FetchedFile>, StepError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = state.files.get(url) {
             return Ok(Arc::clone(known));
         }
-        let Some(client) = &self.client else {
+        let Some(client) = engine.client()? else {
             let text = format!("fetch {url}: this build has no network");
             return Err(StepError::Unsupported(text));
         };
         let staging = match state.staging.take() {
             Some(staging) => staging,
-            None => store.stage()?,
+            None => engine.store().stage()?,
         };
         let number = state.files.len();
         let fetched = fetch(client, url, staging.path().join(format!("url-{number}")));

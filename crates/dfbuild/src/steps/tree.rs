@@ -21,6 +21,11 @@ pub(crate) trait Tree: Sync {
     /// The content of the file at `path`.
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>>;
 
+    /// Whether the time of `path` came from a clock or a builder, not from a user's file.
+    fn has_clock_time(&self, _path: &TreePath) -> bool {
+        false
+    }
+
     /// Whether ignore rules hide `path`.
     fn is_ignored(&self, _path: &TreePath) -> bool {
         false
@@ -87,6 +92,10 @@ impl Tree for Rootfs<'_> {
 
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>> {
         self.open(path)
+    }
+
+    fn has_clock_time(&self, path: &TreePath) -> bool {
+        self.has_clock_time(path)
     }
 }
 

@@ -31,6 +31,18 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+/// Why these tests cannot run here, if they cannot.
+pub(crate) fn cannot_run() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("takes root, who becomes an ordinary user where that is meant");
+    }
+    busybox().is_none().then_some("needs a static busybox (package busybox-static)")
+}
+
+fn busybox() -> Option<&'static str> {
+    ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists())
+}
+
 impl Fixture {
     pub(crate) fn new() -> Self {
         Self::in_dir(&std::env::temp_dir())
@@ -43,9 +55,7 @@ impl Fixture {
         for name in ["bin", "etc", "tmp", "proc", "dev", "sys", "root", "mnt"] {
             fs::create_dir_all(base.join(name)).unwrap();
         }
-        let busybox =
-            ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
-        let busybox = busybox.expect("these tests need a static busybox (package busybox-static)");
+        let busybox = busybox().expect("looked for before");
         fs::copy(busybox, base.join("bin/busybox")).unwrap();
         for applet in APPLETS {
             symlink("busybox", base.join("bin").join(applet)).unwrap();

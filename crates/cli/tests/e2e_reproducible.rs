@@ -8,6 +8,7 @@ as_each_user!(
     layers_without_a_clock,
     an_empty_run_is_an_empty_layer,
     any_number_of_jobs,
+    what_run_made_and_copy_took,
 );
 
 /// The diff id of an archive with nothing but its end.
@@ -138,4 +139,19 @@ fn mapped_and_single_id_users_make_the_same_image() {
         same(&images[0], &images[2]);
         Ok(())
     });
+}
+
+/// A time from the clock of the first build must not get into the second image by way of a stage.
+fn what_run_made_and_copy_took(bed: &Bed) {
+    let dockerfile = "FROM base AS made\nRUN echo x > /x && mkdir /y && echo z > /y/z\n\
+                      FROM base\nCOPY --from=made /x /y /\n";
+    let first = build(bed, dockerfile, Some("1700000000"), &[]);
+    let second = another(bed);
+    // The clock of the files has whole seconds: wait until the next one, so that times would differ.
+    let second_of =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = second_of();
+    dfbuild_testkit::eventually("another second has begun", || second_of() > now);
+    let second = build(&second, dockerfile, Some("1700000000"), &[]);
+    same(&first, &second);
 }

@@ -92,9 +92,11 @@ impl Engine {
         }
     }
 
-    /// The length of a layer's archive in bytes; 0 if it is not known.
+    /// The length of a layer's archive in bytes; 0 if it cannot be had.
     pub(crate) fn tar_size(&self, diff_id: &Digest) -> u64 {
-        self.store.layer_size(diff_id).unwrap_or(0)
+        let known = || self.store.layer_size(diff_id);
+        // A layer that nobody has looked into yet is read once; that notes its length.
+        known().or_else(|| self.index(diff_id).ok().and_then(|_| known())).unwrap_or(0)
     }
 }
 

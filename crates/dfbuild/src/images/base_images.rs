@@ -87,7 +87,10 @@ impl<'a> BaseImages<'a> {
             Error::Image { reason, hint, .. } => Error::Image {
                 name: name.to_owned(),
                 reason: format!("no local image {}; {reason}", shown(&reference)),
-                hint: hint.or_else(|| Some(missing_hint(name))),
+                hint: match hint {
+                    Some(hint) if !is_plain(&reference) => Some(hint),
+                    _ => Some(missing_hint(name)),
+                },
             },
             other => other,
         })?;
@@ -159,6 +162,11 @@ fn copy(source: &mut File, writer: &mut impl io::Write) -> io::Result<u64> {
 
 fn error(name: &str, reason: impl std::fmt::Display) -> Error {
     Error::Image { name: name.to_owned(), reason: reason.to_string(), hint: None }
+}
+
+/// Whether a name could as well be that of an image of one's own.
+fn is_plain(reference: &Reference) -> bool {
+    !reference.familiar_name().contains('/')
 }
 
 fn missing_hint(name: &str) -> String {

@@ -35,9 +35,26 @@ impl Engine {
             self.store().put_blob(&image.manifest_bytes)?;
             let blobs = missing(self, image.manifest.0.layers());
             each(&blobs, &|blob| self.pull_blob(client, reference, blob))?;
+            self.note_layers(reference, &image.config, image.manifest.0.layers())?;
             self.store().tag(reference, &image.descriptor)?;
             Ok(image.descriptor)
         })
+    }
+
+    /// Notes which blob is which layer.
+    fn note_layers(
+        &self,
+        reference: &Reference,
+        config: &[u8],
+        blobs: &[Descriptor],
+    ) -> Result<(), Error> {
+        let config: ImageConfig =
+            serde_json::from_slice(config).map_err(|error| remote(reference, &error))?;
+        for (diff_id, blob) in config.rootfs.diff_ids.iter().zip(blobs) {
+            let name = format!("base-{}", sha256(reference, blob)?.short());
+            self.store().put_layer_blob(diff_id, &name, blob)?;
+        }
+        Ok(())
     }
 
     fn client_for(&self, reference: &Reference) -> Result<&Client, Error> {

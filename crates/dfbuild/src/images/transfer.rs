@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use dfbuild_image::{
-    Descriptor, Digest, Index, Manifest, MediaType, Platform, Reference, digest_of,
+    Descriptor, Digest, ImageConfig, Index, Manifest, MediaType, Platform, Reference, digest_of,
 };
 use dfbuild_remote::{BlobSink, Client};
 use dfbuild_store::{StagedFile, Staging};

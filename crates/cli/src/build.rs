@@ -8,6 +8,7 @@ use dfbuild::{Built, Cancel, Engine, Error, rootless};
 
 use crate::args::BuildArgs;
 use crate::failure::{self, Failure};
+use crate::findings::Findings;
 use crate::progress::{Mode, Progress};
 use crate::request::{Machine, Piped, Request, RequestError};
 use crate::signals::{self, Ended};
@@ -23,6 +24,10 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         Err(RequestError::Usage(text)) => return report::usage(&text),
         Err(RequestError::Input(text)) => return report::error(&text),
     };
+    let findings = Findings::of(args, &request.source);
+    if let Some(violation) = &findings.violation {
+        return report::error(&format!("failed to build: failed to solve: {violation}"));
+    }
     // Before any thread exists: the kernel lets only a process with one enter a user namespace.
     let refused = rootless::enter().err();
     let engine = match Engine::open(root) {
@@ -48,7 +53,11 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         Err(error) => return report::error(&format!("watch for signals: {error}")),
     };
     match request.build.run(&engine, &*progress, &cancel) {
-        Ok(built) => finish(args, &request, &progress, mode, &built),
+        Ok(built) => {
+            let code = finish(args, &request, &progress, mode, &built);
+            findings.show(mode);
+            code
+        }
         Err(error) => {
             if debug {
                 progress.note(&format!("{error:?}"));

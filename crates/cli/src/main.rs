@@ -5,12 +5,18 @@
 
 mod args;
 mod build;
+mod check;
 mod diagnostics;
 mod excerpt;
 mod exit_code;
+mod expand_command;
 mod failure;
+mod findings;
+mod ignore_command;
+mod ignore_file;
 mod images;
 mod metadata;
+mod parse_command;
 mod progress;
 mod registry;
 mod remote;
@@ -26,9 +32,10 @@ mod testing;
 mod units;
 
 use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use args::{Cli, Command};
+use args::{CheckArgs, Cli, Command};
 use failure::Failure;
 use source::Source;
 
@@ -40,20 +47,34 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    let is_root = rustix::process::geteuid().is_root();
-    let root = cli
-        .global
-        .root
-        .map_or_else(|| store_root::default(is_root, &|name| env::var(name).ok()), Ok);
-    let root = match root {
-        Ok(root) => root,
-        Err(text) => return report::error(&text),
-    };
+    let environment = |name: &str| env::var(name).ok();
+    let debug = cli.global.debug;
     match cli.command {
-        Command::Build(args) => build::run(&args, root, cli.global.debug),
-        Command::Images(args) => status(images::run(&args, root)),
-        Command::Pull(args) => status(registry::pull(&args, root)),
-        Command::Push(args) => status(registry::push(&args, root)),
+        // What looks at files only needs no store.
+        Command::Build(args) if args.check => check::run(&CheckArgs::from(&*args), &environment),
+        Command::Check(args) => check::run(&args, &environment),
+        Command::Parse(args) => parse_command::run(&args, &environment),
+        Command::Expand(args) => expand_command::run(&args, &environment),
+        Command::Ignore(args) => ignore_command::run(&args),
+        Command::Build(args) => with_root(cli.global.root, |root| build::run(&args, root, debug)),
+        Command::Images(args) => {
+            with_root(cli.global.root, |root| status(images::run(&args, root)))
+        }
+        Command::Pull(args) => {
+            with_root(cli.global.root, |root| status(registry::pull(&args, root)))
+        }
+        Command::Push(args) => {
+            with_root(cli.global.root, |root| status(registry::push(&args, root)))
+        }
+    }
+}
+
+/// Runs a command that needs the store's folder.
+fn with_root(given: Option<PathBuf>, run: impl FnOnce(PathBuf) -> ExitCode) -> ExitCode {
+    let is_root = rustix::process::geteuid().is_root();
+    match given.map_or_else(|| store_root::default(is_root, &|name| env::var(name).ok()), Ok) {
+        Ok(root) => run(root),
+        Err(text) => report::error(&text),
     }
 }
 

@@ -1,3 +1,4 @@
+use std::io::Read;
 use std::path::Path;
 
 /// The Dockerfile as messages show it. The library reads it for itself; this copy is for showing
@@ -19,6 +20,21 @@ impl Source {
             name: name.unwrap_or_else(|| "Dockerfile".to_owned()),
             text: String::from_utf8_lossy(&bytes).into_owned(),
         }
+    }
+
+    /// Reads a file that must be there, `-` being standard input.
+    pub(crate) fn open(path: &Path, standard_input: &mut dyn Read) -> Result<Self, String> {
+        let mut bytes = Vec::new();
+        if path == Path::new("-") {
+            standard_input
+                .read_to_end(&mut bytes)
+                .map_err(|error| format!("read the Dockerfile from standard input: {error}"))?;
+            return Ok(Self::standard_input(&String::from_utf8_lossy(&bytes)));
+        }
+        let bytes = std::fs::read(path)
+            .map_err(|error| format!("read Dockerfile {}: {error}", path.display()))?;
+        let name = path.strip_prefix("./").unwrap_or(path).display().to_string();
+        Ok(Self { name, text: String::from_utf8_lossy(&bytes).into_owned() })
     }
 
     /// A text from standard input.

@@ -39,9 +39,13 @@ mod steps;
 
 pub use build::{Build, Built};
 pub use cancel::Cancel;
+/// The Dockerfile language: parser, expansion, lint.
+pub use dfbuild_dockerfile as dockerfile;
 pub use dfbuild_dockerfile::diagnostic::{DiagnosticKind, Fix, Label};
 pub use dfbuild_dockerfile::{Diagnostic, LineIndex, Severity, Span};
 pub use dfbuild_image::{Descriptor, Digest, Platform, Reference, Timestamp};
+/// The patterns of ignore files.
+pub use dfbuild_pattern as pattern;
 pub use dfbuild_remote as remote;
 pub use dfbuild_sandbox::Error as SandboxError;
 pub use engine::Engine;

@@ -47,6 +47,10 @@ pub(crate) struct BuildArgs {
           help_heading = "What to build")]
     pub(crate) platform: Option<Platform>,
 
+    /// Look at the Dockerfile like `dfbuild check`, and build nothing
+    #[arg(long, help_heading = "What to build")]
+    pub(crate) check: bool,
+
     /// Name of the image, as app or me/app:1.0; repeatable
     #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "What comes out")]
     pub(crate) tag: Vec<String>,
@@ -195,7 +199,7 @@ pub(crate) enum NetworkArg {
     Host,
 }
 
-fn parse_platform(value: &str) -> Result<Platform, String> {
+pub(super) fn parse_platform(value: &str) -> Result<Platform, String> {
     if value.contains(',') {
         return Err("an image for several platforms cannot be built yet: give one".to_owned());
     }

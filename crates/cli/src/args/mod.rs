@@ -2,12 +2,16 @@
 
 mod allow;
 mod build_args;
+mod check_args;
 mod csv;
+mod expand_args;
 mod hosts;
+mod ignore_args;
 mod images_args;
 mod key_value;
 mod named_context;
 mod outputs;
+mod parse_args;
 mod registry_args;
 mod secrets;
 mod ulimits;
@@ -19,9 +23,13 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use allow::Entitlement;
 pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg};
+pub(crate) use check_args::{CheckArgs, CheckFormat};
+pub(crate) use expand_args::ExpandArgs;
+pub(crate) use ignore_args::IgnoreArgs;
 pub(crate) use images_args::{ImagesArgs, ImagesFormat};
 pub(crate) use key_value::KeyValue;
 pub(crate) use outputs::{Destination, OutputFlag, OutputKind};
+pub(crate) use parse_args::{ParseArgs, ParseFormat};
 pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};
 
@@ -82,6 +90,14 @@ pub(crate) enum Command {
     Pull(PullArgs),
     /// Send an image of the store to its registry
     Push(PushArgs),
+    /// Look for what had better be changed in a Dockerfile
+    Check(CheckArgs),
+    /// Print the syntax tree of a Dockerfile
+    Parse(ParseArgs),
+    /// Print what words of a Dockerfile expand to
+    Expand(ExpandArgs),
+    /// Tell whether files are ignored, and by which line
+    Ignore(IgnoreArgs),
 }
 
 /// Puts `build` before the first argument that is no global option, unless that is a command or

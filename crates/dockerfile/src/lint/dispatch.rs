@@ -178,10 +178,21 @@ impl<'s> Dispatcher<'_, '_, 's> {
         found.value.map_err(|error| error.to_string())
     }
 
+    /// Whether a word has a variable that the base may set, as nobody knows.
+    fn may_be_set_below(&self, word: &str) -> bool {
+        self.scope.unknown_base
+            && self.converter.options.unknown_bases_set_variables
+            && !self.scope.env.expand(self.converter.expander, word).unmatched.is_empty()
+    }
+
     /// `UndefinedVar`.
     fn undefined(&mut self, unmatched: &BTreeSet<String>, place: Place) {
         /// These are arguments, but no variables.
         const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+        let options = self.converter.options;
+        if self.scope.unknown_base && options.unknown_bases_set_variables {
+            return;
+        }
         for name in unmatched {
             if self.scope.arguments.contains(name) || NO_VARIABLES.contains(&name.as_str()) {
                 continue;
@@ -276,10 +287,11 @@ impl<'s> Dispatcher<'_, '_, 's> {
 
     fn workdir(&mut self, workdir: &Workdir, place: Place) -> Result<(), String> {
         let path = self.expand(&workdir.path.value, place)?;
+        let unknown = self.may_be_set_below(&workdir.path.value);
         let windows = self.scope.platform.os == "windows";
         let path = if windows { without_drive(&path) } else { path };
         let absolute = path.starts_with('/');
-        if !self.scope.workdir_set && !absolute {
+        if !self.scope.workdir_set && !absolute && !unknown {
             let detail = format!(
                 "Relative workdir {} can have unexpected results if the base image changes",
                 quote(&path)

@@ -50,6 +50,7 @@ pub fn lint(source: &str, parsed: &Parsed, options: &LintOptions) -> Report {
 
 /// What the linter is told of the build.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches")]
 pub struct LintOptions {
     /// The build arguments. `BUILDKIT_DOCKERFILE_CHECK` among them takes the place of `# check=`.
     pub build_args: BTreeMap<String, String>,
@@ -65,6 +66,8 @@ pub struct LintOptions {
     pub ignore: Option<PatternSet>,
     /// What is known of base images, by the name in `FROM` after expansion. One that is absent has an empty config.
     pub bases: BTreeMap<String, BaseImage>,
+    /// A base image that is not among `bases` may set any variable, so nothing is said about variables above it.
+    pub unknown_bases_set_variables: bool,
     /// Names of contexts that take the place of stages and images.
     pub named_contexts: BTreeSet<String>,
     /// Run the experimental rules, whatever the file says.
@@ -83,6 +86,7 @@ impl Default for LintOptions {
             build_platform: "linux/amd64".to_owned(),
             ignore: None,
             bases: BTreeMap::new(),
+            unknown_bases_set_variables: false,
             named_contexts: BTreeSet::new(),
             experimental: false,
             compat: false,

@@ -1,0 +1,139 @@
+//! `check`: what it prints, and how it ends.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// Runs the command in `folder` with an empty environment: exit code, standard output, standard error.
+fn dfbuild(folder: &Path, args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_dfbuild"))
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command is there");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("all that is printed is UTF-8");
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).expect("the folder can be written");
+    }
+    folder
+}
+
+#[test]
+fn findings_for_people() {
+    let folder = folder(&[("Dockerfile", "FROM a:1 AS b\nCMD x\n")]);
+    let expect = "\
+WARNING: JSONArgsRecommended - https://docs.docker.com/go/dockerfile/rule/json-args-recommended/
+JSON arguments recommended for CMD to prevent unintended behavior related to OS signals
+Dockerfile:2
+--------------------
+   1 |     FROM a:1 AS b
+   2 | >>> CMD x
+--------------------
+
+Check complete, 1 warning has been found!
+";
+    for args in [&["check"][..], &["check", "."], &["build", "--check", "."], &["--check", "."]] {
+        let (code, out, err) = dfbuild(folder.path(), args);
+        assert_eq!((code, out.as_str(), err.as_str()), (1, expect, ""), "{args:?}");
+    }
+}
+
+#[test]
+fn nothing_to_say() {
+    let folder = folder(&[("D", "FROM a:1 AS b\nUSER 1\nCMD [\"x\"]\n")]);
+    let (code, out, err) = dfbuild(folder.path(), &["check", "-f", "D"]);
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "Check complete, no warnings found.\n", ""));
+    let (code, _, err) = dfbuild(folder.path(), &["check"]);
+    assert_eq!(code, 1);
+    assert!(err.starts_with("ERROR: read Dockerfile ./Dockerfile: No such file"), "{err}");
+}
+
+#[test]
+fn errors_of_the_file_are_shown_at_their_place() {
+    let folder = folder(&[("Dockerfile", "FROM a:1 as b\nCOPPY x /\nRNU y\n")]);
+    let (code, out, err) = dfbuild(folder.path(), &["check"]);
+    assert_eq!(code, 1);
+    assert!(out.ends_with("Check stopped by an error, 1 warning has been found!\n"), "{out}");
+    assert!(err.contains("unknown instruction: COPPY (did you mean COPY?)"), "{err}");
+    assert!(err.contains(" --> Dockerfile:3:1"), "all errors are shown: {err}");
+    // A conversion error is none of the parser's.
+    fs::write(folder.path().join("Dockerfile"), "FROM a:1\nCOPY --from=9 x /\n").expect("writable");
+    let (code, _, err) = dfbuild(folder.path(), &["check"]);
+    assert_eq!(code, 1);
+    assert!(err.contains("invalid stage index 9") && err.contains("Dockerfile:2:1"), "{err}");
+}
+
+#[test]
+fn findings_for_programs() {
+    let folder = folder(&[("Dockerfile", "FROM a:1 AS b\nENV é  x\n")]);
+    let (code, out, err) = dfbuild(folder.path(), &["check", "--format", "json"]);
+    assert_eq!((code, err.as_str()), (1, ""));
+    let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let first = &json[0];
+    assert_eq!(first["rule"], "LegacyKeyValueFormat");
+    assert_eq!(first["level"], "warning");
+    assert_eq!(
+        first["detail"],
+        "\"ENV key=value\" should be used instead of legacy \"ENV key value\" format"
+    );
+    assert_eq!((first["line"].as_u64(), first["end_line"].as_u64()), (Some(2), Some(2)));
+    assert_eq!(first["place"]["end_column"], 9);
+    assert_eq!(first["url"], "https://docs.docker.com/go/dockerfile/rule/legacy-key-value-format/");
+
+    let (code, out, _) = dfbuild(folder.path(), &["check", "--format", "github"]);
+    assert_eq!(code, 1);
+    assert_eq!(
+        out,
+        "::warning file=Dockerfile,line=2,endLine=2,title=LegacyKeyValueFormat::\"ENV key=value\" should be used instead of \
+         legacy \"ENV key value\" format%0Ahttps://docs.docker.com/go/dockerfile/rule/legacy-key-value-format/\n"
+    );
+
+    let (code, out, _) = dfbuild(folder.path(), &["check", "--format", "sarif"]);
+    assert_eq!(code, 1);
+    let sarif: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(sarif["version"], "2.1.0");
+    let run = &sarif["runs"][0];
+    assert_eq!(run["tool"]["driver"]["rules"][0]["id"], "LegacyKeyValueFormat");
+    let result = &run["results"][0];
+    assert_eq!(
+        (result["ruleIndex"].as_u64(), result["level"].as_str()),
+        (Some(0), Some("warning"))
+    );
+    let region = &result["locations"][0]["physicalLocation"]["region"];
+    assert_eq!((region["startLine"].as_u64(), region["startColumn"].as_u64()), (Some(2), Some(1)));
+}
+
+#[test]
+fn the_options_of_a_build_count() {
+    let folder = folder(&[
+        ("Dockerfile", "ARG T\nFROM a:$T AS b\nCOPY secret /\nFROM b AS c\nCMD x\n"),
+        (".dockerignore", "secret\n"),
+    ]);
+    let rules = |args: &[&str]| {
+        let mut all = vec!["check", "--format", "json", "--compat"];
+        all.extend(args);
+        let (_, out, _) = dfbuild(folder.path(), &all);
+        let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        let rules = json.as_array().expect("a list").iter();
+        rules.map(|it| it["rule"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        rules(&["--build-arg", "T=1", "--target", "b"]),
+        ["InvalidDefaultArgInFrom", "CopyIgnoredFile"]
+    );
+    assert_eq!(
+        rules(&["--build-arg", "T=1"]),
+        ["InvalidDefaultArgInFrom", "CopyIgnoredFile", "JSONArgsRecommended"]
+    );
+    let skip = ["--build-arg", "T=1", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all"];
+    assert!(rules(&skip).is_empty());
+}

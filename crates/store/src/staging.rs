@@ -1,7 +1,6 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tempfile::{NamedTempFile, TempDir};
 
@@ -12,29 +11,26 @@ use crate::error::{Error, IoContext};
 #[derive(Debug)]
 pub struct Staging {
     folder: TempDir,
-    // Held, not read: the lock is what says that the folder is in use.
+    // Held, not read: the lock on the folder itself is what says that it is in use. A lock file in
+    // it could be missing, while it is made or removed.
     _lock: File,
 }
 
-/// The locked file inside each staging folder.
-const LOCK: &str = "lock";
-
 impl Staging {
     pub(crate) fn new(parent: &Path) -> Result<Self, Error> {
-        // Between the two steps below another process may sweep the new folder away; then the
-        // lock file has no folder, and the next try begins anew.
+        // Before it is locked another process may sweep the new folder away; then the next try
+        // begins anew.
         loop {
             let folder = tempfile::Builder::new()
                 .prefix("build-")
                 .tempdir_in(parent)
                 .context("create a folder in", parent)?;
-            let path = folder.path().join(LOCK);
-            let lock = match File::create_new(&path) {
+            let lock = match File::open(folder.path()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                created => created.context("create", &path)?,
+                opened => opened.context("open", folder.path())?,
             };
-            lock.lock().context("lock", &path)?;
-            if path.exists() {
+            lock.lock().context("lock", folder.path())?;
+            if folder.path().exists() {
                 return Ok(Self { folder, _lock: lock });
             }
         }
@@ -113,18 +109,10 @@ pub(crate) fn sweep(parent: &Path) {
     }
 }
 
-/// Whether the owner is dead, since the lock can be had. A folder without a lock file is either
-/// being made this very moment or was half removed: only an old one counts as abandoned.
+/// Whether the owner is dead, since the lock can be had.
 fn is_abandoned(folder: &Path) -> bool {
-    if let Ok(lock) = File::open(folder.join(LOCK)) {
-        return lock.try_lock().is_ok();
-    }
-    let modified = fs::metadata(folder).and_then(|metadata| metadata.modified());
-    modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > HALF_MADE))
+    File::open(folder).is_ok_and(|lock| lock.try_lock().is_ok())
 }
-
-/// Far longer than it takes to lock a new folder.
-const HALF_MADE: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -138,7 +126,6 @@ mod tests {
         let alive = store.stage().unwrap();
         let dead = root.path().join("staging/build-dead");
         fs::create_dir(&dead).unwrap();
-        fs::write(dead.join(LOCK), "").unwrap();
         fs::write(dead.join("half"), "written").unwrap();
         Store::open(root.path()).unwrap();
         assert!(alive.path().exists() && !dead.exists());

@@ -12,6 +12,7 @@ mod exit_code;
 mod expand_command;
 mod failure;
 mod findings;
+mod fmt_command;
 mod ignore_command;
 mod ignore_file;
 mod images;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Parse(args) => parse_command::run(&args, &environment),
         Command::Expand(args) => expand_command::run(&args, &environment),
         Command::Ignore(args) => ignore_command::run(&args),
+        Command::Fmt(args) => fmt_command::run(&args),
         Command::Build(args) => with_root(cli.global.root, |root| build::run(&args, root, debug)),
         Command::Images(args) => {
             with_root(cli.global.root, |root| status(images::run(&args, root)))

@@ -1,4 +1,4 @@
-//! `parse`, `expand` and `ignore`: what they print, and how they end.
+//! `parse`, `expand`, `ignore` and `fmt`: what they print, and how they end.
 
 use std::fs;
 use std::path::Path;
@@ -124,4 +124,28 @@ fn ignored_paths() {
     );
     check(&["--file", "bad", "--", "a"], 1, "", "ERROR: bad:2: syntax error in pattern\n");
     check(&["sub", "--", "a.log"], 0, "included\t\n", "");
+}
+
+#[test]
+fn formatting() {
+    let messy = "from  a\nRun x  \\  \n  y\n\n\nuser   b";
+    let neat = "FROM a\nRUN x  \\\n  y\n\nUSER b\n";
+    let folder = folder(&[("Dockerfile", messy), ("neat", neat), ("bad", "FROM a\nENV b\n")]);
+    let check = |args: &[&str], code: i32, out: &str| {
+        let mut all = vec!["fmt"];
+        all.extend(args);
+        assert_eq!(dfbuild(folder.path(), &all), (code, out.to_owned(), String::new()), "{args:?}");
+    };
+    check(&[], 0, neat);
+    check(&["--check"], 1, "Dockerfile\n");
+    check(&["--check", "neat"], 0, "");
+    check(&["--write", "Dockerfile"], 0, "");
+    assert_eq!(fs::read_to_string(folder.path().join("Dockerfile")).expect("readable"), neat);
+    check(&["--check"], 0, "");
+    let (code, out, err) = dfbuild(folder.path(), &["fmt", "bad"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("ENV must have two arguments"), "{err}");
+    fs::write(folder.path().join("latin"), b"FROM  a\n# \xe9\n").expect("writable");
+    let (code, _, err) = dfbuild(folder.path(), &["fmt", "--write", "latin"]);
+    assert_eq!((code, err.as_str()), (1, "ERROR: latin is not UTF-8: it stays as it is\n"));
 }

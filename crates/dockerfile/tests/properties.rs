@@ -1,6 +1,8 @@
 //! What holds for every input.
 
 use dfbuild_dockerfile::expand::Expander;
+use dfbuild_dockerfile::format::{format, same_meaning};
+use dfbuild_dockerfile::lint::{LintOptions, lint};
 use dfbuild_dockerfile::{Span, parse, parse_trigger, tree};
 use proptest::prelude::*;
 
@@ -51,6 +53,35 @@ proptest! {
         for node in tree(&source).nodes {
             for word in node.args.iter().chain(&node.flags).chain(&node.comments) {
                 check_span(&source, word.span);
+            }
+        }
+    }
+
+    #[test]
+    fn formatting_keeps_the_tree_and_is_done_once(source in source()) {
+        let formatted = format(&source);
+        let (before, after) = (tree(&source), tree(&formatted));
+        prop_assert!(same_meaning(&before, &after), "{formatted:?}");
+        prop_assert_eq!(before.dump(), after.dump());
+        prop_assert_eq!(format(&formatted), formatted);
+    }
+
+    #[test]
+    fn printing_keeps_the_tree(source in source()) {
+        let before = tree(&source);
+        if !parse(&source).diagnostics.iter().any(dfbuild_dockerfile::Diagnostic::is_error) {
+            let printed = before.print();
+            let after = tree(&printed);
+            prop_assert!(same_meaning(&before, &after), "{printed:?}");
+        }
+    }
+
+    #[test]
+    fn linting_never_panics(source in source()) {
+        for finding in lint(&source, &parse(&source), &LintOptions::default()).findings {
+            check_span(&source, finding.span);
+            if let Some(fix) = &finding.fix {
+                check_span(&source, fix.span);
             }
         }
     }

@@ -5,6 +5,7 @@ mod build_args;
 mod check_args;
 mod csv;
 mod expand_args;
+mod fmt_args;
 mod hosts;
 mod ignore_args;
 mod images_args;
@@ -25,6 +26,7 @@ pub(crate) use allow::Entitlement;
 pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg};
 pub(crate) use check_args::{CheckArgs, CheckFormat};
 pub(crate) use expand_args::ExpandArgs;
+pub(crate) use fmt_args::FmtArgs;
 pub(crate) use ignore_args::IgnoreArgs;
 pub(crate) use images_args::{ImagesArgs, ImagesFormat};
 pub(crate) use key_value::KeyValue;
@@ -98,6 +100,8 @@ pub(crate) enum Command {
     Expand(ExpandArgs),
     /// Tell whether files are ignored, and by which line
     Ignore(IgnoreArgs),
+    /// Format a Dockerfile
+    Fmt(FmtArgs),
 }
 
 /// Puts `build` before the first argument that is no global option, unless that is a command or

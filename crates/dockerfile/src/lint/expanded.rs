@@ -10,6 +10,7 @@ use crate::ast::{
 };
 use crate::csv;
 use crate::expand::Expander;
+use crate::print::json_string;
 use crate::quote::quote;
 use crate::span::{LineIndex, LineRange, Span, Spanned};
 
@@ -226,24 +227,6 @@ fn list(words: &[String], json_form: bool) -> String {
 fn json<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<String> = words.map(json_string).collect();
     format!("[{}]", words.join(", "))
-}
-
-/// A string of JSON.
-fn json_string(text: &str) -> String {
-    let mut out = String::from('"');
-    for char in text.chars() {
-        match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            char if char < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(char))),
-            char => out.push(char),
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// A value that is read back as it is.

@@ -1,0 +1,23 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// Format a Dockerfile
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Comments, heredocs and the text of shell commands stay as they are, and so does what the file means.\n\
+    Without a flag the result goes to standard output."
+)]
+pub(crate) struct FmtArgs {
+    /// Dockerfile; `-` reads it from standard input
+    #[arg(value_name = "FILE", default_value = "Dockerfile")]
+    pub(crate) file: PathBuf,
+
+    /// Print nothing but the name of a file that would change, and exit with 1 then
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Change the file
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) write: bool,
+}

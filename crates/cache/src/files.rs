@@ -29,11 +29,11 @@ enum Field {
 /// ```
 pub fn files_digest(root: &TreePath, entries: &[Entry]) -> Digest {
     let mut rest = entries;
-    node(root, &mut rest)
+    node(root, root, &mut rest)
 }
 
 /// The node of `directory`; takes what is below it from the front of `rest`.
-fn node(directory: &TreePath, rest: &mut &[Entry]) -> Digest {
+fn node(root: &TreePath, directory: &TreePath, rest: &mut &[Entry]) -> Digest {
     let mut hasher = Hasher::new();
     hasher.update(b"dfbuild tree 1");
     while let Some((entry, after)) = rest.split_first() {
@@ -41,13 +41,16 @@ fn node(directory: &TreePath, rest: &mut &[Entry]) -> Digest {
         *rest = after;
         header(&mut hasher, &name, entry);
         match &entry.kind {
-            Kind::Directory { .. } => hasher.update(node(&entry.path, rest).as_bytes()),
+            Kind::Directory { .. } => hasher.update(node(root, &entry.path, rest).as_bytes()),
             Kind::File { size, digest } => {
                 hasher.update(size.to_le_bytes());
                 hasher.update(digest.as_bytes());
             }
             Kind::Symlink { target } => framed(&mut hasher, target),
-            Kind::HardLink { target } => framed(&mut hasher, target.as_bytes()),
+            Kind::HardLink { target } => {
+                let relative = target.strip_prefix(root);
+                framed(&mut hasher, relative.as_ref().unwrap_or(target).as_bytes());
+            }
             Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
                 hasher.update(major.to_le_bytes());
                 hasher.update(minor.to_le_bytes());

@@ -197,6 +197,9 @@ pub enum StepError {
     /// The build was ended.
     #[error("the build was cancelled")]
     Cancelled,
+    /// Files of the context changed between looking at them and having copied them.
+    #[error("the build context changed while it was built; build again")]
+    ContextChanged,
     /// A pattern is none.
     #[error("{pattern:?}: syntax error in pattern")]
     BadPattern {

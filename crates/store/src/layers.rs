@@ -32,6 +32,19 @@ impl Store {
         write_atomically(&folder.join("size"), format!("{size}\n").as_bytes(), false)
     }
 
+    /// The digest of what is in the layer, if it was noted.
+    pub fn layer_content(&self, diff_id: &Digest) -> Option<Digest> {
+        let text = fs::read_to_string(self.layer_path(diff_id).join("content")).ok()?;
+        text.parse().ok()
+    }
+
+    /// Notes the digest of what is in the layer.
+    pub fn put_layer_content(&self, diff_id: &Digest, content: &Digest) -> Result<(), Error> {
+        let folder = self.layer_path(diff_id);
+        fs::create_dir_all(&folder).context("create", &folder)?;
+        write_atomically(&folder.join("content"), content.to_string().as_bytes(), false)
+    }
+
     /// The descriptor of the blob that `compressor` makes of the layer, if that blob is there.
     pub fn layer_blob(&self, diff_id: &Digest, compressor: &str) -> Option<Descriptor> {
         let path = self.layer_path(diff_id).join(format!("blob.{compressor}"));

@@ -8,6 +8,7 @@
 //!   tags/NAME                    one file for each tag; index.json is derived from them
 //!   layers/HEX/index             what is in the layer with that diff id
 //!   layers/HEX/size             how long its archive is
+//!   layers/HEX/content          digest of what is in it, without times
 //!   layers/HEX/blob.COMPRESSOR   descriptor of the blob that it compresses to
 //!   snapshots/FLAVOUR/HEX/       the layer as an overlay directory; HEX.ok says it is complete
 //!   records/HE/HEX               opaque bytes under a cache key

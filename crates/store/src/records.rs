@@ -31,12 +31,13 @@ impl Store {
     }
 
     pub(crate) fn write_records(&self, pending: &mut PendingRecords) -> Result<(), Error> {
-        for (key, record) in pending.drain() {
-            let path = self.record_path(&key);
+        for (key, record) in pending.iter() {
+            let path = self.record_path(key);
             let folder = path.parent().expect("a record is in a folder");
             fs::create_dir_all(folder).context("create", folder)?;
-            write_atomically(&path, &record, false)?;
+            write_atomically(&path, record, false)?;
         }
+        pending.clear();
         Ok(())
     }
 

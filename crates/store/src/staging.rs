@@ -103,15 +103,13 @@ impl Write for StagedFile {
 pub(crate) fn sweep(parent: &Path) {
     let Ok(folders) = fs::read_dir(parent) else { return };
     for folder in folders.flatten().map(|entry| entry.path()) {
-        if is_abandoned(&folder) {
+        // Held until the folder is gone: its owner may be about to lock it, and looks afterwards
+        // whether it is still there.
+        let Ok(lock) = File::open(&folder) else { continue };
+        if lock.try_lock().is_ok() {
             let _ = fs::remove_dir_all(&folder);
         }
     }
-}
-
-/// Whether the owner is dead, since the lock can be had.
-fn is_abandoned(folder: &Path) -> bool {
-    File::open(folder).is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
 #[cfg(test)]

@@ -72,7 +72,18 @@ impl<'a> BaseImages<'a> {
         let can_pull = self.engine.has_network();
         let found = store.resolve(&reference).filter(|_| !(self.pull && can_pull));
         if let Some(descriptor) = found {
-            return self.load(store.layout(), &descriptor, request);
+            let base = self.load(store.layout(), &descriptor, request)?;
+            let (is, wanted) = (base.config.platform(), &request.platform);
+            if (&is.os, &is.architecture) == (&wanted.os, &wanted.architecture) {
+                return Ok(base);
+            }
+            if !can_pull {
+                return Err(Error::Image {
+                    name: name.to_owned(),
+                    reason: format!("the local image is for {is}, and {wanted} is wanted"),
+                    hint: Some(format!("build it with `--platform {wanted}`")),
+                });
+            }
         }
         if !can_pull {
             return Err(Error::Image {
@@ -116,12 +127,9 @@ impl<'a> BaseImages<'a> {
         let mut layers = Vec::new();
         for (blob, diff_id) in blobs.iter().zip(&config.rootfs.diff_ids) {
             let blob = self.load_layer(layout, blob, diff_id, name)?;
-            layers.push(LayerRef {
-                diff_id: *diff_id,
-                content_id: *diff_id,
-                clock: None,
-                blob: Some(blob),
-            });
+            let content_id =
+                self.engine.content_id(diff_id).map_err(|problem| error(name, problem))?;
+            layers.push(LayerRef { diff_id: *diff_id, content_id, clock: None, blob: Some(blob) });
         }
         Ok(BaseLayers { config, digest, layers })
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use dfbuild_image::{
-    DescriptorExt, Digest, Entry, Index as ImageIndex, Kind, REF_NAME_ANNOTATION, TreePath,
+    DescriptorExt, Digest, Entry, Hasher, Index as ImageIndex, Kind, REF_NAME_ANNOTATION, TreePath,
     digest_of,
 };
 use dfbuild_layer::{Contents, Index, View, materialise, pack};
@@ -66,9 +66,16 @@ fn archive(
             archive.append(&header(folder, tar::EntryType::Directory, 0o755, 0)?, io::empty())?;
         }
         for digest in blobs(image) {
-            let mut file = store.open_blob(&digest).map_err(io::Error::other)?;
+            let file = store.open_blob(&digest).map_err(io::Error::other)?;
             let size = file.metadata()?.len();
-            append(&mut archive, &blob_path(&digest), size, &mut file)?;
+            let mut reader = Verifying { file, hasher: Hasher::new() };
+            append(&mut archive, &blob_path(&digest), size, &mut reader)?;
+            if reader.hasher.finish() != digest {
+                // Without it the layer counts as lost, and the next build makes it anew.
+                let _ = store.drop_blob(&digest);
+                let text = format!("blob {digest} is corrupt and was removed: build again");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            }
         }
         let index = index(image).to_json();
         append(&mut archive, "index.json", index.len() as u64, &mut &index[..])?;
@@ -81,6 +88,20 @@ fn archive(
         archive.into_inner()?.flush()
     })
     .map_err(failed)
+}
+
+/// A blob that is digested while it is read.
+struct Verifying {
+    file: File,
+    hasher: Hasher,
+}
+
+impl Read for Verifying {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
 }
 
 /// The blobs of an image, each once, sorted.

@@ -6,7 +6,7 @@ use dfbuild_image::{
 };
 use dfbuild_plan::{Base, HistoryLine, StageId};
 
-use crate::build::Built;
+use crate::build::{Build, Built};
 use crate::error::Error;
 use crate::event::Event;
 use crate::images::blobs::FinalLayer;
@@ -28,8 +28,7 @@ const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
 
 /// Makes the image of the target, puts it into the store, tags it and hands it out.
 pub(crate) fn finish(session: &Session<'_>, result: &StageResult) -> Result<Built, Error> {
-    let tags = session.build.tags.iter().map(|name| parse_tag(name));
-    let tags = tags.collect::<Result<Vec<_>, _>>()?;
+    let tags = parse_tags(session.build)?;
     let image = session.progress.task("exporting image", || make_image(session, result, tags))?;
     for output in &session.build.outputs {
         export(session, &image, result, output)?;
@@ -55,6 +54,11 @@ pub(crate) fn finish(session: &Session<'_>, result: &StageResult) -> Result<Buil
         ran: counts.ran,
         duration: Duration::ZERO,
     })
+}
+
+/// The names of a build.
+pub(crate) fn parse_tags(build: &Build) -> Result<Vec<Reference>, Error> {
+    build.tags.iter().map(|name| parse_tag(name)).collect()
 }
 
 fn parse_tag(name: &str) -> Result<Reference, Error> {

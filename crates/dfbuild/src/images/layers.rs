@@ -18,7 +18,7 @@ use crate::images::blobs::is_clock_time;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LayerRef {
     pub(crate) diff_id: Digest,
-    /// Its content without times; for a layer of a base image its diff id.
+    /// Its content without times.
     pub(crate) content_id: Digest,
     /// Which of its times `SOURCE_DATE_EPOCH` replaces; `None` for a layer of a base image, which
     /// is never touched.
@@ -66,9 +66,26 @@ impl Engine {
         index: Index,
         tar_size: u64,
     ) -> Result<Arc<Index>, StepError> {
-        self.store().put_layer_index(diff_id, &index.encode())?;
-        self.store().put_layer_size(diff_id, tar_size)?;
+        self.note_index(diff_id, &index, tar_size)?;
         Ok(self.remember(diff_id, index))
+    }
+
+    fn note_index(&self, diff_id: &Digest, index: &Index, size: u64) -> Result<(), StepError> {
+        self.store().put_layer_index(diff_id, &index.encode())?;
+        self.store().put_layer_content(diff_id, &index.content_id())?;
+        Ok(self.store().put_layer_size(diff_id, size)?)
+    }
+
+    /// The digest of what is in a layer, without times. A layer that nobody has looked into yet is
+    /// read for it once.
+    pub(crate) fn content_id(&self, diff_id: &Digest) -> Result<Digest, StepError> {
+        if let Some(known) = self.store().layer_content(diff_id) {
+            return Ok(known);
+        }
+        let index = self.index(diff_id)?;
+        let content = index.content_id();
+        self.store().put_layer_content(diff_id, &content)?;
+        Ok(content)
     }
 
     /// Whether the layer can be had: a record that promises it is worth nothing otherwise.
@@ -81,13 +98,10 @@ impl Engine {
     fn read_index(&self, diff_id: &Digest) -> Result<Index, StepError> {
         let (path, mut tar) = self.open_archive(diff_id)?;
         let mut tar = Digesting { inner: &mut tar, writer: HashingWriter::new(io::sink()) };
-        let index = dfbuild_layer::index(&mut tar, &Limits::default())?;
+        let read = dfbuild_layer::index(&mut tar, &Limits::default());
         let (_, found, size) = tar.writer.finish();
-        if found != *diff_id {
-            return Err(corrupt(&path, diff_id, &found));
-        }
-        self.store().put_layer_index(diff_id, &index.encode())?;
-        self.store().put_layer_size(diff_id, size)?;
+        let index = checked(read, &path, diff_id, &found)?;
+        self.note_index(diff_id, &index, size)?;
         Ok(index)
     }
 
@@ -128,11 +142,9 @@ impl Engine {
         let (path, mut archive) = self.open_archive(diff_id)?;
         let mut tar = Digesting { inner: &mut archive, writer: HashingWriter::new(io::sink()) };
         let options = self.unpack_options();
-        dfbuild_layer::unpack(&mut tar, &folder, below.view()?, below, &options)?;
+        let read = dfbuild_layer::unpack(&mut tar, &folder, below.view()?, below, &options);
         let (_, found, _) = tar.writer.finish();
-        if found != *diff_id {
-            return Err(corrupt(&path, diff_id, &found));
-        }
+        checked(read, &path, diff_id, &found)?;
         Ok(self.store().put_snapshot(&self.flavour(), &name, &folder)?)
     }
 
@@ -154,9 +166,31 @@ impl Engine {
     }
 }
 
-fn corrupt(path: &Path, expected: &Digest, found: &Digest) -> StepError {
-    let reason = format!("its archive has diff id {found}, not {expected}");
-    StepError::io("verify", path)(io::Error::new(io::ErrorKind::InvalidData, reason))
+/// The result of reading the archive of a layer, if that had the right digest. A blob that did
+/// not is removed: without it the layer counts as lost, and is made or fetched anew.
+fn checked(
+    read: Result<Index, dfbuild_layer::Error>,
+    blob: &Path,
+    diff_id: &Digest,
+    found: &Digest,
+) -> Result<Index, StepError> {
+    let damaged = match &read {
+        Ok(_) => found != diff_id,
+        Err(error) => matches!(
+            error,
+            dfbuild_layer::Error::Read { .. } | dfbuild_layer::Error::Malformed { .. }
+        ),
+    };
+    if !damaged {
+        return Ok(read?);
+    }
+    let _ = std::fs::remove_file(blob);
+    Err(corrupt(blob))
+}
+
+fn corrupt(blob: &Path) -> StepError {
+    let reason = "its bytes are damaged; it was removed: build again";
+    StepError::io("read", blob)(io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
 /// A layer blob as its archive. One that is not compressed is what it is.

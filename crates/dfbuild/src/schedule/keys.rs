@@ -24,6 +24,8 @@ pub(crate) struct KeyInput<'a> {
     pub(crate) sources: &'a [SourceId],
     pub(crate) platform: &'a Platform,
     pub(crate) build: &'a Build,
+    /// Whether commands only pretend to change owners.
+    pub(crate) single_id: bool,
 }
 
 /// The key of a step: everything that its result depends on, and nothing else.
@@ -100,6 +102,13 @@ fn run_parts(key: &mut Key, run: &RunStep, input: &KeyInput<'_>) {
     for (name, _) in &input.build.add_hosts {
         key.text(Label::Host, name.as_str(), "");
     }
+    if let Some(name) = input.build.build_args.get("BUILDKIT_SANDBOX_HOSTNAME") {
+        key.text(Label::Flag, "hostname", name.as_str());
+    }
+    // With a single id owners are lost: who has more must not get that result.
+    if input.single_id {
+        key.text(Label::Flag, "ids", "single");
+    }
     if let Some((name, text)) = &run.script {
         key.text(Label::Inline, name.as_str(), text.as_str());
     }
@@ -121,13 +130,14 @@ fn mount_parts(key: &mut Key, mount: &RunMount, source: Option<&SourceId>) {
     let name = mount.target.as_str();
     key.text(Label::Mount, name, kind);
     key.text(Label::Mount, name, if mount.read_only { "ro" } else { "rw" });
+    let mode = mount.mode.map_or(String::new(), |mode| format!("{mode:o}"));
+    key.text(Label::Mount, name, format!("mode {mode} owner {}:{}", mount.uid, mount.gid));
+    key.text(Label::Mount, name, if mount.required { "required" } else { "optional" });
+    if let Some(source) = source {
+        key.text(Label::Mount, name, format!("source {}", mount.source));
+        source_part(key, name, source);
+    }
     match mount.kind {
-        MountKind::Bind => {
-            key.text(Label::Mount, name, format!("source {}", mount.source));
-            if let Some(source) = source {
-                source_part(key, name, source);
-            }
-        }
         // Which cache it is matters only if it is not the usual one, and what is in it never does.
         MountKind::Cache if mount.id != mount.target || mount.sharing != Sharing::Shared => {
             key.text(Label::Mount, name, format!("id {}", mount.id));
@@ -140,7 +150,7 @@ fn mount_parts(key: &mut Key, mount: &RunMount, source: Option<&SourceId>) {
             key.text(Label::Mount, name, format!("id {}", mount.id));
             key.text(Label::Mount, name, format!("env {}", mount.env.as_deref().unwrap_or("")));
         }
-        MountKind::Cache => {}
+        MountKind::Cache | MountKind::Bind => {}
     }
 }
 

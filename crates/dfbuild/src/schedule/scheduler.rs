@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Observer;
 use crate::images::base_images::{BaseImages, BaseLayers};
+use crate::images::finish::parse_tags;
 use crate::inputs::{Contexts, Source};
 use crate::options::BuildContext;
 use crate::schedule::progress::Progress;
@@ -26,6 +27,7 @@ pub(crate) fn run(
     cancel: &Cancel,
 ) -> Result<Built, Error> {
     let start = Instant::now();
+    parse_tags(build)?;
     let source = Source::read(build)?;
     let contexts = Contexts::open(build, &source, engine)?;
     let (graph, bases) = make_plan(build, engine, &source, observer)?;

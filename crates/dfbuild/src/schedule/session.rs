@@ -121,11 +121,15 @@ impl<'a> Session<'a> {
         *self.packer.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         let result = thread::scope(|scope| {
             scope.spawn(|| self.pack_layers(stacks));
-            let result = self.stage(scope, target);
-            // Ends the packer when it has done what was sent before.
-            self.packer.lock().unwrap_or_else(PoisonError::into_inner).take();
-            result
+            // Ends the packer when it has done what was sent before, also when this panics.
+            let _end = OnDrop::new(|| {
+                drop(self.packer.lock().unwrap_or_else(PoisonError::into_inner).take());
+            });
+            self.stage(scope, target)
         });
+        if let Some(reason) = self.ending.reason() {
+            return Err(reason);
+        }
         match result {
             Ok(result) => finish(self, &result),
             Err(Failed) => Err(self.take_failure()),
@@ -200,21 +204,28 @@ impl<'a> Session<'a> {
         scope: &'scope thread::Scope<'scope, '_>,
         id: StageId,
     ) -> Result<Arc<StageResult>, Failed> {
+        // A panic must not leave others waiting for a stage that nobody builds any more.
+        let mut unwinding = OnDrop::new(|| self.settle(id, Err(())));
         let built = self.run_stage(scope, id);
-        let mut state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = match built {
-            Ok(result) => Ok(Arc::new(result)),
-            Err(error) => {
-                self.ending.failed.store(true, Ordering::SeqCst);
-                if let Some(error) = error {
-                    state.failure.get_or_insert(error);
-                }
-                Err(())
+        unwinding.disarm();
+        let result = built.map(Arc::new).map_err(|error| {
+            if let Some(error) = error {
+                let mut state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.failure.get_or_insert(error);
             }
-        };
-        state.results.insert(id, Some(result.clone()));
-        self.stages.changed.notify_all();
+        });
+        self.settle(id, result.clone());
         result.map_err(|()| Failed)
+    }
+
+    /// Notes how a stage ended, and wakes whoever waits for it.
+    fn settle(&self, id: StageId, result: Result<Arc<StageResult>, ()>) {
+        if result.is_err() {
+            self.ending.failed.store(true, Ordering::SeqCst);
+        }
+        let mut state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.results.insert(id, Some(result));
+        self.stages.changed.notify_all();
     }
 
     /// Why the build failed. A wish to end it is the reason of all that failed after it.
@@ -264,3 +275,24 @@ impl<'a> Session<'a> {
 
 /// Syncing costs tens of milliseconds on a busy file system, a lost step its whole time.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Does something when it is dropped, whatever the way out.
+struct OnDrop<F: FnMut()>(F, bool);
+
+impl<F: FnMut()> OnDrop<F> {
+    fn new(action: F) -> Self {
+        Self(action, true)
+    }
+
+    fn disarm(&mut self) {
+        self.1 = false;
+    }
+}
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        if self.1 {
+            (self.0)();
+        }
+    }
+}

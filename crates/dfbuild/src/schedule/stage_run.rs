@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Instant, SystemTime};
@@ -8,6 +8,7 @@ use dfbuild_context::Context;
 use dfbuild_image::{Digest, Timestamp, TreePath};
 use dfbuild_layer::Index;
 use dfbuild_plan::{Base, RunMount, Stage, StageId, Step, StepKind, TreeSource};
+use dfbuild_sandbox::IdMode;
 use dfbuild_store::Staging;
 
 use crate::error::{Error, StepError};
@@ -84,6 +85,8 @@ impl Session<'_> {
         let definition = self.definition(id)?;
         // Before anything is waited for, other stages that will be needed begin.
         let first_miss = self.first_unknown(stage, &definition);
+        // What is read from these must all be of one run: their content decides for each step.
+        let demanded_stages = self.stages_of(&stage.steps[first_miss..]);
         self.demand_sources(scope, &stage.steps[first_miss..]);
         let mut result = self.begin_stage(scope, stage)?;
         let mut demanded = first_miss == 0;
@@ -97,7 +100,8 @@ impl Session<'_> {
             if use_cache
                 && !result.ran
                 && !self.sources_ran(step)
-                && let Some(record) = self.lookup(by_definition, &result.content)
+                && !self.reads_any(step, &demanded_stages)
+                && let Some(record) = self.lookup(by_definition, &seen_below(step, &result))
             {
                 self.take_cached(info, &record, &mut result);
                 continue;
@@ -114,12 +118,12 @@ impl Session<'_> {
             let ids = source_ids(step, &handles, &definition.sources[at], &self.fetch())
                 .map_err(failed)?;
             let key = step_key(step, &self.key_input(stage, false, result.content, &ids));
-            if use_cache && let Some(record) = self.lookup(&key, &result.content) {
+            if use_cache && let Some(record) = self.lookup(&key, &seen_below(step, &result)) {
                 self.remember(by_definition, &record);
                 self.take_cached(info, &record, &mut result);
                 continue;
             }
-            let record = self.run_step(id, at, step, &handles, &result, key)?;
+            let record = self.run_step(id, at, step, &handles, &ids, &result, key)?;
             self.remember(by_definition, &record);
             self.remember(&record.key, &record);
             result.ran = true;
@@ -189,6 +193,28 @@ impl Session<'_> {
         stage.content = link(&stage.content, &record.content_id);
         stage.layers.push(layer_ref(&record));
         Ok(stage)
+    }
+
+    /// The stages that steps read from, and those which they were built from.
+    fn stages_of(&self, steps: &[Step]) -> BTreeSet<StageId> {
+        let sources = steps.iter().flat_map(Step::sources);
+        let mut rest: Vec<StageId> = sources
+            .filter_map(|source| match source {
+                TreeSource::Stage(id) => Some(*id),
+                _ => None,
+            })
+            .collect();
+        let mut found = BTreeSet::new();
+        while let Some(id) = rest.pop() {
+            if found.insert(id) {
+                rest.extend(self.graph.stage(id).needs());
+            }
+        }
+        found
+    }
+
+    fn reads_any(&self, step: &Step, stages: &BTreeSet<StageId>) -> bool {
+        self.stages_of(std::slice::from_ref(step)).iter().any(|id| stages.contains(id))
     }
 
     /// The first step that cannot come from the cache without looking at its sources. Whether
@@ -353,16 +379,25 @@ impl Session<'_> {
         parent: Digest,
         sources: &'k [SourceId],
     ) -> KeyInput<'k> {
-        KeyInput { by_definition, parent, sources, platform: &stage.platform, build: self.build }
+        KeyInput {
+            by_definition,
+            parent,
+            sources,
+            platform: &stage.platform,
+            build: self.build,
+            single_id: self.engine.id_mode() == IdMode::Single,
+        }
     }
 
     /// Runs a step that is not in the cache.
+    #[expect(clippy::too_many_arguments, reason = "a step, where it is, and what it reads")]
     fn run_step(
         &self,
         id: StageId,
         at: usize,
         step: &Step,
         handles: &[Handle<'_>],
+        ids: &[SourceId],
         below: &StageResult,
         key: Key,
     ) -> Result<Record, Option<Error>> {
@@ -380,14 +415,37 @@ impl Session<'_> {
                 source => Some(step_error(info, source)),
             }
         })?;
+        // What was read must still be what the key says, or the next build would take it for that.
+        self.check_unchanged(step, handles, ids).map_err(|source| {
+            self.progress.failed(info.id, start);
+            Some(step_error(info, source))
+        })?;
         self.progress.ran(info.id, start, made.record.diff_id);
         Ok(Record {
             layer: made.record,
-            below: below.content,
+            below: seen_below(step, below),
             created,
             milliseconds: milliseconds(start),
             key,
         })
+    }
+
+    /// Whether the folders that a step read from are as they were when its key was made.
+    fn check_unchanged(
+        &self,
+        step: &Step,
+        handles: &[Handle<'_>],
+        ids: &[SourceId],
+    ) -> Result<(), StepError> {
+        for (number, (handle, id)) in handles.iter().zip(ids).enumerate() {
+            if matches!(handle, Handle::Context(_)) {
+                let now = source_digest(step, number, handle.tree(), &self.fetch())?;
+                if SourceId::Files(now) != *id {
+                    return Err(StepError::ContextChanged);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn make(
@@ -435,7 +493,7 @@ impl Session<'_> {
         looked_into: bool,
     ) -> Result<LayerRecord, StepError> {
         let clock = ClockTimes::Paths(finished.made.clone());
-        let contents = finished.contents(tree);
+        let contents = finished.contents(tree, rootfs);
         let index: Index = finished.index.clone();
         if looked_into {
             self.engine.keep_as_snapshot(staging, rootfs, index, &contents, clock)
@@ -489,6 +547,14 @@ fn layer_ref(record: &LayerRecord) -> LayerRef {
         content_id: record.content_id,
         clock: Some(record.clock.clone()),
         blob: None,
+    }
+}
+
+/// The content that a step is made on; a linked copy does not see any.
+fn seen_below(step: &Step, below: &StageResult) -> Digest {
+    match &step.kind {
+        StepKind::Copy(copy) if copy.link && copy.chmod.is_none() => chain([]),
+        _ => below.content,
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) fn extract(
         draft.put(entry(&member, path, kind, owner), origin);
     }
     for (path, mtime) in times {
-        draft.amend(&path, |entry| entry.mtime = mtime);
+        draft.amend(&path, &|entry| entry.mtime = mtime);
     }
     Ok(())
 }
@@ -127,7 +127,7 @@ fn link(
         Origin::None,
     );
     let (uid, gid) = owner.unwrap_or((member.uid, member.gid));
-    draft.amend(&place.path, |file| {
+    draft.amend(&place.path, &|file| {
         (file.uid, file.gid, file.mode, file.mtime) = (uid, gid, member.mode, member.mtime);
     });
     Ok(())

@@ -1,7 +1,7 @@
 //! What `COPY` copies where. Follows fsutil's copier, which BuildKit uses, call by call: semantics
 //! of paths are the part of a builder that people notice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use dfbuild_dockerfile::chmod::Chmod;
@@ -238,7 +238,7 @@ fn copy_directory(
     for entry in files {
         copied.one(draft, entry)?;
     }
-    draft.amend(target, |entry| entry.mtime = top.mtime);
+    draft.amend(target, &|entry| entry.mtime = top.mtime);
     note_clock(draft, tree, top_path, target);
     Ok(())
 }
@@ -382,11 +382,14 @@ fn select_with_parents(
     let names: Vec<&[u8]> = pattern.names().collect();
     let plain = names.iter().take_while(|name| !has_wildcard(name)).count();
     let start = top.join(names[..plain].join(&b'/'));
-    let Some(found) = tree.get(&start)? else { return Ok(None) };
+    // A link on the way is not followed: it is itself what a pattern would meet.
+    let place = resolve(&|path| tree.get(path), &start, false)?;
+    let Some(found) = place.entry.filter(|_| place.path == start) else { return Ok(None) };
     let mut candidates = vec![found.clone()];
     if found.kind.is_directory() {
         candidates.extend(tree.walk(&start)?);
     }
+    let all = if plain < names.len() { candidates.clone() } else { Vec::new() };
     if plain < names.len() {
         let set = PatternSet::from_texts([pattern.as_bytes()])
             .map_err(|_| StepError::BadPattern { pattern: source.to_owned() })?;
@@ -395,6 +398,7 @@ fn select_with_parents(
             set.matches(relative.as_bytes()).ignored
         });
     }
+    mend_links(&mut candidates, &all);
     let mut selected: BTreeMap<TreePath, Entry> = BTreeMap::new();
     for entry in candidates {
         for parent in entry.path.ancestors().filter(|p| p.starts_with(top) && p != top) {
@@ -408,6 +412,25 @@ fn select_with_parents(
     }
     selected.remove(top);
     Ok(Some(selected.into_values().collect()))
+}
+
+/// Makes whole again what a filter took apart: of the names of a file whose first one is gone, the
+/// next becomes the file, and the others lead to it. `all` is what there was before, in walk order.
+pub(crate) fn mend_links(kept: &mut [Entry], all: &[Entry]) {
+    let present: HashSet<TreePath> = kept.iter().map(|entry| entry.path.clone()).collect();
+    let mut first: BTreeMap<TreePath, TreePath> = BTreeMap::new();
+    for entry in kept {
+        let Kind::HardLink { target } = &entry.kind else { continue };
+        if present.contains(target) {
+            continue;
+        }
+        if let Some(path) = first.get(target) {
+            entry.kind = Kind::HardLink { target: path.clone() };
+        } else if let Ok(at) = all.binary_search_by(|other| other.path.cmp(target)) {
+            first.insert(target.clone(), entry.path.clone());
+            entry.kind = all[at].kind.clone();
+        }
+    }
 }
 
 /// Copies what [`find_with_parents`] selected to the directory `dest`.
@@ -424,6 +447,6 @@ pub(crate) fn copy_with_parents(
     for entry in files {
         copied.one(draft, entry)?;
     }
-    draft.amend(&target, |entry| entry.mtime = *mtime);
+    draft.amend(&target, &|entry| entry.mtime = *mtime);
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::images::layers::Rootfs;
 use crate::steps::archive;
 use crate::steps::copy::{
     CopyRules, Match, WithParents, copy_fetched, copy_inline, copy_match, copy_with_parents, find,
-    find_with_parents, open_target,
+    find_with_parents, mend_links, open_target,
 };
 use crate::steps::draft::{Draft, Finished};
 use crate::steps::fetched::FetchedFile;
@@ -125,7 +125,11 @@ fn without(files: &[Entry], top: &TreePath, excludes: &PatternSet) -> Vec<Entry>
         let relative = entry.path.strip_prefix(top).expect("it lies below");
         excludes.is_empty() || !excludes.matches(relative.as_bytes()).ignored
     });
-    kept.cloned().collect()
+    let mut kept: Vec<Entry> = kept.cloned().collect();
+    if kept.len() < files.len() {
+        mend_links(&mut kept, files);
+    }
+    kept
 }
 
 /// `--checksum`.

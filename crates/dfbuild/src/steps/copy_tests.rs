@@ -243,6 +243,22 @@ fn hard_links_stay_together() {
 }
 
 #[test]
+fn hard_links_keep_their_content_when_a_name_is_replaced() {
+    let source = "a/\na/x\na/y => a/x\na/z => a/x\nb/\nb/x";
+    check(
+        source,
+        "",
+        &[("a", "/d"), ("b", "/d")],
+        &["d/ 755 @100", "d/x 644 @100", "d/y 644 @100", "d/z => /d/y 644 @100"],
+    );
+    let flags = Flags { parents: true, ..Flags::default() };
+    assert_eq!(
+        layer("a.txt\nb.log => a.txt\nc.log => a.txt", "", &[("*.log", "/x/")], &flags),
+        "x/ 755 @100\nx/b.log 644 @100\nx/c.log => /x/b.log 644 @100"
+    );
+}
+
+#[test]
 fn exclusions() {
     let source = "d/\nd/a\nd/s/ 700\nd/s/b\nd/s/c";
     let with = |exclude: &[&str]| {

@@ -14,6 +14,8 @@ use crate::steps::tree::{Place, Tree, resolve, root_entry};
 pub(crate) struct Draft<'a> {
     below: &'a View,
     changes: BTreeMap<TreePath, Change>,
+    /// Files of `changes` that others are hard links to.
+    link_targets: BTreeSet<TreePath>,
     /// What the builder itself made: those times are its own.
     made: BTreeSet<TreePath>,
     /// The time of what the builder makes.
@@ -37,6 +39,8 @@ pub(crate) enum Origin {
     Bytes(Arc<[u8]>),
     /// In a file of the staging folder.
     Spooled(PathBuf),
+    /// In the same place of the layers below: only what is said of the file changes.
+    Below,
 }
 
 /// Owner and mode of directories that are made on the way.
@@ -49,7 +53,13 @@ pub(crate) struct Making {
 
 impl<'a> Draft<'a> {
     pub(crate) fn new(below: &'a View, made_at: i64) -> Self {
-        Self { below, changes: BTreeMap::new(), made: BTreeSet::new(), made_at }
+        Self {
+            below,
+            changes: BTreeMap::new(),
+            link_targets: BTreeSet::new(),
+            made: BTreeSet::new(),
+            made_at,
+        }
     }
 
     /// What is at `path` now; links are not followed.
@@ -94,13 +104,45 @@ impl<'a> Draft<'a> {
         if !merges {
             self.forget_below(&path);
         }
+        // What is linked to itself anew stays as it is.
+        if matches!(&entry.kind, Kind::HardLink { target } if *target == path) {
+            return;
+        }
+        self.release_links(&path);
         self.made.remove(&path);
+        if let Kind::HardLink { target } = &entry.kind {
+            self.link_targets.insert(target.clone());
+        }
         self.changes.insert(path, Change { entry, origin });
+    }
+
+    /// Other names of the file at `path` keep it when that name goes: the first of them becomes the
+    /// file, the others lead to it.
+    fn release_links(&mut self, path: &TreePath) {
+        if !self.link_targets.remove(path) {
+            return;
+        }
+        let leads_here = |change: &Change| matches!(&change.entry.kind, Kind::HardLink { target } if target == path);
+        let links: Vec<TreePath> =
+            self.changes.iter().filter(|(_, c)| leads_here(c)).map(|(p, _)| p.clone()).collect();
+        let Some((first, others)) = links.split_first() else { return };
+        let Some(file) = self.changes.remove(path) else { return };
+        self.link_targets.insert(first.clone());
+        for other in others {
+            if let Some(change) = self.changes.get_mut(other) {
+                change.entry.kind = Kind::HardLink { target: first.clone() };
+            }
+        }
+        if let Some(change) = self.changes.get_mut(first) {
+            change.entry.kind = file.entry.kind;
+            change.origin = file.origin;
+        }
     }
 
     /// Takes away what is at `path`.
     pub(crate) fn remove(&mut self, path: &TreePath) {
         self.forget_below(path);
+        self.release_links(path);
         self.made.remove(path);
         let whiteout = Change { entry: Entry::whiteout(path.clone()), origin: Origin::None };
         self.changes.insert(path.clone(), whiteout);
@@ -142,23 +184,29 @@ impl<'a> Draft<'a> {
             .map(|(other, _)| other.clone())
             .collect();
         for path in inside {
+            self.release_links(&path);
             self.changes.remove(&path);
         }
     }
 
     /// Changes the entry at `path`, keeping its content.
-    pub(crate) fn amend(&mut self, path: &TreePath, change: impl FnOnce(&mut Entry)) {
+    pub(crate) fn amend(&mut self, path: &TreePath, change: &dyn Fn(&mut Entry)) {
         if path.is_root() {
             return;
         }
+        if let Some(Kind::HardLink { target }) = self.changes.get(path).map(|c| &c.entry.kind) {
+            let target = target.clone();
+            return self.amend(&target, change);
+        }
         let Some(mut entry) = self.get(path) else { return };
         change(&mut entry);
-        match self.changes.get_mut(path) {
-            Some(existing) => existing.entry = entry,
-            None => {
-                self.changes.insert(path.clone(), Change { entry, origin: Origin::None });
-            }
+        if let Some(existing) = self.changes.get_mut(path) {
+            existing.entry = entry;
+            return;
         }
+        let is_file = matches!(entry.kind, Kind::File { .. });
+        let origin = if is_file { Origin::Below } else { Origin::None };
+        self.changes.insert(path.clone(), Change { entry, origin });
     }
 
     /// Makes the directory `path` and its missing parents; what is there keeps what it has. Links
@@ -273,8 +321,12 @@ pub(crate) struct Finished {
 
 impl Finished {
     /// The contents of its files, those of `tree` among them.
-    pub(crate) fn contents<'a>(&'a self, tree: &'a dyn Tree) -> DraftContents<'a> {
-        DraftContents { finished: self, tree }
+    pub(crate) fn contents<'a>(
+        &'a self,
+        tree: &'a dyn Tree,
+        below: &'a dyn Tree,
+    ) -> DraftContents<'a> {
+        DraftContents { finished: self, tree, below }
     }
 }
 
@@ -282,6 +334,7 @@ impl Finished {
 pub(crate) struct DraftContents<'a> {
     finished: &'a Finished,
     tree: &'a dyn Tree,
+    below: &'a dyn Tree,
 }
 
 impl Contents for DraftContents<'_> {
@@ -289,6 +342,7 @@ impl Contents for DraftContents<'_> {
         match self.finished.origins.get(&entry.path) {
             Some(Origin::Tree(path)) => self.tree.open(path),
             Some(Origin::Bytes(bytes)) => Ok(Box::new(&bytes[..])),
+            Some(Origin::Below) => self.below.open(&entry.path),
             Some(Origin::Spooled(path)) => Ok(Box::new(std::fs::File::open(path)?)),
             Some(Origin::None) | None => Err(io::ErrorKind::NotFound.into()),
         }

@@ -1,13 +1,16 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use dfbuild_context::Context;
 use dfbuild_dockerfile::ast::{MountKind, Sharing};
 use dfbuild_image::{Entry, TreePath};
 use dfbuild_layer::{Contents, Index, View, materialise};
 use dfbuild_plan::RunMount;
-use dfbuild_sandbox::Mount;
+use dfbuild_sandbox::{IdMode, Mount};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
@@ -23,8 +26,9 @@ pub(crate) struct Mounts {
     pub(crate) mounts: Vec<Mount>,
     /// Variables that hold secrets.
     pub(crate) env: Vec<(String, String)>,
-    /// The locks of cache mounts that one command at a time may use.
-    locks: Vec<File>,
+    /// The locks of cache mounts that one command at a time may use, by folder: a command may
+    /// mount the same one twice.
+    locks: BTreeMap<PathBuf, File>,
 }
 
 impl Mounts {
@@ -115,7 +119,7 @@ impl Mounts {
             Sharing::Shared => cache_folder(session, mount, source, &id)?,
             Sharing::Locked => {
                 let folder = cache_folder(session, mount, source, &id)?;
-                self.locks.push(lock(&folder, true)?.expect("waiting gets the lock"));
+                self.wait_for(session, &folder)?;
                 folder
             }
             Sharing::Private => self.private_cache(session, mount, source, &id)?,
@@ -123,6 +127,33 @@ impl Mounts {
         let read_only = mount.read_only;
         self.mounts.push(Mount::Bind { source, target, read_only, recursive: false });
         Ok(())
+    }
+
+    /// Waits until nobody else uses a cache, or the build ends. Whoever has to wait gives back what
+    /// it holds meanwhile, so that two commands never wait for each other.
+    fn wait_for(&mut self, session: &Session<'_>, folder: &Path) -> Result<(), StepError> {
+        if self.locks.contains_key(folder) {
+            return Ok(());
+        }
+        let mut wanted: BTreeSet<PathBuf> = self.locks.keys().cloned().collect();
+        wanted.insert(folder.to_owned());
+        loop {
+            for path in &wanted {
+                if self.locks.contains_key(path) {
+                    continue;
+                }
+                let Some(lock) = try_lock(path)? else { break };
+                self.locks.insert(path.clone(), lock);
+            }
+            if wanted.iter().all(|path| self.locks.contains_key(path)) {
+                return Ok(());
+            }
+            self.locks.clear();
+            if session.ending.is_near() {
+                return Err(StepError::Cancelled);
+            }
+            thread::sleep(LOCK_INTERVAL);
+        }
     }
 
     /// The first copy of the cache that nobody uses.
@@ -136,8 +167,8 @@ impl Mounts {
         let mut number = 0;
         loop {
             let folder = cache_folder(session, mount, source, &format!("{id}\0{number}"))?;
-            if let Some(lock) = lock(&folder, false)? {
-                self.locks.push(lock);
+            if let Some(lock) = try_lock(&folder)? {
+                self.locks.insert(folder.clone(), lock);
                 return Ok(folder);
             }
             number += 1;
@@ -237,7 +268,7 @@ fn cache_folder(
     if let Some(source) = source {
         seed(session, mount, source, &made)?;
     }
-    set_mode(&made, mount)?;
+    set_mode(&made, mount, session.engine.id_mode() == IdMode::Single)?;
     match fs::rename(&made, &folder) {
         // Another build was faster.
         Err(_) if folder.is_dir() => Ok(folder),
@@ -245,12 +276,15 @@ fn cache_folder(
     }
 }
 
-fn set_mode(folder: &Path, mount: &RunMount) -> Result<(), StepError> {
+fn set_mode(folder: &Path, mount: &RunMount, single_id: bool) -> Result<(), StepError> {
     let mode = std::os::unix::fs::PermissionsExt::from_mode(mount.mode.unwrap_or(0o755));
     fs::set_permissions(folder, mode).map_err(StepError::io("change the mode of", folder))?;
     if mount.uid != 0 || mount.gid != 0 {
         let owner = chown(folder, Some(mount.uid), Some(mount.gid));
-        owner.map_err(StepError::io("change the owner of", folder))?;
+        // With a single id there is nobody else to own it, and nobody who would mind.
+        if !single_id {
+            owner.map_err(StepError::io("change the owner of", folder))?;
+        }
     }
     Ok(())
 }
@@ -288,13 +322,12 @@ impl Contents for Below<'_> {
     }
 }
 
-/// The lock of a cache folder, beside it. `None` if somebody else has it and `wait` is not wanted.
-fn lock(folder: &Path, wait: bool) -> Result<Option<File>, StepError> {
+/// The lock of a cache folder, beside it; `None` if somebody else has it.
+fn try_lock(folder: &Path) -> Result<Option<File>, StepError> {
     let path = folder.with_extension("lock");
     let file = File::create(&path).map_err(StepError::io("create", &path))?;
-    if wait {
-        file.lock().map_err(StepError::io("lock", &path))?;
-        return Ok(Some(file));
-    }
     Ok(file.try_lock().is_ok().then_some(file))
 }
+
+/// How often a cache that somebody else uses is asked for.
+const LOCK_INTERVAL: Duration = Duration::from_millis(20);

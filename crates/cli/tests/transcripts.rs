@@ -43,6 +43,7 @@ fn help_is_grouped() {
             "What to build:",
             "What comes out:",
             "Cache:",
+            "Registries:",
             "What commands see:",
             "How to run:",
             "Global:",
@@ -51,7 +52,9 @@ fn help_is_grouped() {
     );
     let (code, out, _) = dfbuild(folder.path(), &["--help"]);
     assert_eq!(code, 0);
-    assert!(out.contains("  build   Build an image\n  images  List images\n"), "{out}");
+    for command in ["build   Build an image", "images  List images", "push    Send an image"] {
+        assert!(out.contains(command), "{command}: {out}");
+    }
     let (code, out, _) = dfbuild(folder.path(), &["--version"]);
     assert_eq!((code, out), (0, format!("dfbuild {}\n", env!("CARGO_PKG_VERSION"))));
 }
@@ -66,7 +69,7 @@ fn usage_errors() {
     };
     check(&["--frobnicate", "."], "error: unexpected argument '--frobnicate' found");
     check(&["-t", "x"], "error: the following required arguments were not provided:");
-    check(&["--push", "."], "error: --push comes with registries, which are not there yet");
+    check(&["--push", "."], "error: --push needs a name to push to: give --tag");
     check(
         &["--ulimit", "nofile=2:1", "."],
         "error: invalid value 'nofile=2:1' for '--ulimit <NAME=SOFT[:HARD]>': \

@@ -137,3 +137,36 @@ fn the_options_of_a_build_count() {
     let skip = ["--build-arg", "T=1", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all"];
     assert!(rules(&skip).is_empty());
 }
+
+#[test]
+fn advice_counts_only_if_told() {
+    let folder = folder(&[("Dockerfile", "FROM a:1\nADD x /\n")]);
+    let expect = "\
+ADVICE: DF007 AddForCopy
+ADD does the same as COPY here
+Dockerfile:2
+--------------------
+   1 |     FROM a:1
+   2 | >>> ADD x /
+--------------------
+help: write COPY: nothing is unpacked and nothing fetched
+fix: 2:1: replace `ADD` by `COPY`
+
+";
+    let (code, out, _) = dfbuild(folder.path(), &["check"]);
+    let end =
+        "1 piece of advice, which counts with --strict.\nCheck complete, no warnings found.\n";
+    assert_eq!((code, out), (0, format!("{expect}{end}")));
+    let (code, out, _) = dfbuild(folder.path(), &["check", "--strict"]);
+    let end = "Check complete, 1 warning has been found!\n";
+    assert_eq!((code, out), (1, format!("{expect}{end}")));
+    let (code, out, _) = dfbuild(folder.path(), &["check", "--compat"]);
+    assert_eq!((code, out.as_str()), (0, "Check complete, no warnings found.\n"));
+    let (code, out, _) = dfbuild(folder.path(), &["check", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(code, 0);
+    assert_eq!(
+        (json[0]["level"].as_str(), json[0]["fix"]["text"].as_str()),
+        (Some("advice"), Some("COPY"))
+    );
+}

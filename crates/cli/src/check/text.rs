@@ -20,8 +20,10 @@ pub(super) fn render(checked: &Checked) -> String {
     }
     let advice = checked.report.of_level(Level::Advice).count();
     if advice > 0 && !checked.strict {
-        let plural = if advice == 1 { "piece" } else { "pieces" };
-        let _ = writeln!(out, "{advice} {plural} of advice, which count with --strict.");
+        let _ = match advice {
+            1 => writeln!(out, "1 piece of advice, which counts with --strict."),
+            _ => writeln!(out, "{advice} pieces of advice, which count with --strict."),
+        };
     }
     let errors = checked.diagnostics.iter().filter(|it| it.is_error()).count();
     let _ = match (errors, checked.count()) {

@@ -112,6 +112,11 @@ impl<'a> Linter<'a> {
         );
     }
 
+    /// Reports a finding of a rule of our own about an instruction with these comments.
+    pub(super) fn advise(&mut self, comments: &[Spanned<String>], finding: Finding) {
+        self.push(false, comments, finding);
+    }
+
     fn push(&mut self, experimental: bool, comments: &[Spanned<String>], finding: Finding) {
         let own = self.config_of(comments);
         let configs = || std::iter::once(&self.config).chain(own.as_ref());

@@ -4,6 +4,7 @@
 //! stops at an error, the rules that look at what follows do not run. Rules of our own are called `DF001` and so on and are
 //! advice: see [`Level`].
 
+mod advice;
 mod config;
 mod convert;
 mod copy;
@@ -28,6 +29,7 @@ use crate::Parsed;
 use crate::diagnostic::Fix;
 use crate::span::{LineIndex, LineRange, Span};
 
+pub use advice::{ADVICE, Advice};
 pub use expanded::{ExpandedInstruction, expanded};
 pub use rule::{RULES, Rule};
 
@@ -45,6 +47,9 @@ pub fn lint(source: &str, parsed: &Parsed, options: &LintOptions) -> Report {
     };
     let error = convert::run(&mut linter, parsed, options).err();
     let violation = if error.is_none() { linter.violation() } else { None };
+    if !options.compat {
+        advice::run(&mut linter, &parsed.dockerfile);
+    }
     Report { findings: linter.finish(), error, violation }
 }
 

@@ -2,12 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "this is a test, helpers and all")]
 
 mod common;
-#[path = "common/real.rs"]
-mod real;
 
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use common::{client, noise};
@@ -15,7 +13,7 @@ use dfbuild_image::{
     Descriptor, DescriptorExt, Digest, Index, MediaType, Platform, Reference, descriptor,
 };
 use dfbuild_remote::{Client, DockerConfig, Error, FetchOptions, Helpers, Problem, Pushed};
-use real::{RealRegistry, Setup, installed, run};
+use dfbuild_testkit::{DebianRegistry, RegistrySetup, Skipped, program, run_or_skip};
 
 /// An image of one layer, made by hand: manifest, configuration, layer.
 struct Image {
@@ -74,8 +72,36 @@ fn push(client: &Client, to: &Reference, image: &Image) {
     client.push_manifest(to, &MediaType::ImageManifest, &image.manifest).unwrap();
 }
 
-fn skopeo(folder: &Path) -> Option<Command> {
-    let mut command = Command::new(installed("skopeo")?);
+/// A registry, unless the test has to be skipped.
+fn start(setup: RegistrySetup) -> Option<DebianRegistry> {
+    or_skip(DebianRegistry::start(setup))
+}
+
+fn or_skip<T>(had: Result<T, Skipped>) -> Option<T> {
+    let mut kept = None;
+    let thread = std::thread::current();
+    let test = format!("real_registry::{}", thread.name().unwrap_or_default());
+    run_or_skip(&test, || {
+        kept = Some(had?);
+        Ok(())
+    });
+    kept
+}
+
+fn reference(registry: &DebianRegistry, name: &str) -> Reference {
+    registry.image(name).parse().unwrap()
+}
+
+/// Runs a program that has to succeed.
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {text}");
+}
+
+fn skopeo(registry: &DebianRegistry) -> Option<Command> {
+    let folder: &Path = &registry.path("");
+    let mut command = Command::new(or_skip(program("skopeo"))?);
     command.current_dir(folder).env_clear().env("HOME", folder).env("TMPDIR", folder);
     command.args(["--insecure-policy", "copy", "--quiet"]);
     command.args(["--src-tls-verify=false", "--dest-tls-verify=false"]);
@@ -84,10 +110,10 @@ fn skopeo(folder: &Path) -> Option<Command> {
 
 #[test]
 fn push_and_pull() {
-    let Some(registry) = RealRegistry::start(&Setup::default()) else { return };
+    let Some(registry) = start(RegistrySetup::default()) else { return };
     let (client, _) = client(|_| {});
     let image = image(300_000);
-    let to = registry.reference("team/app:1");
+    let to = reference(&registry, "team/app:1");
     push(&client, &to, &image);
 
     let found = client.resolve(&to, &Platform::host()).unwrap();
@@ -102,13 +128,13 @@ fn push_and_pull() {
     assert_eq!(client.tags(&to).unwrap(), ["1"]);
 
     assert_eq!(push_blob(&client, &to, &image.layer, None), Pushed::Existed);
-    let other = registry.reference("team/other:1");
+    let other = reference(&registry, "team/other:1");
     assert_eq!(push_blob(&client, &other, &image.layer, Some(&to)), Pushed::Mounted);
     assert_eq!(push_blob(&client, &other, b"not there", Some(&to)), Pushed::Uploaded);
 
-    let error = client.manifest(&registry.reference("team/app:2")).unwrap_err();
+    let error = client.manifest(&reference(&registry, "team/app:2")).unwrap_err();
     assert!(error.hint().unwrap().contains("no such tag"), "{error}");
-    let error = client.manifest(&registry.reference("nobody/app:2")).unwrap_err();
+    let error = client.manifest(&reference(&registry, "nobody/app:2")).unwrap_err();
     assert_eq!(error.status(), Some(404));
     let error =
         client.push_manifest(&other, &MediaType::ImageManifest, &image.manifest).unwrap_err();
@@ -117,22 +143,22 @@ fn push_and_pull() {
 
 #[test]
 fn push_in_pieces() {
-    let Some(registry) = RealRegistry::start(&Setup::default()) else { return };
+    let Some(registry) = start(RegistrySetup::default()) else { return };
     let (client, _) = client(|options| options.upload_chunk = Some(100_000));
-    push(&client, &registry.reference("app:1"), &image(350_000));
-    client.resolve(&registry.reference("app:1"), &Platform::host()).unwrap();
+    push(&client, &reference(&registry, "app:1"), &image(350_000));
+    client.resolve(&reference(&registry, "app:1"), &Platform::host()).unwrap();
 }
 
 #[test]
 fn password() {
-    let Some(registry) = RealRegistry::start(&Setup { password: true, tls: false }) else { return };
-    let to = registry.reference("app:1");
+    let Some(registry) = start(RegistrySetup { password: true, tls: false }) else { return };
+    let to = reference(&registry, "app:1");
     let (anonymous, _) = client(|_| {});
     let error = anonymous.manifest(&to).unwrap_err();
     assert_eq!(error.status(), Some(401));
     assert!(error.hint().unwrap().contains("docker login"));
     // me:secret
-    let json = format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, registry.address);
+    let json = format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, registry.address());
     let config = DockerConfig::parse(json.as_bytes(), Helpers::default()).unwrap();
     let (knowing, _) = client(|options| options.credentials = Arc::new(config));
     push(&knowing, &to, &image(1000));
@@ -141,12 +167,12 @@ fn password() {
 
 #[test]
 fn tls() {
-    let Some(registry) = RealRegistry::start(&Setup { password: false, tls: true }) else { return };
+    let Some(registry) = start(RegistrySetup { password: false, tls: true }) else { return };
     // A registry on this machine may have any certificate.
     let (plain, clock) = client(|_| {});
-    push(&plain, &registry.reference("app:1"), &image(1000));
+    push(&plain, &reference(&registry, "app:1"), &image(1000));
     // Any other server has to show one that is trusted: here asked as a web server.
-    let url = format!("https://{}/v2/", registry.address);
+    let url = format!("https://{}/v2/", registry.address());
     let options = FetchOptions::default();
     let error = plain.fetch(&url, &options).unwrap_err();
     assert!(matches!(error, Error::Unreachable { problem: Problem::Tls, .. }), "{error}");
@@ -161,9 +187,9 @@ fn tls() {
 
 #[test]
 fn tls_where_there_is_none() {
-    let Some(registry) = RealRegistry::start(&Setup::default()) else { return };
+    let Some(registry) = start(RegistrySetup::default()) else { return };
     let (client, clock) = client(|_| {});
-    let url = format!("https://{}/v2/", registry.address);
+    let url = format!("https://{}/v2/", registry.address());
     let error = client.fetch(&url, &FetchOptions::default()).unwrap_err();
     assert!(matches!(error, Error::Unreachable { problem: Problem::Tls, .. }), "{error}");
     assert!(clock.slept().is_empty());
@@ -171,15 +197,15 @@ fn tls_where_there_is_none() {
 
 #[test]
 fn threads_share_a_client() {
-    let Some(registry) = RealRegistry::start(&Setup { password: true, tls: false }) else { return };
-    let json = format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, registry.address);
+    let Some(registry) = start(RegistrySetup { password: true, tls: false }) else { return };
+    let json = format!(r#"{{"auths":{{"{}":{{"auth":"bWU6c2VjcmV0"}}}}}}"#, registry.address());
     let config = DockerConfig::parse(json.as_bytes(), Helpers::default()).unwrap();
     let (client, _) = client(|options| options.credentials = Arc::new(config));
     std::thread::scope(|scope| {
         for number in 0..8 {
             let (client, registry) = (&client, &registry);
             scope.spawn(move || {
-                let to = registry.reference(&format!("app{number}:1"));
+                let to = reference(registry, &format!("app{number}:1"));
                 push(client, &to, &image(100_000 + number));
                 client.resolve(&to, &Platform::host()).unwrap();
             });
@@ -189,11 +215,11 @@ fn threads_share_a_client() {
 
 #[test]
 fn skopeo_reads_what_was_pushed() {
-    let Some(registry) = RealRegistry::start(&Setup::default()) else { return };
-    let Some(mut skopeo) = skopeo(registry.folder.path()) else { return };
+    let Some(registry) = start(RegistrySetup::default()) else { return };
+    let Some(mut skopeo) = skopeo(&registry) else { return };
     let (client, _) = client(|_| {});
     let image = image(10_000);
-    let to = registry.reference("app:1");
+    let to = reference(&registry, "app:1");
     push(&client, &to, &image);
     run(skopeo.args([format!("docker://{to}"), "dir:out".to_owned()]));
     assert_eq!(std::fs::read(registry.path("out/manifest.json")).unwrap(), image.manifest);
@@ -203,7 +229,7 @@ fn skopeo_reads_what_was_pushed() {
 
 #[test]
 fn what_skopeo_pushed_is_read() {
-    let Some(registry) = RealRegistry::start(&Setup::default()) else { return };
+    let Some(registry) = start(RegistrySetup::default()) else { return };
     let (client, _) = client(|_| {});
     for (tag, arguments, manifest_type, layer_type) in [
         (
@@ -225,8 +251,8 @@ fn what_skopeo_pushed_is_read() {
             "gzip",
         ),
     ] {
-        let Some(mut skopeo) = skopeo(registry.folder.path()) else { return };
-        let to = registry.reference(&format!("by-skopeo/{tag}:1"));
+        let Some(mut skopeo) = skopeo(&registry) else { return };
+        let to = reference(&registry, &format!("by-skopeo/{tag}:1"));
         // A folder in skopeo's own form; a blob that it met in a registry it would only mount.
         let image = image(100_000 + tag.len());
         let folder = registry.path(tag);
@@ -249,9 +275,9 @@ fn what_skopeo_pushed_is_read() {
 
 #[test]
 fn index_pushed_and_copied_by_skopeo() {
-    let Some(registry) = RealRegistry::start(&Setup::default()) else { return };
+    let Some(registry) = start(RegistrySetup::default()) else { return };
     let (client, _) = client(|_| {});
-    let to = registry.reference("multi:1");
+    let to = reference(&registry, "multi:1");
     let mut manifests = Vec::new();
     for (platform, size) in [("linux/amd64", 1000), ("linux/arm64", 2000)] {
         let image = image(size);
@@ -263,8 +289,8 @@ fn index_pushed_and_copied_by_skopeo() {
     }
     let index = Index::new(manifests.clone()).to_json();
     client.push_manifest(&to, &MediaType::ImageIndex, &index).unwrap();
-    let Some(mut skopeo) = skopeo(registry.folder.path()) else { return };
-    let copy = registry.reference("copy/multi:1");
+    let Some(mut skopeo) = skopeo(&registry) else { return };
+    let copy = reference(&registry, "copy/multi:1");
     run(skopeo.args([
         "--all",
         "--preserve-digests",
@@ -282,9 +308,9 @@ fn index_pushed_and_copied_by_skopeo() {
 #[test]
 #[ignore = "measures; says nothing about right or wrong"]
 fn throughput() {
-    let Some(registry) = RealRegistry::start(&Setup::default()) else { return };
+    let Some(registry) = start(RegistrySetup::default()) else { return };
     let (client, _) = client(|_| {});
-    let to = registry.reference("big:1");
+    let to = reference(&registry, "big:1");
     let layers: Vec<Vec<u8>> = (0..3)
         .map(|number| {
             let mut bytes = noise(90 << 20);

@@ -20,23 +20,29 @@
 
 mod base;
 mod bed;
+mod http;
 mod layout;
 mod outcome;
 mod packages;
 mod peers;
 mod poll;
 mod processes;
+mod proxy;
+mod registry;
 mod skip;
 mod tree;
 mod who;
 
 pub use bed::Bed;
+pub use http::{Handler, HttpServer, Reply, Request};
 pub use layout::{Image, LayerFile};
 pub use outcome::Outcome;
 pub use packages::{PackageSetup, debian};
 pub use peers::{Bundle, run};
 pub use poll::eventually;
 pub use processes::{mounts_below, processes_with};
+pub use proxy::{FaultProxy, Tunnel};
+pub use registry::{DebianRegistry, RegistrySetup};
 pub use skip::{Ended, Skipped, program, run_or_skip};
 pub use tree::{Differ, differences};
 pub use who::Who;

@@ -3,69 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "this is only part of tests")]
 
 use std::collections::HashMap;
-use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dfbuild_image::{Descriptor, Digest, Manifest, MediaType, Reference, descriptor};
 use dfbuild_remote::{Client, ClientOptions, Clock, Timeouts};
-
-/// A request as it came.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Request {
-    pub(crate) method: String,
-    /// The path with the query.
-    pub(crate) path: String,
-    /// Names in lower case.
-    pub(crate) headers: HashMap<String, String>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Request {
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", String::as_str)
-    }
-
-    pub(crate) fn is(&self, method: &str, part: &str) -> bool {
-        self.method == method && self.path.contains(part)
-    }
-}
-
-/// What is answered.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    /// The connection ends after that many bytes of the body.
-    pub(crate) cut: Option<usize>,
-    /// After what is sent, nothing happens any more.
-    pub(crate) stall: bool,
-}
-
-impl Reply {
-    pub(crate) fn new(status: u16) -> Self {
-        Self { status, ..Self::default() }
-    }
-
-    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
-        self.headers.push((name.to_owned(), value.into()));
-        self
-    }
-
-    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = body.into();
-        self
-    }
-
-    pub(crate) fn error(status: u16, code: &str, message: &str) -> Self {
-        let body = format!(r#"{{"errors":[{{"code":"{code}","message":"{message}"}}]}}"#);
-        Self::new(status).with("content-type", "application/json").body(body)
-    }
-}
+use dfbuild_testkit::HttpServer;
+pub(crate) use dfbuild_testkit::{Reply, Request};
 
 /// Changes an answer, or answers in the registry's place: gets the request, how many like it
 /// (method and path without the query) came before, and the answer that would be given.
@@ -75,15 +20,13 @@ pub(crate) type Fault = dyn Fn(&Request, usize, Reply) -> Reply + Send + Sync;
 pub(crate) struct Registry {
     pub(crate) address: SocketAddr,
     state: Arc<State>,
-    thread: Option<JoinHandle<()>>,
+    server: HttpServer,
 }
 
 #[derive(Default)]
 struct State {
     content: Mutex<Content>,
-    log: Mutex<Vec<Request>>,
     fault: Mutex<Option<Arc<Fault>>>,
-    ended: AtomicBool,
 }
 
 #[derive(Default)]
@@ -97,22 +40,18 @@ struct Content {
 
 impl Registry {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
-        let thread = std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                if shared.ended.load(Ordering::SeqCst) {
-                    return;
-                }
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || {
-                    let _ = serve(&shared, stream.unwrap());
-                });
+        let server = HttpServer::start(move |request, before| {
+            let reply = respond(&mut shared.content.lock().unwrap(), request, request.route());
+            let fault = shared.fault.lock().unwrap().clone();
+            match fault {
+                // How to speak with it is always answered.
+                Some(fault) if request.path != "/v2/" => fault(request, before, reply),
+                _ => reply,
             }
         });
-        Self { address, state, thread: Some(thread) }
+        Self { address: server.address(), state, server }
     }
 
     /// Misbehaves from now on.
@@ -153,91 +92,13 @@ impl Registry {
 
     /// The requests so far, but for the question how to speak with the registry.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        let log = self.state.log.lock().unwrap();
-        log.iter().filter(|request| request.path != "/v2/").cloned().collect()
+        let requests = self.server.requests().into_iter();
+        requests.filter(|request| request.path != "/v2/").collect()
     }
 
     pub(crate) fn count(&self, method: &str, part: &str) -> usize {
         self.requests().iter().filter(|request| request.is(method, part)).count()
     }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        self.state.ended.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn serve(state: &State, stream: TcpStream) -> io::Result<()> {
-    // Whatever a test does, no thread outlives this.
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut stream = stream;
-    while let Some(request) = read_request(&mut reader)? {
-        let route = request.path.split('?').next().unwrap_or_default().to_owned();
-        let before = {
-            let mut log = state.log.lock().unwrap();
-            let same = |r: &&Request| {
-                r.method == request.method && r.path.split('?').next() == Some(&route)
-            };
-            let before = log.iter().filter(same).count();
-            log.push(request.clone());
-            before
-        };
-        let fault = state.fault.lock().unwrap().clone();
-        let mut reply = respond(&mut state.content.lock().unwrap(), &request, &route);
-        // How to speak with it is always answered.
-        if let Some(fault) = fault.filter(|_| request.path != "/v2/") {
-            reply = fault(&request, before, reply);
-        }
-        let mut head = format!("HTTP/1.1 {} X\r\n", reply.status);
-        for (name, value) in &reply.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        if !reply.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
-            head.push_str(&format!("content-length: {}\r\n", reply.body.len()));
-        }
-        head.push_str("\r\n");
-        let sent = reply.cut.unwrap_or(reply.body.len()).min(reply.body.len());
-        let body: &[u8] = if request.method == "HEAD" { &[] } else { &reply.body[..sent] };
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(body)?;
-        if reply.stall {
-            // Until the client loses patience and hangs up.
-            let _ = reader.read_to_end(&mut Vec::new());
-            return Ok(());
-        }
-        if reply.cut.is_some() {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Request>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut words = line.split_whitespace();
-    let mut request = Request {
-        method: words.next().unwrap_or_default().to_owned(),
-        path: words.next().unwrap_or_default().to_owned(),
-        ..Request::default()
-    };
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        request.headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-    }
-    let length: u64 = request.header("content-length").parse().unwrap_or(0);
-    reader.take(length).read_to_end(&mut request.body)?;
-    Ok(Some(request))
 }
 
 fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {

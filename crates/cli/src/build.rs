@@ -11,7 +11,7 @@ use crate::failure::{self, Failure};
 use crate::findings::Findings;
 use crate::progress::{Mode, Progress};
 use crate::request::{Machine, Piped, Request, RequestError};
-use crate::signals::{self, Ended};
+use crate::signals::{self, Asked, Ended};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
@@ -48,7 +48,12 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         progress.note(notice);
     }
     let cancel = Cancel::new();
-    let ended = match signals::watch(cancel.clone(), Arc::clone(&progress)) {
+    let told = Arc::clone(&progress);
+    let on_signal = move |asked| match asked {
+        Asked::End => told.try_note("cancelling the build; once more to end it at once"),
+        Asked::EndAtOnce => told.try_close(),
+    };
+    let ended = match signals::watch(cancel.clone(), on_signal) {
         Ok(ended) => ended,
         Err(error) => return report::error(&format!("watch for signals: {error}")),
     };

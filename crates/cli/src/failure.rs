@@ -169,7 +169,12 @@ mod tests {
             ),
             (Error::Cancelled, "failed to finish the build: it was cancelled"),
             (
-                Error::Image { name: "base".into(), reason: "no such image".into(), hint: None },
+                Error::Image {
+                    name: "base".into(),
+                    reason: "no such image".into(),
+                    hint: None,
+                    source: None,
+                },
                 "failed to build: find image base: no such image",
             ),
         ] {

@@ -38,6 +38,7 @@ use std::process::ExitCode;
 
 use args::{CheckArgs, Cli, Command};
 use failure::Failure;
+use signals::Interrupted;
 use source::Source;
 
 fn main() -> ExitCode {
@@ -82,11 +83,11 @@ fn with_root(given: Option<PathBuf>, run: impl FnOnce(PathBuf) -> ExitCode) -> E
 
 /// How a command ends that is not a build.
 fn status(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<dfbuild::Error>() {
-            Some(known) => report::failure(&Failure::of(known, &Source::default())),
-            None => report::error(&failure::chain(&*error)),
-        },
+    let Err(error) = result else { return ExitCode::SUCCESS };
+    if let Some(known) = error.downcast_ref::<dfbuild::Error>() {
+        return report::failure(&Failure::of(known, &Source::default()));
     }
+    let code = report::error(&failure::chain(&*error));
+    let interrupted = error.downcast_ref::<Interrupted>();
+    interrupted.map_or(code, |interrupted| ExitCode::from(interrupted.code))
 }

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dfbuild::remote::{ClientOptions, DockerConfig, Helpers, Proxy};
-use dfbuild::{Engine, Event, Platform, Reference};
+use dfbuild::{Cancel, Engine, Error, Event, Platform, Reference};
 
 use crate::args::{PullArgs, PushArgs, RegistryArgs};
+use crate::signals::{self, Interrupted};
 
 /// How registries are reached, as the flags and the environment want it.
 pub(crate) fn network(args: &RegistryArgs) -> Result<ClientOptions, Box<dyn StdError>> {
@@ -42,7 +43,7 @@ pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdErro
         None => Platform::host(),
     };
     let engine = Engine::open(root)?.with_network(network(&args.registries)?);
-    engine.pull(&reference, &platform, &tell)?;
+    interruptible(|cancel| engine.pull(&reference, &platform, &tell, cancel))?;
     let pulled = engine.images()?.into_iter().find(|image| image.reference == reference);
     print(&pulled.map_or_else(|| reference.to_string(), |image| image.digest.to_string()))
 }
@@ -51,7 +52,19 @@ pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdErro
 pub(crate) fn push(args: &PushArgs, root: PathBuf) -> Result<(), Box<dyn StdError>> {
     let reference: Reference = args.name.parse()?;
     let engine = Engine::open(root)?.with_network(network(&args.registries)?);
-    print(&engine.push(&reference, &tell)?.to_string())
+    print(&interruptible(|cancel| engine.push(&reference, &tell, cancel))?.to_string())
+}
+
+/// Does work that Ctrl-C ends.
+fn interruptible<T>(
+    work: impl FnOnce(&Cancel) -> Result<T, Error>,
+) -> Result<T, Box<dyn StdError>> {
+    let cancel = Cancel::new();
+    let ended = signals::watch(cancel.clone(), |_| {})?;
+    work(&cancel).map_err(|error| match (&error, ended.exit_code()) {
+        (Error::Cancelled, Some(code)) => Interrupted { code }.into(),
+        _ => error.into(),
+    })
 }
 
 fn tell(event: &Event) {

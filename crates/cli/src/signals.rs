@@ -6,8 +6,6 @@ use dfbuild::Cancel;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::progress::Progress;
-
 /// The signal that ended a build, if one did.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ended(Arc<AtomicI32>);
@@ -20,9 +18,21 @@ impl Ended {
     }
 }
 
-/// Cancels the build at the first SIGINT or SIGTERM, and ends the process at the second. Starts a
-/// thread.
-pub(crate) fn watch(cancel: Cancel, progress: Arc<Progress>) -> io::Result<Ended> {
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To end cleanly; the first signal.
+    End,
+    /// To end at once; the second. The process is gone when the listener returns.
+    EndAtOnce,
+}
+
+/// Cancels the work at the first SIGINT or SIGTERM, and ends the process at the second. Tells
+/// `listener` before. Starts a thread.
+pub(crate) fn watch(
+    cancel: Cancel,
+    listener: impl Fn(Asked) + Send + 'static,
+) -> io::Result<Ended> {
     let ended = Ended::default();
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let seen = ended.clone();
@@ -31,9 +41,10 @@ pub(crate) fn watch(cancel: Cancel, progress: Arc<Progress>) -> io::Result<Ended
             let first = seen.0.swap(signal, Ordering::SeqCst) == 0;
             if first {
                 cancel.cancel();
-                progress.try_note("cancelling the build; once more to end it at once");
+                listener(Asked::End);
             } else {
-                end_at_once(&progress, &seen);
+                listener(Asked::EndAtOnce);
+                end_at_once(&seen);
             }
         }
     })?;
@@ -42,7 +53,14 @@ pub(crate) fn watch(cancel: Cancel, progress: Arc<Progress>) -> io::Result<Ended
 
 /// The processes of running steps end with this one: each hangs on a lifeline.
 #[expect(clippy::exit, reason = "the second signal asks for just that")]
-fn end_at_once(progress: &Progress, ended: &Ended) -> ! {
-    progress.try_close();
+fn end_at_once(ended: &Ended) -> ! {
     process::exit(ended.exit_code().map_or(130, i32::from))
+}
+
+/// Work that a signal ended.
+#[derive(Debug, thiserror::Error)]
+#[error("it was cancelled")]
+pub(crate) struct Interrupted {
+    /// What the shell expects as exit code.
+    pub(crate) code: u8,
 }

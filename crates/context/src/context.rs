@@ -1,9 +1,10 @@
+use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
 use dfbuild_pattern::{ParentState, PatternSet};
@@ -11,19 +12,43 @@ use dfbuild_pattern::{ParentState, PatternSet};
 use crate::error::Error;
 use crate::stat_cache::{Stamp, StatCache};
 
+/// Says whether what is under way should end.
+pub type Ending = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// A folder seen through ignore rules.
-#[derive(Debug)]
 pub struct Context {
     root: PathBuf,
     pub(crate) ignore: PatternSet,
     cache: Mutex<StatCache>,
+    ending: Option<Ending>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("root", &self.root).finish_non_exhaustive()
+    }
 }
 
 impl Context {
     /// The folder `root` without what `ignore` leaves out. Digests are taken from `cache` where it
     /// knows them, and added to it.
     pub fn new(root: impl Into<PathBuf>, ignore: PatternSet, cache: StatCache) -> Self {
-        Self { root: root.into(), ignore, cache: Mutex::new(cache) }
+        Self { root: root.into(), ignore, cache: Mutex::new(cache), ending: None }
+    }
+
+    /// The same context, whose walks and digests fail once `ending` holds: both can take long.
+    #[must_use]
+    pub fn ending_when(mut self, ending: Ending) -> Self {
+        self.ending = Some(ending);
+        self
+    }
+
+    /// An error once everything should end.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        match &self.ending {
+            Some(ending) if ending() => Err(io::Error::other("it was ended")),
+            _ => Ok(()),
+        }
     }
 
     /// The folder.
@@ -111,10 +136,25 @@ impl Context {
             return Ok(digest);
         }
         let full = path.below(&self.root);
-        let digest = digest_file(&full).map_err(Error::io("read", &full))?;
+        let digest = self.digest_file(&full).map_err(Error::io("read", &full))?;
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.insert(path.clone(), stamp, digest);
         Ok(digest)
+    }
+
+    fn digest_file(&self, path: &Path) -> io::Result<Digest> {
+        let mut file = open_regular(path)?;
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; 128 << 10];
+        loop {
+            self.check()?;
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 }
 
@@ -165,18 +205,4 @@ fn open_regular(path: &Path) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = i32::try_from(flags.bits()).expect("flags fit");
     fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
-}
-
-fn digest_file(path: &Path) -> io::Result<Digest> {
-    let mut file = open_regular(path)?;
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(count) => hasher.update(&buffer[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }

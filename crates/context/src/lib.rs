@@ -29,6 +29,6 @@ mod error;
 mod stat_cache;
 mod walk;
 
-pub use context::Context;
+pub use context::{Context, Ending};
 pub use error::Error;
 pub use stat_cache::{Stamp, StatCache};

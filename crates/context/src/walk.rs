@@ -63,6 +63,7 @@ impl Context {
         let mut parents: Vec<Parent> = vec![Parent { pending: None, state: self.state_at(path) }];
         let mut walk = WalkDir::new(&start).min_depth(1).sort_by_file_name().into_iter();
         while let Some(entry) = walk.next() {
+            self.check().map_err(Error::io("read", &start))?;
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => return Err(walk_error(error, &start)),

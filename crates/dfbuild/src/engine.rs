@@ -1,27 +1,34 @@
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use dfbuild_image::Digest;
 use dfbuild_remote::{Client, ClientOptions};
 use dfbuild_sandbox::{IdMap, IdMode};
 use dfbuild_store::Store;
 
+use crate::ending::Ending;
 use crate::error::Error;
 use crate::images::layers::LayerCache;
+use crate::network::Network;
 
 /// Where builds happen: a store, and what this process may do. Usable for many builds at once,
 /// from many threads.
 pub struct Engine {
+    shared: Arc<Shared>,
+    /// How registries and web servers are reached; not at all unless it is given.
+    network: Option<Network>,
+    /// Why commands cannot run here, if that is known.
+    refusal: Option<Arc<dfbuild_sandbox::Error>>,
+    /// What ends the build that this is the engine of.
+    ending: Ending,
+}
+
+/// What all builds of an engine have in common.
+struct Shared {
     store: Store,
     id_map: IdMap,
-    pub(crate) layers: LayerCache,
-    /// How registries and web servers are reached; not at all unless it is given.
-    network: Option<ClientOptions>,
-    /// Made when it is first needed: reading certificates takes longer than a cached build.
-    client: OnceLock<Client>,
-    /// Why commands cannot run here, if that is known.
-    refusal: Option<dfbuild_sandbox::Error>,
+    layers: LayerCache,
 }
 
 impl Engine {
@@ -30,13 +37,12 @@ impl Engine {
         let store = Store::open(root)?;
         let id_map = IdMap::current()
             .map_err(|error| Error::Sandbox { reason: error.to_string(), hint: None })?;
+        let shared = Shared { store, id_map, layers: LayerCache::default() };
         Ok(Self {
-            store,
-            id_map,
-            layers: LayerCache::default(),
+            shared: Arc::new(shared),
             network: None,
-            client: OnceLock::new(),
             refusal: None,
+            ending: Ending::default(),
         })
     }
 
@@ -44,14 +50,24 @@ impl Engine {
     /// ([`crate::rootless::enter`]): it refuses a build with `RUN` before it begins, for `reason`.
     /// Everything else works.
     pub fn refusing_commands(mut self, reason: dfbuild_sandbox::Error) -> Self {
-        self.refusal = Some(reason);
+        self.refusal = Some(Arc::new(reason));
         self
     }
 
     /// The same engine with a way to registries and web servers. Without one nothing is fetched.
     pub fn with_network(mut self, options: ClientOptions) -> Self {
-        self.network = Some(options);
+        self.network = Some(Network::new(options, self.ending.clone()));
         self
+    }
+
+    /// This engine for one build: whatever it does for it fails once that is to end.
+    pub(crate) fn for_build(&self, ending: &Ending) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            network: self.network.as_ref().map(|network| network.for_build(ending)),
+            refusal: self.refusal.clone(),
+            ending: ending.clone(),
+        }
     }
 
     /// Whether anything may be fetched.
@@ -61,40 +77,47 @@ impl Engine {
 
     /// The way to registries and web servers, if there is one.
     pub(crate) fn client(&self) -> Result<Option<&Client>, dfbuild_remote::Error> {
-        let Some(options) = &self.network else { return Ok(None) };
-        if let Some(client) = self.client.get() {
-            return Ok(Some(client));
-        }
-        let client = Client::new(options.clone())?;
-        Ok(Some(self.client.get_or_init(|| client)))
+        self.network.as_ref().map(Network::client).transpose()
     }
 
     pub(crate) fn refusal(&self) -> Option<&dfbuild_sandbox::Error> {
-        self.refusal.as_ref()
+        self.refusal.as_deref()
+    }
+
+    pub(crate) fn ending(&self) -> &Ending {
+        &self.ending
+    }
+
+    pub(crate) fn layers(&self) -> &LayerCache {
+        &self.shared.layers
     }
 
     pub(crate) fn store(&self) -> &Store {
-        &self.store
+        &self.shared.store
     }
 
     /// Which ids can be given to files here.
     pub(crate) fn id_mode(&self) -> IdMode {
         // Who is not root gives files to nobody, as with a single id.
-        if rustix::process::geteuid().is_root() { self.id_map.mode() } else { IdMode::Single }
+        if rustix::process::geteuid().is_root() {
+            self.shared.id_map.mode()
+        } else {
+            IdMode::Single
+        }
     }
 
     /// The name of the kind of snapshots that this process makes: they depend on the id map, and
     /// through it on the namespace of the overlay's attributes.
     pub(crate) fn flavour(&self) -> String {
         match self.id_mode() {
-            IdMode::Single if self.id_map.mode() != IdMode::Single => "own".to_owned(),
-            _ => self.id_map.fingerprint(),
+            IdMode::Single if self.shared.id_map.mode() != IdMode::Single => "own".to_owned(),
+            _ => self.shared.id_map.fingerprint(),
         }
     }
 
     /// The length of a layer's archive in bytes; 0 if it cannot be had.
     pub(crate) fn tar_size(&self, diff_id: &Digest) -> u64 {
-        let known = || self.store.layer_size(diff_id);
+        let known = || self.store().layer_size(diff_id);
         // A layer that nobody has looked into yet is read once; that notes its length.
         known().or_else(|| self.index(diff_id).ok().and_then(|_| known())).unwrap_or(0)
     }
@@ -102,6 +125,6 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine").field("root", &self.store.root()).finish_non_exhaustive()
+        f.debug_struct("Engine").field("root", &self.store().root()).finish_non_exhaustive()
     }
 }

@@ -3,8 +3,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dfbuild_dockerfile::Diagnostic;
+use dfbuild_image::Digest;
 
+use crate::damage::Damaged;
 use crate::event::StepInfo;
+
+/// The cause of an error, of any type.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +68,16 @@ pub enum Error {
         reason: String,
         /// What to do about it.
         hint: Option<String>,
+        /// What caused it.
+        source: Option<Cause>,
+    },
+    /// What was built could not be handed out.
+    #[error("export to {}", path.display())]
+    Export {
+        /// Where to.
+        path: PathBuf,
+        /// Why.
+        source: Box<StepError>,
     },
     /// A value of the build itself cannot be used.
     #[error("use {option}: {reason}")]
@@ -192,7 +207,7 @@ pub enum StepError {
         /// The value of `--checksum`.
         expected: String,
         /// The digest of what came.
-        found: dfbuild_image::Digest,
+        found: Digest,
     },
     /// The build was ended.
     #[error("the build was cancelled")]
@@ -200,6 +215,9 @@ pub enum StepError {
     /// Files of the context changed between looking at them and having copied them.
     #[error("the build context changed while it was built; build again")]
     ContextChanged,
+    /// Something in the store is not what its name promises, or not whole.
+    #[error("{0} is damaged")]
+    Damaged(Damaged),
     /// A pattern is none.
     #[error("{pattern:?}: syntax error in pattern")]
     BadPattern {
@@ -220,6 +238,17 @@ impl StepError {
 }
 
 impl Error {
+    /// An image that could not be had.
+    pub(crate) fn image(name: impl Into<String>, cause: impl Into<Cause>) -> Self {
+        let cause = cause.into();
+        Self::Image {
+            name: name.into(),
+            reason: cause.to_string(),
+            hint: None,
+            source: Some(cause),
+        }
+    }
+
     /// For `map_err`: what was tried on which path.
     pub(crate) fn io(
         action: &'static str,

@@ -3,6 +3,7 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dfbuild_context::{Context, StatCache};
 use dfbuild_dockerfile::{Parsed, parse};
@@ -65,7 +66,6 @@ pub(crate) struct Contexts {
 
 impl Contexts {
     pub(crate) fn open(build: &Build, source: &Source, engine: &Engine) -> Result<Self, Error> {
-        check_folder(&build.context)?;
         let patterns = match source.path.as_deref().and_then(own_ignore_file) {
             Some(file) => read_ignore_file(&file)?,
             None => read_ignore_file(&build.context.join(IGNORE_FILE))?,
@@ -120,7 +120,8 @@ fn open(
     })?;
     let folder = fs::canonicalize(folder).map_err(Error::io("open", folder))?;
     let cache = StatCache::load(&stat_cache_path(&folder, engine));
-    Ok(Context::new(folder, ignore, cache))
+    let ending = engine.ending().clone();
+    Ok(Context::new(folder, ignore, cache).ending_when(Arc::new(move || ending.is_near())))
 }
 
 fn stat_cache_path(folder: &Path, engine: &Engine) -> PathBuf {
@@ -128,11 +129,15 @@ fn stat_cache_path(folder: &Path, engine: &Engine) -> PathBuf {
     engine.store().scratch_path(&format!("stat-{name}"))
 }
 
-fn check_folder(path: &Path) -> Result<(), Error> {
+/// Whether there is a folder at `path`.
+pub(crate) fn check_folder(path: &Path) -> Result<(), Error> {
     let error = |reason: String| Error::Context { path: path.to_owned(), reason };
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(error("it is a file; give the folder that holds what is copied".to_owned())),
+        Err(problem) if problem.kind() == io::ErrorKind::NotFound => {
+            Err(error("there is no such folder".to_owned()))
+        }
         Err(problem) => Err(error(problem.to_string())),
     }
 }

@@ -26,12 +26,15 @@
 mod build;
 mod cancel;
 
+mod damage;
+mod ending;
 mod engine;
 mod error;
 mod event;
 mod image_list;
 mod images;
 mod inputs;
+mod network;
 mod options;
 pub mod rootless;
 mod schedule;
@@ -39,6 +42,7 @@ mod steps;
 
 pub use build::{Build, Built};
 pub use cancel::Cancel;
+pub use damage::Damaged;
 /// The Dockerfile language: parser, expansion, lint.
 pub use dfbuild_dockerfile as dockerfile;
 pub use dfbuild_dockerfile::diagnostic::{DiagnosticKind, Fix, Label};
@@ -49,7 +53,7 @@ pub use dfbuild_pattern as pattern;
 pub use dfbuild_remote as remote;
 pub use dfbuild_sandbox::Error as SandboxError;
 pub use engine::Engine;
-pub use error::{Error, StepError};
+pub use error::{Cause, Error, StepError};
 pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream};
 pub use image_list::ImageSummary;
 pub use options::{BuildContext, Output, Secret, SecretSource, Ulimit};

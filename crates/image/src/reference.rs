@@ -27,6 +27,17 @@ impl Reference {
         let short = self.repository.strip_prefix("library/");
         short.filter(|rest| !rest.contains('/')).unwrap_or(&self.repository).to_owned()
     }
+
+    /// Registry and repository: `docker.io/library/ubuntu`.
+    pub fn full_name(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+
+    /// The image with the digest `digest` in the same repository.
+    #[must_use]
+    pub fn pinned(&self, digest: Digest) -> Self {
+        Self { tag: None, digest: Some(digest), ..self.clone() }
+    }
 }
 
 const DOCKER_HUB: &str = "docker.io";

@@ -6,7 +6,7 @@ use dfbuild_image::Digest;
 
 use crate::error::{Error, IoContext};
 use crate::staging::StagedFile;
-use crate::store::{Store, write_atomically};
+use crate::store::Store;
 
 impl Store {
     /// Where the blob lies if it is there.
@@ -23,7 +23,7 @@ impl Store {
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(bytes);
         if !self.has_blob(&digest, bytes.len() as u64) {
-            write_atomically(&self.blob_path(&digest), bytes, false)?;
+            self.write(&self.blob_path(&digest), bytes)?;
         }
         Ok(digest)
     }

@@ -1,10 +1,12 @@
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 use dfbuild_image::{Descriptor, Digest, digest_of};
 
 use crate::error::{Error, IoContext};
-use crate::store::{Store, write_atomically};
+use crate::files::read_checked;
+use crate::store::Store;
 
 impl Store {
     /// The encoded index of the layer with this diff id.
@@ -16,39 +18,39 @@ impl Store {
     pub fn put_layer_index(&self, diff_id: &Digest, index: &[u8]) -> Result<(), Error> {
         let folder = self.layer_path(diff_id);
         fs::create_dir_all(&folder).context("create", &folder)?;
-        write_atomically(&folder.join("index"), index, false)
+        self.write(&folder.join("index"), index)
     }
 
     /// The length of the layer's archive in bytes, if it was noted.
     pub fn layer_size(&self, diff_id: &Digest) -> Option<u64> {
-        let text = fs::read_to_string(self.layer_path(diff_id).join("size")).ok()?;
-        text.trim().parse().ok()
+        let text = read_checked(&self.layer_path(diff_id).join("size"))?;
+        std::str::from_utf8(&text).ok()?.trim().parse().ok()
     }
 
     /// Notes the length of the layer's archive in bytes.
     pub fn put_layer_size(&self, diff_id: &Digest, size: u64) -> Result<(), Error> {
         let folder = self.layer_path(diff_id);
         fs::create_dir_all(&folder).context("create", &folder)?;
-        write_atomically(&folder.join("size"), format!("{size}\n").as_bytes(), false)
+        self.write_checked(&folder.join("size"), format!("{size}\n").as_bytes())
     }
 
     /// The digest of what is in the layer, if it was noted.
     pub fn layer_content(&self, diff_id: &Digest) -> Option<Digest> {
-        let text = fs::read_to_string(self.layer_path(diff_id).join("content")).ok()?;
-        text.parse().ok()
+        let text = read_checked(&self.layer_path(diff_id).join("content"))?;
+        std::str::from_utf8(&text).ok()?.parse().ok()
     }
 
     /// Notes the digest of what is in the layer.
     pub fn put_layer_content(&self, diff_id: &Digest, content: &Digest) -> Result<(), Error> {
         let folder = self.layer_path(diff_id);
         fs::create_dir_all(&folder).context("create", &folder)?;
-        write_atomically(&folder.join("content"), content.to_string().as_bytes(), false)
+        self.write_checked(&folder.join("content"), content.to_string().as_bytes())
     }
 
     /// The descriptor of the blob that `compressor` makes of the layer, if that blob is there.
     pub fn layer_blob(&self, diff_id: &Digest, compressor: &str) -> Option<Descriptor> {
         let path = self.layer_path(diff_id).join(format!("blob.{compressor}"));
-        let descriptor: Descriptor = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+        let descriptor: Descriptor = serde_json::from_slice(&read_checked(&path)?).ok()?;
         self.has_blob(&digest_of(&descriptor)?, descriptor.size()).then_some(descriptor)
     }
 
@@ -62,7 +64,7 @@ impl Store {
         let folder = self.layer_path(diff_id);
         fs::create_dir_all(&folder).context("create", &folder)?;
         let path = folder.join(format!("blob.{compressor}"));
-        write_atomically(&path, &dfbuild_image::canonical_json(blob), false)
+        self.write_checked(&path, &dfbuild_image::canonical_json(blob))
     }
 
     /// Any blob of the layer that is there, whoever compressed it.
@@ -75,6 +77,18 @@ impl Store {
             .iter()
             .filter_map(|name| name.strip_prefix("blob."))
             .find_map(|compressor| self.layer_blob(diff_id, compressor))
+    }
+
+    /// Forgets a layer of which not enough is left: what is known of it, and its snapshots.
+    pub fn drop_layer(&self, diff_id: &Digest) -> Result<(), Error> {
+        self.unmark_snapshots(diff_id)?;
+        let folder = self.layer_path(diff_id);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).context("remove", &folder)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn layer_path(&self, diff_id: &Digest) -> PathBuf {

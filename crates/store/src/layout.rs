@@ -8,7 +8,7 @@ use dfbuild_image::{
 };
 
 use crate::error::{Error, IoContext};
-use crate::store::write_atomically;
+use crate::files::write;
 
 /// A folder that is an OCI image layout (image-spec, image-layout.md), ours or another builder's.
 #[derive(Debug, Clone)]
@@ -36,13 +36,14 @@ impl Layout {
 
     /// Writes the files of an empty layout where they are missing. `blobs/sha256` must exist.
     pub(crate) fn create(root: &Path) -> Result<Self, Error> {
+        let staging = root.join("staging");
         let marker = root.join("oci-layout");
         if !marker.exists() {
-            write_atomically(&marker, MARKER, false)?;
+            write(&staging, &marker, MARKER, false)?;
         }
         let index = root.join("index.json");
         if !index.exists() {
-            write_atomically(&index, &Index::new(Vec::new()).to_json(), false)?;
+            write(&staging, &index, &Index::new(Vec::new()).to_json(), false)?;
         }
         Ok(Self { root: root.to_owned() })
     }

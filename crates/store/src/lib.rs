@@ -6,6 +6,7 @@
 //!   oci-layout, index.json       the OCI image layout (image-spec, image-layout.md)
 //!   blobs/sha256/HEX             manifests, configurations, compressed layers
 //!   tags/NAME                    one file for each tag; index.json is derived from them
+//!   origins/HEX                  repositories that the blob or manifest is known to be in
 //!   layers/HEX/index             what is in the layer with that diff id
 //!   layers/HEX/size             how long its archive is
 //!   layers/HEX/content          digest of what is in it, without times
@@ -36,8 +37,10 @@
 
 mod blobs;
 mod error;
+mod files;
 mod layers;
 mod layout;
+mod origins;
 mod records;
 mod snapshots;
 mod staging;

@@ -6,21 +6,21 @@ use std::sync::PoisonError;
 use dfbuild_image::Digest;
 
 use crate::error::{Error, IoContext};
-use crate::store::{Store, write_atomically};
+use crate::files::read_checked;
+use crate::store::Store;
 
 /// Records of steps whose results are not synced yet; only this process sees them.
 pub(crate) type PendingRecords = HashMap<Digest, Vec<u8>>;
 
 impl Store {
-    /// The bytes under `key`. Whoever reads them must be able to tell torn bytes: a file that lost
-    /// its end in a crash is returned as it is.
+    /// The bytes under `key`. A file that is torn or damaged counts as missing.
     pub fn record(&self, key: &Digest) -> Option<Vec<u8>> {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(record) = pending.records.get(key) {
             return Some(record.clone());
         }
         drop(pending);
-        fs::read(self.record_path(key)).ok()
+        read_checked(&self.record_path(key))
     }
 
     /// Keeps `record` under `key`, for this process at once and for others from the next
@@ -35,7 +35,7 @@ impl Store {
             let path = self.record_path(key);
             let folder = path.parent().expect("a record is in a folder");
             fs::create_dir_all(folder).context("create", folder)?;
-            write_atomically(&path, record, false)?;
+            self.write_checked(&path, record)?;
         }
         pending.clear();
         Ok(())

@@ -1,12 +1,13 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use dfbuild_image::Digest;
 
 use crate::error::{Error, IoContext};
-use crate::store::{Store, write_atomically};
+use crate::store::Store;
 
 /// The snapshots that this process made.
 #[derive(Debug, Default)]
@@ -53,22 +54,42 @@ impl Store {
         Ok(path)
     }
 
+    /// Writes the markers of synced folders. A folder that lost the race stays for this process,
+    /// which may have it mounted, and is garbage afterwards.
+    pub(crate) fn write_markers(&self, pending: &mut PendingSnapshots) -> Result<(), Error> {
+        for marker in &pending.unmarked {
+            if marked(marker).is_none() {
+                let name = pending.folders[marker].file_name().expect("a snapshot has a name");
+                self.write(marker, name.as_encoded_bytes())?;
+            }
+        }
+        pending.unmarked.clear();
+        Ok(())
+    }
+
+    /// Takes back what the markers of a layer promise. Its folders stay until nobody can have them
+    /// mounted.
+    pub(crate) fn unmark_snapshots(&self, diff_id: &Digest) -> Result<(), Error> {
+        let snapshots = self.path("snapshots");
+        let flavours = fs::read_dir(&snapshots).context("read", &snapshots)?;
+        for flavour in flavours.flatten().map(|entry| entry.path()) {
+            let marker = flavour.join(format!("{}.ok", diff_id.hex()));
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.snapshots.folders.remove(&marker);
+            pending.snapshots.unmarked.retain(|unmarked| *unmarked != marker);
+            match fs::remove_file(&marker) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).context("remove", &marker);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     fn marker(&self, flavour: &str, diff_id: &Digest) -> PathBuf {
         self.path("snapshots").join(flavour).join(format!("{}.ok", diff_id.hex()))
     }
-}
-
-/// Writes the markers of synced folders. A folder that lost the race stays for this process, which
-/// may have it mounted, and is garbage afterwards.
-pub(crate) fn write_markers(pending: &mut PendingSnapshots) -> Result<(), Error> {
-    for marker in &pending.unmarked {
-        if marked(marker).is_none() {
-            let name = pending.folders[marker].file_name().expect("a snapshot has a name");
-            write_atomically(marker, name.as_encoded_bytes(), false)?;
-        }
-    }
-    pending.unmarked.clear();
-    Ok(())
 }
 
 /// The folder that a marker names, if both are there.

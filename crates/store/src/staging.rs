@@ -98,7 +98,7 @@ impl Write for StagedFile {
     }
 }
 
-/// Removes the staging folders of dead processes. What cannot be removed is left for another time:
+/// Removes the staging folders and files of dead processes. What cannot be removed is left for another time:
 /// it must not keep a build from starting.
 pub(crate) fn sweep(parent: &Path) {
     let Ok(folders) = fs::read_dir(parent) else { return };
@@ -107,7 +107,11 @@ pub(crate) fn sweep(parent: &Path) {
         // whether it is still there.
         let Ok(lock) = File::open(&folder) else { continue };
         if lock.try_lock().is_ok() {
-            let _ = fs::remove_dir_all(&folder);
+            let _ = if folder.is_dir() {
+                fs::remove_dir_all(&folder)
+            } else {
+                fs::remove_file(&folder)
+            };
         }
     }
 }

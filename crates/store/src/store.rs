@@ -1,12 +1,12 @@
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, IoContext};
 use crate::layout::Layout;
 use crate::records::PendingRecords;
-use crate::snapshots::{PendingSnapshots, sweep_unmarked, write_markers};
+use crate::snapshots::{PendingSnapshots, sweep_unmarked};
 use crate::staging::{Staging, sweep};
 
 /// An open store; see the crate's front page for what lies where. Usable from many threads, and
@@ -79,7 +79,7 @@ impl Store {
             return Ok(());
         }
         self.sync()?;
-        write_markers(&mut pending.snapshots)?;
+        self.write_markers(&mut pending.snapshots)?;
         self.write_records(&mut pending.records)
     }
 
@@ -106,21 +106,4 @@ fn lock(root: &Path) -> Result<File, Error> {
     }
     lock.lock_shared().context("lock", &path)?;
     Ok(lock)
-}
-
-/// Puts `bytes` at `path` in one step: readers see the old file or the new one, never a part.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8], durable: bool) -> Result<(), Error> {
-    let folder = path.parent().expect("every file of a store is in a folder");
-    let mut file = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempfile_in(folder)
-        .context("create a file in", folder)?;
-    file.write_all(bytes).context("write", file.path())?;
-    if durable {
-        file.as_file().sync_all().context("sync", file.path())?;
-    }
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(permissions).context("change the mode of", file.path())?;
-    file.persist(path).map_err(|error| error.error).context("rename to", path)?;
-    Ok(())
 }

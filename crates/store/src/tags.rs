@@ -6,7 +6,8 @@ use dfbuild_image::{Descriptor, DescriptorExt, Index, REF_NAME_ANNOTATION, Refer
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, IoContext};
-use crate::store::{Store, write_atomically};
+use crate::files::read_checked;
+use crate::store::Store;
 
 /// An image that has a name.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +34,7 @@ impl Store {
         self.sync()?;
         let file = TagFile { reference: reference.to_string(), descriptor: descriptor.clone() };
         let path = self.path("tags").join(file_name(reference));
-        write_atomically(&path, &dfbuild_image::canonical_json(&file), true)?;
+        self.write_durably(&path, &dfbuild_image::canonical_json(&file))?;
         self.write_index()
     }
 
@@ -50,7 +51,7 @@ impl Store {
 
     /// What the name stands for.
     pub fn resolve(&self, reference: &Reference) -> Option<Descriptor> {
-        let bytes = fs::read(self.path("tags").join(file_name(reference))).ok()?;
+        let bytes = read_checked(&self.path("tags").join(file_name(reference)))?;
         serde_json::from_slice::<TagFile>(&bytes).ok().map(|file| file.descriptor)
     }
 
@@ -60,7 +61,7 @@ impl Store {
         let mut tags = Vec::new();
         for entry in fs::read_dir(&folder).context("read", &folder)? {
             let entry = entry.context("read", &folder)?;
-            let tag = fs::read(entry.path()).ok().and_then(|bytes| {
+            let tag = read_checked(&entry.path()).and_then(|bytes| {
                 let file: TagFile = serde_json::from_slice(&bytes).ok()?;
                 let tagged = entry.metadata().ok()?.mtime();
                 let reference = file.reference.parse().ok()?;
@@ -90,7 +91,7 @@ impl Store {
             ])
         });
         let index = Index::new(manifests.collect());
-        write_atomically(&self.path("index.json"), &index.to_json(), false)
+        self.write(&self.path("index.json"), &index.to_json())
     }
 }
 

@@ -151,7 +151,9 @@ impl Bed {
     /// When it cannot be built.
     pub fn base(&self) {
         let folder = self.join("base");
-        base::fill(&folder.join("root"));
+        if !folder.exists() {
+            base::fill(&folder.join("root"));
+        }
         fs::write(folder.join("Dockerfile"), "FROM scratch\nCOPY root /\nENV PATH=/usr/bin:/bin\n")
             .expect("the folder is new");
         set_times(&folder, BASE_TIME);

@@ -9,6 +9,7 @@ use dfbuild_plan::{BaseImage, BaseRequest, context_key};
 use dfbuild_store::Layout;
 
 use crate::build::Build;
+use crate::damage::{cause_of, is_lost_blob};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Observer;
@@ -55,24 +56,24 @@ impl<'a> BaseImages<'a> {
                 Some(BuildContext::OciLayout(folder, tag)) => {
                     let found = Layout::open(folder)
                         .and_then(|layout| Ok((layout.find(tag.as_deref())?, layout)));
-                    let (descriptor, layout) = found.map_err(|problem| error(&name, problem))?;
+                    let (descriptor, layout) =
+                        found.map_err(|problem| Error::image(&name, problem))?;
                     return self.load(&layout, &descriptor, request);
                 }
                 Some(BuildContext::Image(other)) if *other != name => name.clone_from(other),
                 _ => return self.find_in_store(&name, request),
             }
         }
-        let reason = "its named contexts lead in a circle".to_owned();
-        Err(Error::Image { name: request.name.clone(), reason, hint: None })
+        Err(Error::image(&request.name, "its named contexts lead in a circle"))
     }
 
     fn find_in_store(&self, name: &str, request: &BaseRequest) -> Result<BaseLayers, Error> {
-        let reference: Reference = name.parse().map_err(|problem| error(name, problem))?;
+        let reference: Reference = name.parse().map_err(|problem| Error::image(name, problem))?;
         let store = self.engine.store();
         let can_pull = self.engine.has_network();
         let found = store.resolve(&reference).filter(|_| !(self.pull && can_pull));
         if let Some(descriptor) = found {
-            let base = self.load(store.layout(), &descriptor, request)?;
+            let base = self.load_again(&reference, &descriptor, request)?;
             let (is, wanted) = (base.config.platform(), &request.platform);
             if (&is.os, &is.architecture) == (&wanted.os, &wanted.architecture) {
                 return Ok(base);
@@ -82,6 +83,7 @@ impl<'a> BaseImages<'a> {
                     name: name.to_owned(),
                     reason: format!("the local image is for {is}, and {wanted} is wanted"),
                     hint: Some(format!("build it with `--platform {wanted}`")),
+                    source: None,
                 });
             }
         }
@@ -90,12 +92,14 @@ impl<'a> BaseImages<'a> {
                 name: name.to_owned(),
                 reason: format!("no local image {}", shown(&reference)),
                 hint: Some(missing_hint(name)),
+                source: None,
             });
         }
-        let pulled = self.engine.pull(&reference, &request.platform, self.observer);
+        let pulled = self.engine.pull_tagged(&reference, &request.platform, self.observer);
         let descriptor = pulled.map_err(|error| match error {
             // Very often it is a base of one's own that was not built yet, not a pull that failed.
-            Error::Image { reason, hint, .. } => Error::Image {
+            Error::Image { reason, hint, source, .. } => Error::Image {
+                source,
                 name: name.to_owned(),
                 reason: format!("no local image {}; {reason}", shown(&reference)),
                 hint: match hint {
@@ -108,6 +112,35 @@ impl<'a> BaseImages<'a> {
         self.load(store.layout(), &descriptor, request)
     }
 
+    /// Loads an image of the store. What was lost of it is fetched from where it came from.
+    fn load_again(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        request: &BaseRequest,
+    ) -> Result<BaseLayers, Error> {
+        let store = self.engine.store();
+        let error = match self.load(store.layout(), descriptor, request) {
+            Err(error) if is_lost_blob(&error) || cause_of(&error).is_some() => error,
+            loaded => return loaded,
+        };
+        let origins = digest_of(descriptor).map(|digest| (digest, store.origins(&digest)));
+        let (true, Some((digest, origins))) = (self.engine.has_network(), origins) else {
+            return Err(made_here(error, reference));
+        };
+        if let Some(damaged) = cause_of(&error) {
+            self.engine.drop_damaged(damaged)?;
+        }
+        // The digest, not the tag: that may stand for another image by now.
+        let origins = origins.iter().filter_map(|origin| origin.parse::<Reference>().ok());
+        for origin in origins.map(|origin| origin.pinned(digest)) {
+            if self.engine.fetch(&origin, &request.platform, self.observer).is_ok() {
+                return self.load(store.layout(), descriptor, request);
+            }
+        }
+        Err(made_here(error, reference))
+    }
+
     /// Brings an image of a layout into the store.
     fn load(
         &self,
@@ -117,18 +150,22 @@ impl<'a> BaseImages<'a> {
     ) -> Result<BaseLayers, Error> {
         let name = &request.name;
         let image = layout.image(descriptor, &request.platform);
-        let (descriptor, manifest, config) = image.map_err(|problem| error(name, problem))?;
-        let digest =
-            digest_of(&descriptor).ok_or_else(|| error(name, "its digest is not SHA-256"))?;
+        let (descriptor, manifest, config) =
+            image.map_err(|problem| Error::image(name, problem))?;
+        let digest = digest_of(&descriptor)
+            .ok_or_else(|| Error::image(name, "its digest is not SHA-256"))?;
         let blobs = manifest.0.layers();
         if blobs.len() != config.rootfs.diff_ids.len() {
-            return Err(error(name, "its manifest and its configuration disagree on the layers"));
+            return Err(Error::image(
+                name,
+                "its manifest and its configuration disagree on the layers",
+            ));
         }
         let mut layers = Vec::new();
         for (blob, diff_id) in blobs.iter().zip(&config.rootfs.diff_ids) {
-            let blob = self.load_layer(layout, blob, diff_id, name)?;
+            let blob = self.load_layer(layout, blob, diff_id, &layers, name)?;
             let content_id =
-                self.engine.content_id(diff_id).map_err(|problem| error(name, problem))?;
+                self.engine.content_id(diff_id).map_err(|problem| Error::image(name, problem))?;
             layers.push(LayerRef { diff_id: *diff_id, content_id, clock: None, blob: Some(blob) });
         }
         Ok(BaseLayers { config, digest, layers })
@@ -140,27 +177,38 @@ impl<'a> BaseImages<'a> {
         layout: &Layout,
         blob: &Descriptor,
         diff_id: &Digest,
+        below: &[LayerRef],
         name: &str,
     ) -> Result<Descriptor, Error> {
         let store = self.engine.store();
         let digest =
-            digest_of(blob).ok_or_else(|| error(name, "a layer's digest is not SHA-256"))?;
+            digest_of(blob).ok_or_else(|| Error::image(name, "a layer's digest is not SHA-256"))?;
         let descriptor =
             dfbuild_image::descriptor(oci_media_type(blob.media_type()), digest, blob.size());
-        if !store.has_blob(&digest, blob.size()) {
-            let mut source = layout.open_blob(&digest).map_err(|problem| error(name, problem))?;
+        if !store.has_blob(&digest, blob.size()) && !self.pack_again(&digest, diff_id, below) {
+            let mut source =
+                layout.open_blob(&digest).map_err(|problem| Error::image(name, problem))?;
             let staging = store.stage()?;
             let mut writer = HashingWriter::new(staging.file()?);
             copy(&mut source, &mut writer).map_err(Error::io("copy", layout.blob_path(&digest)))?;
             let (file, found, _) = writer.finish();
             if found != digest {
                 let problem = dfbuild_store::Error::CorruptBlob { expected: digest, found };
-                return Err(error(name, problem));
+                return Err(Error::image(name, problem));
             }
             store.put_staged(file, &digest)?;
         }
         store.put_layer_blob(diff_id, &format!("base-{}", digest.short()), &descriptor)?;
         Ok(descriptor)
+    }
+
+    /// Whether the lost blob of a layer could be made again, byte for byte, from its snapshot.
+    fn pack_again(&self, blob: &Digest, diff_id: &Digest, below: &[LayerRef]) -> bool {
+        let Ok(content_id) = self.engine.content_id(diff_id) else { return false };
+        let layer = LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None };
+        self.engine.has_snapshot(diff_id)
+            && self.engine.finish_layer(&layer, below, None).is_ok()
+            && self.engine.store().blob_path(blob).is_file()
     }
 }
 
@@ -168,8 +216,18 @@ fn copy(source: &mut File, writer: &mut impl io::Write) -> io::Result<u64> {
     io::copy(&mut io::BufReader::with_capacity(1 << 20, source), writer)
 }
 
-fn error(name: &str, reason: impl std::fmt::Display) -> Error {
-    Error::Image { name: name.to_owned(), reason: reason.to_string(), hint: None }
+/// Adds what can be done about an image of which something was lost for good.
+fn made_here(error: Error, reference: &Reference) -> Error {
+    let name = shown(reference);
+    match error {
+        Error::Image { name: of, reason, source, .. } => Error::Image {
+            name: of,
+            reason,
+            source,
+            hint: Some(format!("build it again with `-t {name}`, or pull it again")),
+        },
+        other => other,
+    }
 }
 
 /// Whether a name could as well be that of an image of one's own.

@@ -31,8 +31,9 @@ impl Engine {
         clock: ClockTimes,
     ) -> Result<LayerRecord, StepError> {
         let folder = staging.folder("layer")?;
-        materialise(&index, contents, &folder, rootfs.view()?, &self.unpack_options())?;
-        let mut archive = HashingWriter::new(io::sink());
+        let contents = self.ending().watch(contents);
+        materialise(&index, &contents, &folder, rootfs.view()?, &self.unpack_options())?;
+        let mut archive = HashingWriter::new(self.ending().watch(io::sink()));
         pack(&index, &Directory::new(&folder), &mut archive)?;
         let (_, diff_id, tar_size) = archive.finish();
         self.store().put_snapshot(&self.flavour(), &diff_id, &folder)?;
@@ -136,7 +137,7 @@ impl Engine {
         let file = staging.file()?;
         let path = file.path().to_owned();
         let mut writer = BlobWriter::new(file, DEFAULT_LEVEL, threads());
-        pack(index, contents, &mut writer)?;
+        pack(index, &self.ending().watch(contents), &mut writer)?;
         writer.flush().map_err(StepError::io("write", &path))?;
         let (file, sealed) = writer.finish().map_err(StepError::io("write", &path))?;
         self.store().put_staged(file, &sealed.blob_digest)?;

@@ -13,6 +13,8 @@ use dfbuild_sandbox::IdMode;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
+use crate::damage::Damaged;
+use crate::ending::Ending;
 use crate::error::{Error, StepError};
 use crate::images::blobs::at_epoch;
 use crate::images::finish::Image;
@@ -34,15 +36,7 @@ pub(crate) fn export(
         Output::Directory(path) => ("files to", path),
         Output::Tar(path) => ("tar archive", path),
     };
-    let failed = |error: StepError| match error {
-        StepError::Io { action, path, source } => Error::Io { action, path, source },
-        StepError::Layer(error) => Error::Layer(error),
-        StepError::Store(error) => Error::Store(error),
-        other => Error::Option {
-            option: format!("--output {}", path.display()),
-            reason: other.to_string(),
-        },
-    };
+    let failed = |error: StepError| Error::Export { path: path.clone(), source: Box::new(error) };
     session.progress.task(&format!("exporting {what} {}", path.display()), || match output {
         Output::OciArchive(path) => archive(session, image, path, false).map_err(failed),
         Output::DockerArchive(path) => archive(session, image, path, true).map_err(failed),
@@ -60,7 +54,7 @@ fn archive(
 ) -> Result<(), StepError> {
     let failed = |error| StepError::io("write", path)(error);
     let store = session.engine.store();
-    write_file(path, |out| {
+    write_file(path, session.ending(), |out| {
         let mut archive = tar::Builder::new(out);
         for folder in ["blobs/", "blobs/sha256/"] {
             archive.append(&header(folder, tar::EntryType::Directory, 0o755, 0)?, io::empty())?;
@@ -71,10 +65,7 @@ fn archive(
             let mut reader = Verifying { file, hasher: Hasher::new() };
             append(&mut archive, &blob_path(&digest), size, &mut reader)?;
             if reader.hasher.finish() != digest {
-                // Without it the layer counts as lost, and the next build makes it anew.
-                let _ = store.drop_blob(&digest);
-                let text = format!("blob {digest} is corrupt and was removed: build again");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+                return Err(io::Error::other(StepError::Damaged(Damaged::Blob(digest))));
             }
         }
         let index = index(image).to_json();
@@ -172,13 +163,17 @@ fn header(name: &str, kind: tar::EntryType, mode: u32, size: u64) -> io::Result<
 
 /// Writes a file beside `path` and moves it there when it is complete. What is no regular file,
 /// such as a pipe, is written to as it is.
-fn write_file(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn write_file(
+    path: &Path,
+    ending: &Ending,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return write(&mut File::create(path)?);
+        return write(&mut ending.watch(File::create(path)?));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-    let mut out = BufWriter::with_capacity(1 << 20, file.as_file_mut());
+    let mut out = ending.watch(BufWriter::with_capacity(1 << 20, file.as_file_mut()));
     write(&mut out)?;
     out.flush()?;
     drop(out);
@@ -217,8 +212,10 @@ fn files(session: &Session<'_>, result: &StageResult, view: &View) -> Result<Ind
 fn tar(session: &Session<'_>, result: &StageResult, path: &Path) -> Result<(), StepError> {
     let rootfs = Rootfs::new(session.engine, result.layers.clone());
     let index = files(session, result, rootfs.view()?)?;
-    write_file(path, |mut out| pack(&index, &rootfs, &mut out).map_err(io::Error::other))
-        .map_err(StepError::io("write", path))
+    write_file(path, session.ending(), |mut out| {
+        pack(&index, &rootfs, &mut out).map_err(io::Error::other)
+    })
+    .map_err(StepError::io("write", path))
 }
 
 /// Writes the files of the image into a folder, over what is there.
@@ -233,9 +230,9 @@ fn directory(session: &Session<'_>, result: &StageResult, path: &Path) -> Result
         .prefix(".dfbuild-")
         .tempdir_in(path)
         .map_err(StepError::io("create a folder in", path))?;
-    let contents: &dyn Contents = &rootfs;
+    let contents = session.ending().watch(&rootfs as &dyn Contents);
     let options = session.engine.unpack_options();
-    materialise(&index, contents, staging.path(), &View::default(), &options)?;
+    materialise(&index, &contents, staging.path(), &View::default(), &options)?;
     merge(staging.path(), path)?;
     Ok(())
 }

@@ -39,7 +39,7 @@ pub(crate) fn finish(session: &Session<'_>, result: &StageResult) -> Result<Buil
     if session.build.push {
         let tell = |event: &Event| session.progress.tell(event);
         for tag in &image.tags {
-            session.engine.push(tag, &tell)?;
+            session.engine.push_tagged(tag, &tell)?;
         }
     }
     let counts = session.progress.counts();
@@ -82,11 +82,7 @@ fn make_image(
     let mut layers = Vec::new();
     for (at, layer) in result.layers.iter().enumerate() {
         let last = engine.finish_layer(layer, &result.layers[..at], epoch);
-        layers.push(last.map_err(|error| Error::Image {
-            name: "of this build".to_owned(),
-            reason: error.to_string(),
-            hint: None,
-        })?);
+        layers.push(last.map_err(|error| Error::image("of this build", error))?);
     }
     let config = configuration(session, result, &layers);
     let json = config.to_json();

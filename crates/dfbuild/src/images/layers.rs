@@ -1,7 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dfbuild_cache::ClockTimes;
@@ -10,6 +10,7 @@ use dfbuild_layer::archive::{Compression, decompress, detect};
 use dfbuild_layer::{Index, Layers, Limits, UnpackOptions, View, XattrNamespace};
 use dfbuild_sandbox::IdMode;
 
+use crate::damage::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::blobs::is_clock_time;
@@ -38,7 +39,7 @@ pub(crate) struct LayerCache {
 impl Engine {
     /// What is in a layer.
     pub(crate) fn index(&self, diff_id: &Digest) -> Result<Arc<Index>, StepError> {
-        let indexes = &self.layers.indexes;
+        let indexes = &self.layers().indexes;
         let known = indexes.lock().unwrap_or_else(PoisonError::into_inner).get(diff_id).cloned();
         if let Some(index) = known {
             return Ok(index);
@@ -54,7 +55,7 @@ impl Engine {
     /// Keeps an index in memory.
     pub(crate) fn remember(&self, diff_id: &Digest, index: Index) -> Arc<Index> {
         let index = Arc::new(index);
-        let mut indexes = self.layers.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut indexes = self.layers().indexes.lock().unwrap_or_else(PoisonError::into_inner);
         indexes.insert(*diff_id, Arc::clone(&index));
         index
     }
@@ -90,35 +91,37 @@ impl Engine {
 
     /// Whether the layer can be had: a record that promises it is worth nothing otherwise.
     pub(crate) fn has_layer(&self, diff_id: &Digest) -> bool {
+        self.has_snapshot(diff_id) || self.store().any_layer_blob(diff_id).is_some()
+    }
+
+    /// Whether the layer lies in the store in overlay form.
+    pub(crate) fn has_snapshot(&self, diff_id: &Digest) -> bool {
         self.store().snapshot(&self.flavour(), diff_id).is_some()
-            || self.store().any_layer_blob(diff_id).is_some()
     }
 
     /// Reads the index of a layer from its blob.
     fn read_index(&self, diff_id: &Digest) -> Result<Index, StepError> {
-        let (path, mut tar) = self.open_archive(diff_id)?;
+        let (blob, tar) = self.open_archive(diff_id)?;
+        let mut tar = self.ending().watch(tar);
         let mut tar = Digesting { inner: &mut tar, writer: HashingWriter::new(io::sink()) };
         let read = dfbuild_layer::index(&mut tar, &Limits::default());
         let (_, found, size) = tar.writer.finish();
-        let index = checked(read, &path, diff_id, &found)?;
+        let index = self.checked(read, &blob, diff_id, &found)?;
         self.note_index(diff_id, &index, size)?;
         Ok(index)
     }
 
-    /// The archive of a layer, decompressed from any of its blobs.
+    /// The archive of a layer, decompressed from any of its blobs, and which blob that is.
     pub(crate) fn open_archive(
         &self,
         diff_id: &Digest,
-    ) -> Result<(PathBuf, Box<dyn Read>), StepError> {
+    ) -> Result<(Digest, Box<dyn Read>), StepError> {
         let blob = self.store().any_layer_blob(diff_id).and_then(|blob| digest_of(&blob));
-        let Some(blob) = blob else {
-            let path = self.store().root().join("layers").join(diff_id.hex());
-            return Err(StepError::io("find a blob for", path)(io::ErrorKind::NotFound.into()));
-        };
-        let path = self.store().blob_path(&blob);
+        let blob = blob.ok_or(StepError::Damaged(Damaged::Layer(*diff_id)))?;
         let file = self.store().open_blob(&blob)?;
-        let archive = open_compressed(file).map_err(StepError::io("read", &path))?;
-        Ok((path, archive))
+        let path = self.store().blob_path(&blob);
+        let archive = open_compressed(file).map_err(StepError::io("read", path))?;
+        Ok((blob, archive))
     }
 
     /// The folder with the layer in overlay form; made if it is not there. `below` are the layers
@@ -130,7 +133,7 @@ impl Engine {
             return Ok(path);
         }
         let lock = {
-            let mut locks = self.layers.unpacking.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut locks = self.layers().unpacking.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(locks.entry(name).or_default())
         };
         let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,13 +142,33 @@ impl Engine {
         }
         let staging = self.store().stage()?;
         let folder = staging.folder("unpack")?;
-        let (path, mut archive) = self.open_archive(diff_id)?;
+        let (blob, archive) = self.open_archive(diff_id)?;
+        let mut archive = self.ending().watch(archive);
         let mut tar = Digesting { inner: &mut archive, writer: HashingWriter::new(io::sink()) };
         let options = self.unpack_options();
         let read = dfbuild_layer::unpack(&mut tar, &folder, below.view()?, below, &options);
         let (_, found, _) = tar.writer.finish();
-        checked(read, &path, diff_id, &found)?;
+        self.checked(read, &blob, diff_id, &found)?;
         Ok(self.store().put_snapshot(&self.flavour(), &name, &folder)?)
+    }
+
+    /// The result of reading the archive of a layer, if that had the right digest.
+    fn checked(
+        &self,
+        read: Result<Index, dfbuild_layer::Error>,
+        blob: &Digest,
+        diff_id: &Digest,
+        found: &Digest,
+    ) -> Result<Index, StepError> {
+        use dfbuild_layer::Error::{Malformed, Read};
+        let damaged = match &read {
+            Ok(_) => found != diff_id,
+            Err(error) => matches!(error, Read { .. } | Malformed { .. }),
+        };
+        if !damaged || self.ending().is_near() {
+            return Ok(read?);
+        }
+        Err(StepError::Damaged(Damaged::Blob(*blob)))
     }
 
     /// How files are placed here.
@@ -164,33 +187,6 @@ impl Engine {
             IdMode::Mapped | IdMode::Single => XattrNamespace::User,
         }
     }
-}
-
-/// The result of reading the archive of a layer, if that had the right digest. A blob that did
-/// not is removed: without it the layer counts as lost, and is made or fetched anew.
-fn checked(
-    read: Result<Index, dfbuild_layer::Error>,
-    blob: &Path,
-    diff_id: &Digest,
-    found: &Digest,
-) -> Result<Index, StepError> {
-    let damaged = match &read {
-        Ok(_) => found != diff_id,
-        Err(error) => matches!(
-            error,
-            dfbuild_layer::Error::Read { .. } | dfbuild_layer::Error::Malformed { .. }
-        ),
-    };
-    if !damaged {
-        return Ok(read?);
-    }
-    let _ = std::fs::remove_file(blob);
-    Err(corrupt(blob))
-}
-
-fn corrupt(blob: &Path) -> StepError {
-    let reason = "its bytes are damaged; it was removed: build again";
-    StepError::io("read", blob)(io::Error::new(io::ErrorKind::InvalidData, reason))
 }
 
 /// A layer blob as its archive. One that is not compressed is what it is.

@@ -11,6 +11,8 @@ use dfbuild_image::{
 use dfbuild_remote::{BlobSink, Client};
 use dfbuild_store::{StagedFile, Staging};
 
+use crate::cancel::Cancel;
+use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Observer;
@@ -27,6 +29,48 @@ impl Engine {
         reference: &Reference,
         platform: &Platform,
         observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Descriptor, Error> {
+        self.transfer(cancel, |engine| engine.pull_tagged(reference, platform, observer))
+    }
+
+    /// Pushes a named image of the store to its registry. Blobs that the registry has are not
+    /// sent. Returns the digest of what was pushed.
+    pub fn push(
+        &self,
+        reference: &Reference,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Digest, Error> {
+        self.transfer(cancel, |engine| engine.push_tagged(reference, observer))
+    }
+
+    fn transfer<T>(
+        &self,
+        cancel: &Cancel,
+        work: impl FnOnce(&Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let ending = Ending::new(cancel, None);
+        work(&self.for_build(&ending)).map_err(|error| ending.reason().unwrap_or(error))
+    }
+
+    pub(crate) fn pull_tagged(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        observer: &dyn Observer,
+    ) -> Result<Descriptor, Error> {
+        let descriptor = self.fetch(reference, platform, observer)?;
+        self.store().tag(reference, &descriptor)?;
+        Ok(descriptor)
+    }
+
+    /// Fetches what the store does not have of an image.
+    pub(crate) fn fetch(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
         let client = self.client_for(reference)?;
         task(observer, &format!("pulling {reference}"), || {
@@ -36,7 +80,10 @@ impl Engine {
             let blobs = missing(self, image.manifest.0.layers());
             each(&blobs, &|blob| self.pull_blob(client, reference, blob))?;
             self.note_layers(reference, &image.config, image.manifest.0.layers())?;
-            self.store().tag(reference, &image.descriptor)?;
+            let all = image.manifest.0.layers().iter().chain([&image.descriptor]);
+            for digest in all.filter_map(digest_of) {
+                self.store().note_origin(&digest, &reference.full_name())?;
+            }
             Ok(image.descriptor)
         })
     }
@@ -77,14 +124,17 @@ impl Engine {
         Ok(())
     }
 
-    /// Pushes a named image of the store to its registry. Blobs that the registry has are not
-    /// sent. Returns the digest of what was pushed.
-    pub fn push(&self, reference: &Reference, observer: &dyn Observer) -> Result<Digest, Error> {
+    pub(crate) fn push_tagged(
+        &self,
+        reference: &Reference,
+        observer: &dyn Observer,
+    ) -> Result<Digest, Error> {
         let client = self.client_for(reference)?;
         let descriptor = self.store().resolve(reference).ok_or_else(|| Error::Image {
             name: reference.to_string(),
             reason: "no local image has that name".to_owned(),
             hint: Some("`dfbuild images` lists those that there are".to_owned()),
+            source: None,
         })?;
         task(observer, &format!("pushing {reference}"), || {
             self.push_tree(client, reference, &descriptor, reference)
@@ -105,7 +155,7 @@ impl Engine {
         if *descriptor.media_type() == MediaType::ImageIndex {
             let index = Index::from_json(&bytes).map_err(malformed)?;
             for manifest in index.0.manifests() {
-                let pinned = Reference { tag: None, digest: digest_of(manifest), ..name.clone() };
+                let pinned = name.pinned(sha256(reference, manifest)?);
                 self.push_tree(client, reference, manifest, &pinned)?;
             }
         } else {
@@ -127,8 +177,19 @@ impl Engine {
         let digest = sha256(reference, blob)?;
         let path = self.store().blob_path(&digest);
         let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(&path)?)) };
-        let pushed = client.push_blob(reference, blob, &open, None, &|_| {});
-        pushed.map(drop).map_err(|error| remote(reference, &error))
+        let mount_from = self.elsewhere(reference, &digest);
+        let pushed = client.push_blob(reference, blob, &open, mount_from.as_ref(), &|_| {});
+        pushed.map_err(|error| remote(reference, &error))?;
+        Ok(self.store().note_origin(&digest, &reference.full_name())?)
+    }
+
+    /// Another repository of the same registry that has a blob.
+    fn elsewhere(&self, reference: &Reference, blob: &Digest) -> Option<Reference> {
+        let origins = self.store().origins(blob);
+        let mut origins = origins.iter().filter_map(|origin| origin.parse::<Reference>().ok());
+        origins.find(|origin| {
+            origin.registry == reference.registry && origin.repository != reference.repository
+        })
     }
 }
 
@@ -184,6 +245,7 @@ fn sha256(reference: &Reference, descriptor: &Descriptor) -> Result<Digest, Erro
         name: reference.to_string(),
         reason: format!("digest {} is not SHA-256", descriptor.digest()),
         hint: None,
+        source: None,
     })
 }
 
@@ -192,6 +254,7 @@ fn no_network(reference: &Reference) -> Error {
         name: reference.to_string(),
         reason: "it is not in the store, and this build has no network".to_owned(),
         hint: None,
+        source: None,
     }
 }
 
@@ -208,5 +271,5 @@ fn remote<E: std::error::Error + 'static>(reference: &Reference, error: &E) -> E
     }
     let known: &dyn std::any::Any = error;
     let hint = known.downcast_ref::<dfbuild_remote::Error>().and_then(dfbuild_remote::Error::hint);
-    Error::Image { name: reference.to_string(), reason, hint }
+    Error::Image { name: reference.to_string(), reason, hint, source: None }
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Instant;
 
@@ -8,15 +8,17 @@ use dfbuild_sandbox::IdMode;
 
 use crate::build::{Build, Built};
 use crate::cancel::Cancel;
+use crate::damage::{Damaged, cause_of};
+use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::images::base_images::{BaseImages, BaseLayers};
 use crate::images::finish::parse_tags;
-use crate::inputs::{Contexts, Source};
+use crate::inputs::{Contexts, Source, check_folder};
 use crate::options::BuildContext;
 use crate::schedule::progress::Progress;
-use crate::schedule::session::{Ending, Session};
+use crate::schedule::session::Session;
 use crate::schedule::slots::Slots;
 
 /// Carries out a build from beginning to end.
@@ -27,14 +29,48 @@ pub(crate) fn run(
     cancel: &Cancel,
 ) -> Result<Built, Error> {
     let start = Instant::now();
+    let mut ending = Ending::new(cancel, build.timeout.map(|limit| (start + limit, limit)));
     parse_tags(build)?;
+    check_folder(&build.context)?;
     let source = Source::read(build)?;
-    let contexts = Contexts::open(build, &source, engine)?;
-    let (graph, bases) = make_plan(build, engine, &source, observer)?;
+    let mut dropped = BTreeSet::new();
+    loop {
+        let engine = engine.for_build(&ending);
+        let outcome = attempt(build, &engine, &source, observer);
+        let mut image = match outcome {
+            Ok(image) => image,
+            // What was damaged is gone by now, so the next attempt makes or fetches it anew.
+            Err(error) => match cause_of(&error) {
+                Some(damaged) if ending.reason().is_none() && dropped.insert(damaged) => {
+                    engine.drop_damaged(damaged)?;
+                    observer.event(&Event::Notice { text: repair(damaged) });
+                    ending = ending.anew();
+                    continue;
+                }
+                _ => return Err(ending.reason().unwrap_or(error)),
+            },
+        };
+        image.duration = start.elapsed();
+        return Ok(image);
+    }
+}
+
+fn repair(damaged: Damaged) -> String {
+    format!("{damaged} of the store was damaged; it was removed, and what needs it is made again")
+}
+
+/// Builds with what is in the store now.
+fn attempt(
+    build: &Build,
+    engine: &Engine,
+    source: &Source,
+    observer: &dyn Observer,
+) -> Result<Built, Error> {
+    let contexts = Contexts::open(build, source, engine)?;
+    let (graph, bases) = make_plan(build, engine, source, observer)?;
     let progress = Progress::new(observer, &graph);
     let slots = Slots::new(build.jobs.unwrap_or_else(default_jobs));
-    let ending = Ending::new(cancel, build.timeout.map(|limit| (start + limit, limit)));
-    let session = Session::new(engine, build, &graph, contexts, bases, progress, slots, ending);
+    let session = Session::new(engine, build, &graph, contexts, bases, progress, slots);
     if graph.stages.iter().any(dfbuild_plan::Stage::runs_commands) {
         session.check_sandbox()?;
         if engine.id_mode() == IdMode::Single {
@@ -45,9 +81,8 @@ pub(crate) fn run(
     // However it ended: what was learned and made is worth keeping.
     session.contexts.save(engine);
     let committed = engine.store().commit();
-    let mut image = outcome?;
+    let image = outcome?;
     committed?;
-    image.duration = start.elapsed();
     Ok(image)
 }
 

@@ -1,5 +1,4 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use dfbuild_image::Timestamp;
 use dfbuild_plan::{BaseRequest, Graph, StageId};
 
 use crate::build::{Build, Built};
-use crate::cancel::Cancel;
+use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::images::base_images::BaseLayers;
@@ -29,7 +28,6 @@ pub(crate) struct Session<'a> {
     pub(crate) bases: BTreeMap<BaseRequest, BaseLayers>,
     pub(crate) progress: Progress<'a>,
     pub(crate) slots: Slots,
-    pub(crate) ending: Ending<'a>,
     stages: Stages,
     pub(crate) definitions: Definitions,
     pub(crate) fetches: Fetches,
@@ -37,34 +35,6 @@ pub(crate) struct Session<'a> {
     committed: Mutex<Instant>,
     /// Takes stacks of layers whose topmost is to be compressed while other steps run.
     packer: Mutex<Option<mpsc::Sender<Vec<LayerRef>>>>,
-}
-
-/// What ends a build before its end.
-pub(crate) struct Ending<'a> {
-    cancel: &'a Cancel,
-    deadline: Option<(Instant, Duration)>,
-    /// Another step failed.
-    failed: AtomicBool,
-}
-
-impl<'a> Ending<'a> {
-    pub(crate) fn new(cancel: &'a Cancel, deadline: Option<(Instant, Duration)>) -> Self {
-        Self { cancel, deadline, failed: AtomicBool::new(false) }
-    }
-
-    /// Whether there is no point in going on.
-    pub(crate) fn is_near(&self) -> bool {
-        self.failed.load(Ordering::SeqCst) || self.reason().is_some()
-    }
-
-    /// Why somebody wants it to end.
-    fn reason(&self) -> Option<Error> {
-        if self.cancel.is_cancelled() {
-            return Some(Error::Cancelled);
-        }
-        let (_, limit) = self.deadline.filter(|(at, _)| Instant::now() >= *at)?;
-        Some(Error::TimedOut { limit })
-    }
 }
 
 /// The stages that are being built or are done.
@@ -86,7 +56,6 @@ struct StagesState {
 pub(crate) struct Failed;
 
 impl<'a> Session<'a> {
-    #[expect(clippy::too_many_arguments, reason = "the parts of a build, each of its own type")]
     pub(crate) fn new(
         engine: &'a Engine,
         build: &'a Build,
@@ -95,7 +64,6 @@ impl<'a> Session<'a> {
         bases: BTreeMap<BaseRequest, BaseLayers>,
         progress: Progress<'a>,
         slots: Slots,
-        ending: Ending<'a>,
     ) -> Self {
         Self {
             engine,
@@ -105,13 +73,17 @@ impl<'a> Session<'a> {
             bases,
             progress,
             slots,
-            ending,
             stages: Stages::default(),
             definitions: Definitions::default(),
             fetches: Fetches::default(),
             committed: Mutex::new(Instant::now()),
             packer: Mutex::new(None),
         }
+    }
+
+    /// What ends this build.
+    pub(crate) fn ending(&self) -> &Ending {
+        self.engine.ending()
     }
 
     /// Builds the target and hands it out.
@@ -127,11 +99,14 @@ impl<'a> Session<'a> {
             });
             self.stage(scope, target)
         });
-        if let Some(reason) = self.ending.reason() {
+        if let Some(reason) = self.ending().reason() {
             return Err(reason);
         }
         match result {
-            Ok(result) => finish(self, &result),
+            Ok(result) => {
+                let finished = finish(self, &result);
+                finished.map_err(|error| self.ending().reason().unwrap_or(error))
+            }
             Err(Failed) => Err(self.take_failure()),
         }
     }
@@ -140,7 +115,7 @@ impl<'a> Session<'a> {
     fn pack_layers(&self, stacks: mpsc::Receiver<Vec<LayerRef>>) {
         for stack in stacks {
             let Some((layer, below)) = stack.split_last() else { continue };
-            if self.ending.is_near() {
+            if self.ending().is_near() {
                 return;
             }
             // Whoever needs the layer finds it, or tries again and tells why it cannot be had.
@@ -221,7 +196,7 @@ impl<'a> Session<'a> {
     /// Notes how a stage ended, and wakes whoever waits for it.
     fn settle(&self, id: StageId, result: Result<Arc<StageResult>, ()>) {
         if result.is_err() {
-            self.ending.failed.store(true, Ordering::SeqCst);
+            self.ending().fail();
         }
         let mut state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.results.insert(id, Some(result));
@@ -231,7 +206,7 @@ impl<'a> Session<'a> {
     /// Why the build failed. A wish to end it is the reason of all that failed after it.
     fn take_failure(&self) -> Error {
         let mut state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let reason = self.ending.reason();
+        let reason = self.ending().reason();
         reason.or(state.failure.take()).unwrap_or(Error::Cancelled)
     }
 

@@ -92,7 +92,7 @@ impl Session<'_> {
         let mut demanded = first_miss == 0;
         for (at, step) in stage.steps.iter().enumerate() {
             let info = self.progress.info(id, at);
-            if self.ending.is_near() {
+            if self.ending().is_near() {
                 return Err(None);
             }
             let use_cache = self.uses_cache(stage);
@@ -185,11 +185,7 @@ impl Session<'_> {
             let staging = self.engine.store().stage()?;
             self.keep(&staging, &empty, &finished, context, true)
         };
-        let record = make().map_err(|error| Error::Image {
-            name: name.to_owned(),
-            reason: error.to_string(),
-            hint: None,
-        })?;
+        let record = make().map_err(|error| Error::image(name, error))?;
         stage.content = link(&stage.content, &record.content_id);
         stage.layers.push(layer_ref(&record));
         Ok(stage)
@@ -340,11 +336,8 @@ impl Session<'_> {
             Base::Stage(base) => self.definition(*base)?.end,
             Base::Directory(name) => {
                 let context = &self.contexts.named[name];
-                let walked = context.walk(&TreePath::ROOT).map_err(|error| Error::Image {
-                    name: name.clone(),
-                    reason: error.to_string(),
-                    hint: None,
-                })?;
+                let walked =
+                    context.walk(&TreePath::ROOT).map_err(|error| Error::image(name, error))?;
                 files_digest(&TreePath::ROOT, &walked)
             }
         };
@@ -403,7 +396,7 @@ impl Session<'_> {
     ) -> Result<Record, Option<Error>> {
         let info = self.progress.info(id, at);
         let _slot = self.slots.take();
-        if self.ending.is_near() {
+        if self.ending().is_near() {
             return Err(None);
         }
         let start = self.progress.started(info.id);

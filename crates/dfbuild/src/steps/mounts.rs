@@ -149,7 +149,7 @@ impl Mounts {
                 return Ok(());
             }
             self.locks.clear();
-            if session.ending.is_near() {
+            if session.ending().is_near() {
                 return Err(StepError::Cancelled);
             }
             thread::sleep(LOCK_INTERVAL);

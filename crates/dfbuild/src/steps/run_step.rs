@@ -134,7 +134,7 @@ fn wait(session: &Session<'_>, child: &mut Child) -> Result<Exit, StepError> {
         if let Some(exit) = child.wait_timeout(CANCEL_INTERVAL)? {
             return Ok(exit);
         }
-        if session.ending.is_near() {
+        if session.ending().is_near() {
             child.kill();
             child.wait()?;
             return Err(StepError::Cancelled);

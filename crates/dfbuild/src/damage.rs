@@ -1,0 +1,101 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+
+use dfbuild_image::Digest;
+
+use crate::engine::Engine;
+use crate::error::StepError;
+
+/// A part of the store that turned out to be damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Damaged {
+    /// A blob whose bytes do not have its digest.
+    Blob(Digest),
+    /// The layer with that diff id, of which too little is left.
+    Layer(Digest),
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blob(digest) => write!(f, "blob {digest}"),
+            Self::Layer(diff_id) => write!(f, "layer {diff_id}"),
+        }
+    }
+}
+
+impl Engine {
+    /// Removes what is damaged, so that it is fetched or made anew.
+    pub(crate) fn drop_damaged(&self, damaged: Damaged) -> Result<(), dfbuild_store::Error> {
+        match damaged {
+            Damaged::Blob(digest) => self.store().drop_blob(&digest),
+            Damaged::Layer(diff_id) => self.store().drop_layer(&diff_id),
+        }
+    }
+}
+
+/// The damage that caused an error, if some did.
+pub(crate) fn cause_of(error: &(dyn StdError + 'static)) -> Option<Damaged> {
+    find(error, &|error| {
+        // A boxed source is an error of its own type.
+        let boxed = error.downcast_ref::<Box<StepError>>().map(|error| &**error);
+        if let Some(StepError::Damaged(damaged)) = error.downcast_ref().or(boxed) {
+            return Some(*damaged);
+        }
+        match error.downcast_ref()? {
+            dfbuild_store::Error::CorruptBlob { expected, .. } => Some(Damaged::Blob(*expected)),
+            _ => None,
+        }
+    })
+}
+
+/// Whether an error says that a blob is not there any more.
+pub(crate) fn is_lost_blob(error: &(dyn StdError + 'static)) -> bool {
+    let lost = |error: &(dyn StdError + 'static)| match error.downcast_ref()? {
+        dfbuild_store::Error::NoBlob { .. } => Some(()),
+        _ => None,
+    };
+    find(error, &lost).is_some()
+}
+
+/// Looks at an error and its causes. What an [`io::Error`] was made of is a cause too; its own
+/// `source` leaves that out.
+fn find<T>(
+    error: &(dyn StdError + 'static),
+    look: &dyn Fn(&(dyn StdError + 'static)) -> Option<T>,
+) -> Option<T> {
+    if let Some(found) = look(error) {
+        return Some(found);
+    }
+    let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    if let Some(found) = inner.and_then(|inner| find(inner, look)) {
+        return Some(found);
+    }
+    find(error.source()?, look)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn the_cause_is_found_through_other_errors() {
+        let blob = Digest::of("a blob");
+        let damaged = io::Error::other(StepError::Damaged(Damaged::Layer(blob)));
+        let content = dfbuild_layer::Error::Content { path: "/a".into(), source: damaged };
+        assert_eq!(cause_of(&Error::Layer(content)), Some(Damaged::Layer(blob)));
+        let corrupt = dfbuild_store::Error::CorruptBlob { expected: blob, found: Digest::of("b") };
+        assert_eq!(cause_of(&Error::image("base", corrupt)), Some(Damaged::Blob(blob)));
+        assert_eq!(cause_of(&Error::Cancelled), None);
+    }
+
+    #[test]
+    fn a_lost_blob() {
+        let lost = dfbuild_store::Error::NoBlob { digest: Digest::of("x"), layout: "/s".into() };
+        assert!(is_lost_blob(&Error::image("base", lost)));
+        assert!(!is_lost_blob(&Error::image("base", "no such image")));
+    }
+}

@@ -38,12 +38,15 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         },
         Err(error) => return report::failure(&Failure::of(&error, &request.source)),
     };
-    let engine = match registry::network(&args.registries) {
-        Ok(options) => engine.with_network(options),
-        Err(error) => return report::error(&failure::chain(&*error)),
-    };
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
     let progress = Arc::new(Progress::new(mode, request.source.clone(), wants_colour()));
+    let engine = match registry::network(&args.registries, &progress) {
+        Ok(options) => engine.with_network(options),
+        Err(error) => {
+            progress.close();
+            return report::error(&failure::chain(&*error));
+        }
+    };
     for notice in &request.notices {
         progress.note(notice);
     }

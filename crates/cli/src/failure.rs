@@ -95,6 +95,7 @@ fn message(error: &Error, source: &Source) -> String {
         Error::Step { source, .. } => {
             format!("failed to build: failed to solve: {}", chain(source))
         }
+        Error::Transfer { .. } => format!("failed to {}", chain(error)),
         Error::Cancelled | Error::TimedOut { .. } => format!("failed to {error}"),
         _ => format!("failed to build: {}", chain(error)),
     }
@@ -116,7 +117,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 fn hints(error: &Error) -> Vec<String> {
     let hint = match error {
-        Error::Image { hint, .. } | Error::Sandbox { hint, .. } => hint.clone(),
+        Error::Image { hint, .. } | Error::Transfer { hint, .. } | Error::Sandbox { hint, .. } => {
+            hint.clone()
+        }
         Error::Step { source, .. } => step_hint(source),
         Error::NoDockerfile { .. } => {
             Some("-f FILE names the Dockerfile, -f - reads it from standard input".to_owned())

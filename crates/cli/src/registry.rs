@@ -8,17 +8,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dfbuild::remote::{ClientOptions, DockerConfig, Helpers, Proxy};
-use dfbuild::{Cancel, Engine, Error, Event, Platform, Reference};
+use dfbuild::{Cancel, Engine, Error, Platform, Reference};
 
-use crate::args::{PullArgs, PushArgs, RegistryArgs};
-use crate::signals::{self, Interrupted};
+use crate::args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
+use crate::failure::Failure;
+use crate::progress::{Mode, Progress};
+use crate::signals::{self, Asked, Interrupted};
+use crate::source::Source;
+use crate::units;
 
-/// How registries are reached, as the flags and the environment want it.
-pub(crate) fn network(args: &RegistryArgs) -> Result<ClientOptions, Box<dyn StdError>> {
+/// How registries are reached, as the flags and the environment want it. `progress` shows what has
+/// to be tried again.
+pub(crate) fn network(
+    args: &RegistryArgs,
+    progress: &Arc<Progress>,
+) -> Result<ClientOptions, Box<dyn StdError>> {
+    let progress = Arc::clone(progress);
+    let on_retry = move |error: &dfbuild::remote::Error, wait| {
+        progress.note(&format!("{error}; next try in {}", units::seconds(wait)));
+    };
     let mut options = ClientOptions {
         insecure: args.insecure_registry.clone(),
         offline: args.offline,
         proxy: proxy(&|name| env::var(name).ok()),
+        on_retry: Some(Arc::new(on_retry)),
         ..ClientOptions::default()
     };
     if !args.registry_mirror.is_empty() {
@@ -42,8 +55,11 @@ pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdErro
         Some(text) => text.parse()?,
         None => Platform::host(),
     };
-    let engine = Engine::open(root)?.with_network(network(&args.registries)?);
-    interruptible(|cancel| engine.pull(&reference, &platform, &tell, cancel))?;
+    let engine = Engine::open(root)?;
+    let (engine, ()) =
+        transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
+            engine.pull(&reference, &platform, show, cancel).map(drop)
+        })?;
     let pulled = engine.images()?.into_iter().find(|image| image.reference == reference);
     print(&pulled.map_or_else(|| reference.to_string(), |image| image.digest.to_string()))
 }
@@ -51,25 +67,42 @@ pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdErro
 /// Pushes an image of the store.
 pub(crate) fn push(args: &PushArgs, root: PathBuf) -> Result<(), Box<dyn StdError>> {
     let reference: Reference = args.name.parse()?;
-    let engine = Engine::open(root)?.with_network(network(&args.registries)?);
-    print(&interruptible(|cancel| engine.push(&reference, &tell, cancel))?.to_string())
+    let engine = Engine::open(root)?;
+    let (_, digest) =
+        transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
+            engine.push(&reference, show, cancel)
+        })?;
+    print(&digest.to_string())
 }
 
-/// Does work that Ctrl-C ends.
-fn interruptible<T>(
-    work: impl FnOnce(&Cancel) -> Result<T, Error>,
-) -> Result<T, Box<dyn StdError>> {
+/// Does work that shows what happens, and that Ctrl-C ends.
+fn transfer<T>(
+    engine: Engine,
+    args: &TransferArgs,
+    registries: &RegistryArgs,
+    work: impl FnOnce(&Engine, &Progress, &Cancel) -> Result<T, Error>,
+) -> Result<(Engine, T), Box<dyn StdError>> {
+    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+    let mode = Mode::resolve(args.progress, args.quiet, dumb);
+    let progress = Arc::new(Progress::new(mode, Source::default(), false));
+    let engine = engine.with_network(network(registries, &progress)?);
     let cancel = Cancel::new();
-    let ended = signals::watch(cancel.clone(), |_| {})?;
-    work(&cancel).map_err(|error| match (&error, ended.exit_code()) {
-        (Error::Cancelled, Some(code)) => Interrupted { code }.into(),
-        _ => error.into(),
-    })
-}
-
-fn tell(event: &Event) {
-    if let Event::TaskStarted { what } = event {
-        let _ = writeln!(io::stderr(), "{what}");
+    let told = Arc::clone(&progress);
+    let on_signal = move |asked| {
+        if asked == Asked::EndAtOnce {
+            told.try_close();
+        }
+    };
+    let ended = signals::watch(cancel.clone(), on_signal)?;
+    let result = work(&engine, &progress, &cancel);
+    if let Err(error) = &result {
+        let failure = Failure::of(error, &Source::default());
+        progress.failed(&failure.message, &failure.hints);
+    }
+    progress.close();
+    match (result, ended.exit_code()) {
+        (Err(Error::Cancelled), Some(code)) => Err(Interrupted { code }.into()),
+        (result, _) => Ok((engine, result?)),
     }
 }
 

@@ -71,8 +71,13 @@ impl Engine {
     }
 
     /// Whether anything may be fetched.
-    pub(crate) fn has_network(&self) -> bool {
-        self.network.is_some()
+    pub(crate) fn can_fetch(&self) -> bool {
+        self.network.as_ref().is_some_and(|network| !network.is_offline())
+    }
+
+    /// Whether somebody asked for nothing to be fetched.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.network.as_ref().is_some_and(Network::is_offline)
     }
 
     /// The way to registries and web servers, if there is one.

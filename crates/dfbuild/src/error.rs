@@ -71,6 +71,20 @@ pub enum Error {
         /// What caused it.
         source: Option<Cause>,
     },
+    /// An image could not be moved from or to its registry.
+    #[error("{action} {name}: {reason}")]
+    Transfer {
+        /// `pull` or `push`.
+        action: &'static str,
+        /// The image.
+        name: String,
+        /// Why.
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
+        /// What caused it.
+        source: Option<Cause>,
+    },
     /// What was built could not be handed out.
     #[error("export to {}", path.display())]
     Export {
@@ -238,6 +252,16 @@ impl StepError {
 }
 
 impl Error {
+    /// For `map_err`: the image was not to be built, only to be moved.
+    pub(crate) fn transfer(action: &'static str) -> impl FnOnce(Self) -> Self {
+        move |error| match error {
+            Self::Image { name, reason, hint, source } => {
+                Self::Transfer { action, name, reason, hint, source }
+            }
+            other => other,
+        }
+    }
+
     /// An image that could not be had.
     pub(crate) fn image(name: impl Into<String>, cause: impl Into<Cause>) -> Self {
         let cause = cause.into();

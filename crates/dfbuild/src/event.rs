@@ -72,6 +72,17 @@ pub enum Event {
         /// What, in a few words: `exporting oci archive out.tar`.
         what: String,
     },
+    /// A blob of a pull or a push got further.
+    Transfer {
+        /// The words of its task.
+        what: String,
+        /// Which blob.
+        blob: Digest,
+        /// Its length in bytes.
+        size: u64,
+        /// How far it is.
+        state: TransferState,
+    },
     /// It is done.
     TaskFinished {
         /// The same words.
@@ -79,6 +90,23 @@ pub enum Event {
         /// How long it took.
         duration: Duration,
     },
+}
+
+/// How far a blob is that is pulled or pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransferState {
+    /// Some of its bytes were moved. Told about each mebibyte.
+    Moving {
+        /// How many. Fewer than before if it had to begin again.
+        done: u64,
+    },
+    /// All of it was moved.
+    Moved,
+    /// It was there before.
+    Existed,
+    /// The registry took it from another of its repositories: nothing was sent.
+    Mounted,
 }
 
 /// Where a command writes.

@@ -54,6 +54,6 @@ pub use dfbuild_remote as remote;
 pub use dfbuild_sandbox::Error as SandboxError;
 pub use engine::Engine;
 pub use error::{Cause, Error, StepError};
-pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream};
+pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream, TransferState};
 pub use image_list::ImageSummary;
 pub use options::{BuildContext, Output, Secret, SecretSource, Ulimit};

@@ -26,6 +26,11 @@ impl Network {
         Self::new(self.options.clone(), ending.clone())
     }
 
+    /// Whether nothing may be fetched after all.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.options.offline
+    }
+
     pub(crate) fn client(&self) -> Result<&Client, dfbuild_remote::Error> {
         if let Some(watched) = self.client.get() {
             return Ok(&watched.client);

@@ -78,7 +78,7 @@ pub(crate) struct BuildArgs {
     pub(crate) load: bool,
 
     /// Push the image to the registries of its names
-    #[arg(long, help_heading = "What comes out")]
+    #[arg(long, conflicts_with = "offline", help_heading = "What comes out")]
     pub(crate) push: bool,
 
     /// Attestation; only `disabled=true` is understood
@@ -105,7 +105,7 @@ pub(crate) struct BuildArgs {
     pub(crate) no_cache_filter: Vec<String>,
 
     /// Look for newer base images than those in the store
-    #[arg(long, help_heading = "Cache")]
+    #[arg(long, conflicts_with = "offline", help_heading = "Cache")]
     pub(crate) pull: bool,
 
     #[command(flatten)]

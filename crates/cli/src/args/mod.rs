@@ -32,7 +32,7 @@ pub(crate) use images_args::{ImagesArgs, ImagesFormat};
 pub(crate) use key_value::KeyValue;
 pub(crate) use outputs::{Destination, OutputFlag, OutputKind};
 pub(crate) use parse_args::{ParseArgs, ParseFormat};
-pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs};
+pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};
 
 /// The whole command line.

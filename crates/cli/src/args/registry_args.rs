@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use super::ProgressArg;
+
 /// How registries and web servers are reached. Credentials come from Docker's `config.json`,
 /// proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -21,6 +23,20 @@ pub(crate) struct RegistryArgs {
     pub(crate) registry_mirror: Vec<String>,
 }
 
+/// How a pull or a push shows what happens.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct TransferArgs {
+    /// How to show what happens: auto is tty on a terminal, else plain
+    #[arg(long, value_enum, value_name = "auto|tty|plain|quiet|rawjson",
+          default_value_t = ProgressArg::Auto, hide_default_value = true,
+          hide_possible_values = true)]
+    pub(crate) progress: ProgressArg,
+
+    /// Print nothing but the digest
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
 /// `pull`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PullArgs {
@@ -32,6 +48,9 @@ pub(crate) struct PullArgs {
     pub(crate) platform: Option<String>,
 
     #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
+
+    #[command(flatten)]
     pub(crate) registries: RegistryArgs,
 }
 
@@ -40,6 +59,9 @@ pub(crate) struct PullArgs {
 pub(crate) struct PushArgs {
     /// What to push: the name of an image in the store
     pub(crate) name: String,
+
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
 
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use dfbuild::{Event, LineIndex, StepId, StepResult, Stream, Timestamp};
+use dfbuild::{Event, LineIndex, StepId, StepResult, Stream, Timestamp, TransferState};
 use serde::Serialize;
 
 use super::Renderer;
@@ -67,6 +67,17 @@ enum Message<'a> {
     },
     TaskStarted {
         what: &'a str,
+    },
+    /// A blob of a pull or a push.
+    Transfer {
+        what: &'a str,
+        blob: String,
+        /// All in bytes.
+        size: u64,
+        /// `moving`, `moved`, `existed` or `mounted`.
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        done: Option<u64>,
     },
     TaskFinished {
         what: &'a str,
@@ -148,6 +159,17 @@ impl<W: Write> Renderer for Json<W> {
             }
             Event::Finished { step, result } => self.finished(*step, result, at),
             Event::TaskStarted { what } => self.write(at, Message::TaskStarted { what }),
+            Event::Transfer { what, blob, size, state } => {
+                let (state, done) = match state {
+                    TransferState::Moving { done } => ("moving", Some(*done)),
+                    TransferState::Moved => ("moved", None),
+                    TransferState::Existed => ("existed", None),
+                    TransferState::Mounted => ("mounted", None),
+                    _ => ("unknown", None),
+                };
+                let (blob, size) = (blob.to_string(), *size);
+                self.write(at, Message::Transfer { what, blob, size, state, done });
+            }
             Event::TaskFinished { what, duration } => {
                 self.write(at, Message::TaskFinished { what, seconds: duration.as_secs_f64() });
             }
@@ -196,6 +218,12 @@ mod tests {
                 step: id,
                 result: StepResult::Cached { created: SystemTime::UNIX_EPOCH },
             },
+            Event::Transfer {
+                what: "pulling a".into(),
+                blob: diff_id(),
+                size: 3,
+                state: TransferState::Moving { done: 2 },
+            },
         ] {
             json.event(&event, Duration::from_millis(1500));
         }
@@ -209,6 +237,9 @@ mod tests {
                 r#"{{"at":1.5,"event":"finished","step":0,"result":"ran","seconds":2.0,"diff_id":"{digest}"}}"#
             ),
             r#"{"at":1.5,"event":"finished","step":0,"result":"cached","created":"1970-01-01T00:00:00Z"}"#,
+            &format!(
+                r#"{{"at":1.5,"event":"transfer","what":"pulling a","blob":"{digest}","size":3,"state":"moving","done":2}}"#
+            ),
             r#"{"at":2.0,"event":"failed","error":"it broke"}"#,
         ];
         let text = String::from_utf8(json.out).unwrap();

@@ -4,6 +4,7 @@ mod captures;
 mod json;
 mod lines;
 mod plain;
+mod transfer;
 mod tty;
 mod view;
 
@@ -114,6 +115,11 @@ impl Progress {
         let mut state = self.lock();
         state.renderer.close();
         state.renderer.failed(message, hints, self.start.elapsed());
+    }
+
+    /// Leaves the terminal as it was: there is nothing more to show.
+    pub(crate) fn close(&self) {
+        self.lock().renderer.close();
     }
 
     /// All that a step wrote.

@@ -2,10 +2,11 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::time::Duration;
 
-use dfbuild::{Event, StepId, StepResult};
+use dfbuild::{Digest, Event, StepId, StepResult, TransferState};
 
 use super::Renderer;
 use super::lines::LineBuffer;
+use super::transfer::Transfer;
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
@@ -19,7 +20,12 @@ pub(super) struct Plain<W> {
     steps: HashMap<StepId, Step>,
     running: HashMap<StepId, Running>,
     numbers: HashMap<Subject, usize>,
+    /// When a blob was last mentioned.
+    transfers: HashMap<Digest, Duration>,
 }
+
+/// A blob that is on its way is mentioned this often.
+const TRANSFER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a number stands for.
 #[derive(PartialEq, Eq, Hash)]
@@ -35,8 +41,15 @@ struct Running {
 
 impl<W: Write> Plain<W> {
     pub(super) fn new(out: W, source: Source, colour: bool) -> Self {
-        let (steps, running, numbers) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { out, source, colour, steps, running, numbers }
+        Self {
+            out,
+            source,
+            colour,
+            steps: HashMap::new(),
+            running: HashMap::new(),
+            numbers: HashMap::new(),
+            transfers: HashMap::new(),
+        }
     }
 
     /// Writes a line. A reader that went away does not end the build.
@@ -66,6 +79,18 @@ impl<W: Write> Plain<W> {
         for line in lines {
             self.line(format!("#{number} {seconds:.3} {line}").trim_end());
         }
+    }
+
+    fn transfer(&mut self, what: &str, transfer: &Transfer, at: Duration) {
+        if let TransferState::Moving { .. } = transfer.state {
+            let last = *self.transfers.entry(transfer.blob).or_insert(at);
+            if at.saturating_sub(last) < TRANSFER_INTERVAL {
+                return;
+            }
+            self.transfers.insert(transfer.blob, at);
+        }
+        let (number, _) = self.number(Subject::Task(what.to_owned()));
+        self.line(&format!("#{number} {transfer}"));
     }
 
     fn finished(&mut self, id: StepId, result: &StepResult, at: Duration) {
@@ -114,6 +139,11 @@ impl<W: Write> Renderer for Plain<W> {
                 let (number, _) = self.number(Subject::Task(what.clone()));
                 self.line(&format!("#{number} {what}"));
             }
+            Event::Transfer { what, .. } => {
+                if let Some(transfer) = Transfer::of(event) {
+                    self.transfer(what, &transfer, at);
+                }
+            }
             Event::TaskFinished { what, duration } => {
                 let (number, _) = self.number(Subject::Task(what.clone()));
                 self.line(&format!("#{number} DONE {}", units::seconds(*duration)));
@@ -155,6 +185,40 @@ mod tests {
         }
         plain.close();
         String::from_utf8(plain.out).unwrap()
+    }
+
+    #[test]
+    fn blobs_are_mentioned_once_a_second() {
+        let what = "pulling r.example/a:1";
+        let transfer =
+            |state| Event::Transfer { what: what.into(), blob: diff_id(), size: 20_000_000, state };
+        let moving = |done| transfer(TransferState::Moving { done });
+        let text = transcript(
+            Vec::new(),
+            &[
+                (0, Event::TaskStarted { what: what.into() }),
+                (100, moving(1)),
+                (900, moving(5_000_000)),
+                (1200, moving(6_000_000)),
+                (1300, moving(7_000_000)),
+                (1500, transfer(TransferState::Moved)),
+                (1500, transfer(TransferState::Existed)),
+                (1500, transfer(TransferState::Mounted)),
+            ],
+        );
+        let short = diff_id().short();
+        assert_eq!(
+            text,
+            format!(
+                "\
+#1 pulling r.example/a:1
+#1 sha256:{short} 6MB / 20MB
+#1 sha256:{short} 20MB / 20MB done
+#1 sha256:{short} 20MB exists
+#1 sha256:{short} 20MB mounted
+"
+            )
+        );
     }
 
     #[test]

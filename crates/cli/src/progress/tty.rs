@@ -8,6 +8,7 @@ use dfbuild::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Renderer;
+use super::transfer::Transfer;
 use super::view::View;
 use crate::source::Source;
 use crate::step::Step;
@@ -84,6 +85,11 @@ impl Renderer for Tty {
                 self.bar.println(line);
             }
             Event::TaskStarted { what } => self.view().task(Some(what.clone())),
+            Event::Transfer { .. } => {
+                if let Some(transfer) = Transfer::of(event) {
+                    self.view().transfer(transfer);
+                }
+            }
             Event::TaskFinished { what, duration } => {
                 self.view().task(None);
                 self.bar.println(format!("{:>8}  {what}", units::seconds(*duration)));

@@ -4,6 +4,7 @@ use std::time::Duration;
 use dfbuild::{StepId, StepResult, Stream};
 
 use super::lines::LineBuffer;
+use super::transfer::Transfer;
 use crate::step::Step;
 use crate::units;
 
@@ -15,6 +16,8 @@ pub(super) struct View {
     stages: Vec<Stage>,
     running: Vec<Running>,
     task: Option<String>,
+    /// The blobs of the task that are on their way.
+    transfers: Vec<Transfer>,
     cached: usize,
 }
 
@@ -92,6 +95,16 @@ impl View {
 
     pub(super) fn task(&mut self, what: Option<String>) {
         self.task = what;
+        self.transfers.clear();
+    }
+
+    pub(super) fn transfer(&mut self, transfer: Transfer) {
+        self.transfers.retain(|known| known.blob != transfer.blob || transfer.is_moving());
+        match self.transfers.iter_mut().find(|known| known.blob == transfer.blob) {
+            Some(known) => *known = transfer,
+            None if transfer.is_moving() => self.transfers.push(transfer),
+            None => {}
+        }
     }
 
     /// The lines to show now, at most `height` of at most `width` columns.
@@ -113,6 +126,7 @@ impl View {
         }
         if let Some(what) = &self.task {
             lines.push(what.clone());
+            lines.extend(self.transfers.iter().map(|transfer| format!("  {transfer}")));
         }
         lines.truncate(height.max(1));
         let cut = |line: &String| console::truncate_str(line, width, "…").into_owned();
@@ -123,6 +137,9 @@ impl View {
         let finished: usize = self.stages.iter().map(|stage| stage.finished).sum();
         let total: usize = self.stages.iter().map(|stage| stage.total).sum();
         let time = units::seconds(at);
+        if total == 0 {
+            return time;
+        }
         format!("building {time}  {finished}/{total} steps, {} cached", self.cached)
     }
 
@@ -153,6 +170,8 @@ impl View {
 #[cfg(test)]
 mod tests {
     use std::time::SystemTime;
+
+    use dfbuild::TransferState;
 
     use super::*;
     use crate::testing::{diff_id, step};
@@ -188,6 +207,20 @@ mod tests {
         );
         assert_eq!(view.lines(Duration::from_secs(4), 80, 4).len(), 4);
         assert_eq!(view.lines(Duration::from_secs(4), 80, 5)[3], "    | two");
+    }
+
+    #[test]
+    fn a_pull_shows_its_blobs() {
+        let mut view = View::default();
+        let transfer = |state| Transfer { blob: diff_id(), size: 2_000_000, state };
+        view.task(Some("pulling a".into()));
+        view.transfer(transfer(TransferState::Moving { done: 1000 }));
+        view.transfer(transfer(TransferState::Moving { done: 1_500_000 }));
+        let short = diff_id().short();
+        let blob = format!("  sha256:{short} 1.5MB / 2MB");
+        assert_eq!(view.lines(Duration::from_secs(2), 80, 20), ["2.0s", "pulling a", &blob]);
+        view.transfer(transfer(TransferState::Moved));
+        assert_eq!(view.lines(Duration::from_secs(2), 80, 20), ["2.0s", "pulling a"]);
     }
 
     #[test]

@@ -70,7 +70,10 @@ impl<'a> BaseImages<'a> {
     fn find_in_store(&self, name: &str, request: &BaseRequest) -> Result<BaseLayers, Error> {
         let reference: Reference = name.parse().map_err(|problem| Error::image(name, problem))?;
         let store = self.engine.store();
-        let can_pull = self.engine.has_network();
+        let can_pull = self.engine.can_fetch();
+        if let Some(pinned) = reference.digest.and_then(|digest| self.pinned(&digest, request)) {
+            return self.load(store.layout(), &pinned, request);
+        }
         let found = store.resolve(&reference).filter(|_| !(self.pull && can_pull));
         if let Some(descriptor) = found {
             let base = self.load_again(&reference, &descriptor, request)?;
@@ -88,12 +91,7 @@ impl<'a> BaseImages<'a> {
             }
         }
         if !can_pull {
-            return Err(Error::Image {
-                name: name.to_owned(),
-                reason: format!("no local image {}", shown(&reference)),
-                hint: Some(missing_hint(name)),
-                source: None,
-            });
+            return Err(self.missing(name, &reference));
         }
         let pulled = self.engine.pull_tagged(&reference, &request.platform, self.observer);
         let descriptor = pulled.map_err(|error| match error {
@@ -112,6 +110,36 @@ impl<'a> BaseImages<'a> {
         self.load(store.layout(), &descriptor, request)
     }
 
+    /// What has the digest, if all of it is in the store, by whatever name it came: neither a
+    /// registry nor `--pull` could come by anything else.
+    fn pinned(&self, digest: &Digest, request: &BaseRequest) -> Option<Descriptor> {
+        let layout = self.engine.store().layout();
+        let bytes = layout.read_blob(digest).ok()?;
+        let document: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+        // Without a media type the document itself says what it is.
+        let media_type = document.get("mediaType").and_then(|kind| kind.as_str());
+        let media_type = MediaType::from(media_type.unwrap_or_default());
+        let descriptor = dfbuild_image::descriptor(media_type, *digest, bytes.len() as u64);
+        let (_, manifest, _) = layout.image(&descriptor, &request.platform).ok()?;
+        let there = |blob: &Descriptor| {
+            digest_of(blob).is_some_and(|known| self.engine.store().has_blob(&known, blob.size()))
+        };
+        manifest.0.layers().iter().all(there).then_some(descriptor)
+    }
+
+    /// What to say of an image that is not there and cannot be fetched.
+    fn missing(&self, name: &str, reference: &Reference) -> Error {
+        let mut reason = format!("no local image {}", shown(reference));
+        let mut hint = missing_hint(name);
+        if self.engine.is_offline() {
+            reason.push_str(", and this is offline");
+            let fetch =
+                format!("pull it beforehand (`dfbuild pull {name}`), or build without `--offline`");
+            hint = if is_plain(reference) { format!("{hint}; or {fetch}") } else { fetch };
+        }
+        Error::Image { name: name.to_owned(), reason, hint: Some(hint), source: None }
+    }
+
     /// Loads an image of the store. What was lost of it is fetched from where it came from.
     fn load_again(
         &self,
@@ -125,7 +153,7 @@ impl<'a> BaseImages<'a> {
             loaded => return loaded,
         };
         let origins = digest_of(descriptor).map(|digest| (digest, store.origins(&digest)));
-        let (true, Some((digest, origins))) = (self.engine.has_network(), origins) else {
+        let (true, Some((digest, origins))) = (self.engine.can_fetch(), origins) else {
             return Err(made_here(error, reference));
         };
         if let Some(damaged) = cause_of(&error) {
@@ -242,8 +270,12 @@ fn missing_hint(name: &str) -> String {
 }
 
 fn shown(reference: &Reference) -> String {
-    let tag = reference.tag.as_deref().unwrap_or("latest");
-    format!("{}:{tag}", reference.familiar_name())
+    let name = reference.familiar_name();
+    match (&reference.digest, &reference.tag) {
+        (Some(digest), _) => format!("{name}@{digest}"),
+        (None, Some(tag)) => format!("{name}:{tag}"),
+        (None, None) => name,
+    }
 }
 
 /// Our manifests are OCI's, so Docker's layer types get their OCI names; the bytes are the same.

@@ -5,4 +5,6 @@ pub(crate) mod blobs;
 pub(crate) mod export;
 pub(crate) mod finish;
 pub(crate) mod layers;
+mod pull;
+mod push;
 mod transfer;

@@ -1,51 +1,30 @@
-//! Images from registries, and images to them.
+//! What pulls and pushes have in common.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use dfbuild_image::{
-    Descriptor, Digest, ImageConfig, Index, Manifest, MediaType, Platform, Reference, digest_of,
-};
-use dfbuild_remote::{BlobSink, Client};
-use dfbuild_store::{StagedFile, Staging};
+use dfbuild_image::{Descriptor, Digest, Reference, digest_of};
+use dfbuild_remote::Client;
 
 use crate::cancel::Cancel;
 use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::event::Observer;
+use crate::event::{Event, Observer, TransferState};
 use crate::schedule::progress::task;
 
 /// Blobs that are moved at the same time, as Docker does: more only crowd each other out.
 const PARALLEL: usize = 3;
 
+/// A blob tells of itself this often at most, and not more often than each mebibyte.
+const REPORTS: u64 = 100;
+const MEBIBYTE: u64 = 1 << 20;
+
 impl Engine {
-    /// Pulls an image from its registry and gives it its name in the store. What is there already
-    /// is not fetched. Returns the descriptor of its manifest.
-    pub fn pull(
-        &self,
-        reference: &Reference,
-        platform: &Platform,
-        observer: &dyn Observer,
-        cancel: &Cancel,
-    ) -> Result<Descriptor, Error> {
-        self.transfer(cancel, |engine| engine.pull_tagged(reference, platform, observer))
-    }
-
-    /// Pushes a named image of the store to its registry. Blobs that the registry has are not
-    /// sent. Returns the digest of what was pushed.
-    pub fn push(
-        &self,
-        reference: &Reference,
-        observer: &dyn Observer,
-        cancel: &Cancel,
-    ) -> Result<Digest, Error> {
-        self.transfer(cancel, |engine| engine.push_tagged(reference, observer))
-    }
-
-    fn transfer<T>(
+    /// Does a pull or a push that is no part of a build.
+    pub(super) fn transfer<T>(
         &self,
         cancel: &Cancel,
         work: impl FnOnce(&Self) -> Result<T, Error>,
@@ -54,159 +33,68 @@ impl Engine {
         work(&self.for_build(&ending)).map_err(|error| ending.reason().unwrap_or(error))
     }
 
-    pub(crate) fn pull_tagged(
-        &self,
-        reference: &Reference,
-        platform: &Platform,
-        observer: &dyn Observer,
-    ) -> Result<Descriptor, Error> {
-        let descriptor = self.fetch(reference, platform, observer)?;
-        self.store().tag(reference, &descriptor)?;
-        Ok(descriptor)
-    }
-
-    /// Fetches what the store does not have of an image.
-    pub(crate) fn fetch(
-        &self,
-        reference: &Reference,
-        platform: &Platform,
-        observer: &dyn Observer,
-    ) -> Result<Descriptor, Error> {
-        let client = self.client_for(reference)?;
-        task(observer, &format!("pulling {reference}"), || {
-            let image = client.resolve(reference, platform).map_err(|e| remote(reference, &e))?;
-            self.store().put_blob(&image.config)?;
-            self.store().put_blob(&image.manifest_bytes)?;
-            let blobs = missing(self, image.manifest.0.layers());
-            each(&blobs, &|blob| self.pull_blob(client, reference, blob))?;
-            self.note_layers(reference, &image.config, image.manifest.0.layers())?;
-            let all = image.manifest.0.layers().iter().chain([&image.descriptor]);
-            for digest in all.filter_map(digest_of) {
-                self.store().note_origin(&digest, &reference.full_name())?;
-            }
-            Ok(image.descriptor)
-        })
-    }
-
-    /// Notes which blob is which layer.
-    fn note_layers(
-        &self,
-        reference: &Reference,
-        config: &[u8],
-        blobs: &[Descriptor],
-    ) -> Result<(), Error> {
-        let config: ImageConfig =
-            serde_json::from_slice(config).map_err(|error| remote(reference, &error))?;
-        for (diff_id, blob) in config.rootfs.diff_ids.iter().zip(blobs) {
-            let name = format!("base-{}", sha256(reference, blob)?.short());
-            self.store().put_layer_blob(diff_id, &name, blob)?;
-        }
-        Ok(())
-    }
-
-    fn client_for(&self, reference: &Reference) -> Result<&Client, Error> {
+    /// The way to the registry of an image.
+    pub(super) fn client_for(&self, reference: &Reference) -> Result<&Client, Error> {
         let client = self.client().map_err(|error| remote(reference, &error))?;
         client.ok_or_else(|| no_network(reference))
     }
+}
 
-    /// Fetches a blob into the store, verified.
-    fn pull_blob(
-        &self,
-        client: &Client,
-        reference: &Reference,
-        blob: &Descriptor,
-    ) -> Result<(), Error> {
-        let digest = sha256(reference, blob)?;
-        let staging: Staging = self.store().stage()?;
-        let mut sink = Sink(staging.file()?);
-        client.blob(reference, blob, &mut sink, &|_| {}).map_err(|e| remote(reference, &e))?;
-        self.store().put_staged(sink.0, &digest)?;
-        Ok(())
-    }
-
-    pub(crate) fn push_tagged(
-        &self,
-        reference: &Reference,
-        observer: &dyn Observer,
-    ) -> Result<Digest, Error> {
-        let client = self.client_for(reference)?;
-        let descriptor = self.store().resolve(reference).ok_or_else(|| Error::Image {
-            name: reference.to_string(),
-            reason: "no local image has that name".to_owned(),
-            hint: Some("`dfbuild images` lists those that there are".to_owned()),
-            source: None,
-        })?;
-        task(observer, &format!("pushing {reference}"), || {
-            self.push_tree(client, reference, &descriptor, reference)
-        })
-    }
-
-    /// Pushes a manifest with all that it needs before it, or an index with its manifests.
-    fn push_tree(
-        &self,
-        client: &Client,
-        reference: &Reference,
-        descriptor: &Descriptor,
-        name: &Reference,
-    ) -> Result<Digest, Error> {
-        let digest = sha256(reference, descriptor)?;
-        let bytes = self.store().read_blob(&digest)?;
-        let malformed = |error: serde_json::Error| remote(reference, &error);
-        if *descriptor.media_type() == MediaType::ImageIndex {
-            let index = Index::from_json(&bytes).map_err(malformed)?;
-            for manifest in index.0.manifests() {
-                let pinned = name.pinned(sha256(reference, manifest)?);
-                self.push_tree(client, reference, manifest, &pinned)?;
-            }
-        } else {
-            let manifest = Manifest::from_json(&bytes).map_err(malformed)?;
-            let mut blobs: Vec<Descriptor> = manifest.0.layers().clone();
-            blobs.push(manifest.0.config().clone());
-            each(&blobs, &|blob| self.push_blob(client, reference, blob))?;
-        }
-        let pushed = client.push_manifest(name, descriptor.media_type(), &bytes);
-        pushed.map_err(|error| remote(reference, &error))
-    }
-
-    fn push_blob(
-        &self,
-        client: &Client,
-        reference: &Reference,
-        blob: &Descriptor,
-    ) -> Result<(), Error> {
-        let digest = sha256(reference, blob)?;
-        let path = self.store().blob_path(&digest);
-        let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(&path)?)) };
-        let mount_from = self.elsewhere(reference, &digest);
-        let pushed = client.push_blob(reference, blob, &open, mount_from.as_ref(), &|_| {});
-        pushed.map_err(|error| remote(reference, &error))?;
-        Ok(self.store().note_origin(&digest, &reference.full_name())?)
-    }
-
-    /// Another repository of the same registry that has a blob.
-    fn elsewhere(&self, reference: &Reference, blob: &Digest) -> Option<Reference> {
-        let origins = self.store().origins(blob);
-        let mut origins = origins.iter().filter_map(|origin| origin.parse::<Reference>().ok());
-        origins.find(|origin| {
-            origin.registry == reference.registry && origin.repository != reference.repository
-        })
+fn no_network(reference: &Reference) -> Error {
+    Error::Image {
+        name: reference.to_string(),
+        reason: "it is not in the store, and this build has no network".to_owned(),
+        hint: None,
+        source: None,
     }
 }
 
-/// Those blobs that the store does not have, each once.
-fn missing(engine: &Engine, blobs: &[Descriptor]) -> Vec<Descriptor> {
-    let mut wanted: Vec<Descriptor> = Vec::new();
-    for blob in blobs {
-        let there = digest_of(blob).is_some_and(|d| engine.store().has_blob(&d, blob.size()));
-        if !there && !wanted.iter().any(|known| known.digest() == blob.digest()) {
-            wanted.push(blob.clone());
+/// A pull or a push, whose blobs are moved by several threads.
+pub(super) struct Transfers<'a> {
+    what: &'a str,
+    observer: &'a dyn Observer,
+    /// An observer hears one event at a time.
+    turn: Mutex<()>,
+}
+
+impl Transfers<'_> {
+    /// Does `work` as one task.
+    pub(super) fn run<T>(
+        what: &str,
+        observer: &dyn Observer,
+        work: impl FnOnce(&Transfers<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        task(observer, what, || work(&Transfers { what, observer, turn: Mutex::default() }))
+    }
+
+    /// Tells how far a blob is.
+    pub(super) fn tell(&self, blob: Digest, size: u64, state: TransferState) {
+        let event = Event::Transfer { what: self.what.to_owned(), blob, size, state };
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.observer.event(&event);
+    }
+
+    /// What takes the number of bytes of a blob that were moved, and tells it when it is worth a
+    /// word.
+    pub(super) fn moving(&self, blob: Digest, size: u64) -> impl Fn(u64) {
+        let step = (size / REPORTS).max(MEBIBYTE);
+        let told = Cell::new(None);
+        move |done| {
+            let worth = match told.get() {
+                None => true,
+                // A download that has to begin again is worth a word as well.
+                Some(told) => done < told || done - told >= step,
+            };
+            if worth && done < size {
+                told.set(Some(done));
+                self.tell(blob, size, TransferState::Moving { done });
+            }
         }
     }
-    wanted
 }
 
 /// Does `work` for each blob, a few at a time. The first error ends it.
-fn each(
+pub(super) fn each(
     blobs: &[Descriptor],
     work: &(dyn Fn(&Descriptor) -> Result<(), Error> + Sync),
 ) -> Result<(), Error> {
@@ -227,20 +115,18 @@ fn each(
     })
 }
 
-/// A staged file that can begin anew.
-struct Sink(StagedFile);
-
-impl BlobSink for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        io::Write::write_all(&mut self.0, bytes)
+/// The blobs with each digest once.
+pub(super) fn once(blobs: &[Descriptor]) -> Vec<Descriptor> {
+    let mut kept: Vec<Descriptor> = Vec::new();
+    for blob in blobs {
+        if !kept.iter().any(|known| known.digest() == blob.digest()) {
+            kept.push(blob.clone());
+        }
     }
-
-    fn restart(&mut self) -> io::Result<()> {
-        self.0.restart()
-    }
+    kept
 }
 
-fn sha256(reference: &Reference, descriptor: &Descriptor) -> Result<Digest, Error> {
+pub(super) fn sha256(reference: &Reference, descriptor: &Descriptor) -> Result<Digest, Error> {
     digest_of(descriptor).ok_or_else(|| Error::Image {
         name: reference.to_string(),
         reason: format!("digest {} is not SHA-256", descriptor.digest()),
@@ -249,17 +135,8 @@ fn sha256(reference: &Reference, descriptor: &Descriptor) -> Result<Digest, Erro
     })
 }
 
-fn no_network(reference: &Reference) -> Error {
-    Error::Image {
-        name: reference.to_string(),
-        reason: "it is not in the store, and this build has no network".to_owned(),
-        hint: None,
-        source: None,
-    }
-}
-
 /// An error of a registry, with its causes and its hint.
-fn remote<E: std::error::Error + 'static>(reference: &Reference, error: &E) -> Error {
+pub(super) fn remote<E: std::error::Error + 'static>(reference: &Reference, error: &E) -> Error {
     let mut reason = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -1,0 +1,118 @@
+//! Images from registries.
+
+use std::io;
+
+use dfbuild_image::{Descriptor, ImageConfig, Platform, Reference, digest_of};
+use dfbuild_remote::{BlobSink, Client};
+use dfbuild_store::{StagedFile, Staging};
+
+use crate::cancel::Cancel;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::event::{Observer, TransferState};
+use crate::images::transfer::{Transfers, each, once, remote, sha256};
+
+impl Engine {
+    /// Pulls an image from its registry and gives it its name in the store. What is there already
+    /// is not fetched. Returns the descriptor of its manifest.
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Descriptor, Error> {
+        let pull = |engine: &Self| engine.pull_tagged(reference, platform, observer);
+        self.transfer(cancel, pull).map_err(Error::transfer("pull"))
+    }
+
+    pub(crate) fn pull_tagged(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        observer: &dyn Observer,
+    ) -> Result<Descriptor, Error> {
+        let descriptor = self.fetch(reference, platform, observer)?;
+        self.store().tag(reference, &descriptor)?;
+        Ok(descriptor)
+    }
+
+    /// Fetches what the store does not have of an image.
+    pub(crate) fn fetch(
+        &self,
+        reference: &Reference,
+        platform: &Platform,
+        observer: &dyn Observer,
+    ) -> Result<Descriptor, Error> {
+        let client = self.client_for(reference)?;
+        Transfers::run(&format!("pulling {reference}"), observer, |transfers| {
+            let image = client.resolve(reference, platform).map_err(|e| remote(reference, &e))?;
+            self.store().put_blob(&image.config)?;
+            self.store().put_blob(&image.manifest_bytes)?;
+            if let Some(index) = &image.index {
+                // People pin the digest of the index, not that of their platform's manifest.
+                self.store().put_blob(&index.bytes)?;
+            }
+            let layers = image.manifest.0.layers();
+            each(&once(layers), &|blob| self.pull_blob(client, reference, blob, transfers))?;
+            self.note_layers(reference, &image.config, layers)?;
+            let all = layers.iter().chain([&image.descriptor]);
+            for digest in all.filter_map(digest_of) {
+                self.store().note_origin(&digest, &reference.full_name())?;
+            }
+            Ok(image.descriptor)
+        })
+    }
+
+    /// Notes which blob is which layer.
+    fn note_layers(
+        &self,
+        reference: &Reference,
+        config: &[u8],
+        blobs: &[Descriptor],
+    ) -> Result<(), Error> {
+        let config: ImageConfig =
+            serde_json::from_slice(config).map_err(|error| remote(reference, &error))?;
+        for (diff_id, blob) in config.rootfs.diff_ids.iter().zip(blobs) {
+            let name = format!("base-{}", sha256(reference, blob)?.short());
+            self.store().put_layer_blob(diff_id, &name, blob)?;
+        }
+        Ok(())
+    }
+
+    /// Fetches a blob into the store, verified, unless it is there.
+    fn pull_blob(
+        &self,
+        client: &Client,
+        reference: &Reference,
+        blob: &Descriptor,
+        transfers: &Transfers<'_>,
+    ) -> Result<(), Error> {
+        let (digest, size) = (sha256(reference, blob)?, blob.size());
+        if self.store().has_blob(&digest, size) {
+            transfers.tell(digest, size, TransferState::Existed);
+            return Ok(());
+        }
+        let staging: Staging = self.store().stage()?;
+        let mut sink = Sink(staging.file()?);
+        let progress = transfers.moving(digest, size);
+        let pulled = client.blob(reference, blob, &mut sink, &progress);
+        pulled.map_err(|error| remote(reference, &error))?;
+        self.store().put_staged(sink.0, &digest)?;
+        transfers.tell(digest, size, TransferState::Moved);
+        Ok(())
+    }
+}
+
+/// A staged file that can begin anew.
+struct Sink(StagedFile);
+
+impl BlobSink for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        io::Write::write_all(&mut self.0, bytes)
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        self.0.restart()
+    }
+}

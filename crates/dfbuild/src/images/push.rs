@@ -1,0 +1,111 @@
+//! Images to registries.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use dfbuild_image::{Descriptor, Digest, Index, Manifest, MediaType, Reference};
+use dfbuild_remote::{Client, Pushed};
+
+use crate::cancel::Cancel;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::event::{Observer, TransferState};
+use crate::images::transfer::{Transfers, each, once, remote, sha256};
+
+impl Engine {
+    /// Pushes a named image of the store to its registry. Blobs that the registry has are not
+    /// sent; those that another of its repositories is known to have are mounted from there.
+    /// Returns the digest of what was pushed.
+    pub fn push(
+        &self,
+        reference: &Reference,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Digest, Error> {
+        self.transfer(cancel, |engine| engine.push_tagged(reference, observer))
+    }
+
+    pub(crate) fn push_tagged(
+        &self,
+        reference: &Reference,
+        observer: &dyn Observer,
+    ) -> Result<Digest, Error> {
+        let push = || {
+            let client = self.client_for(reference)?;
+            let descriptor = self.store().resolve(reference).ok_or_else(|| not_here(reference))?;
+            Transfers::run(&format!("pushing {reference}"), observer, |transfers| {
+                let push = Push { engine: self, client, reference, transfers };
+                push.tree(&descriptor, reference)
+            })
+        };
+        push().map_err(Error::transfer("push"))
+    }
+}
+
+fn not_here(reference: &Reference) -> Error {
+    Error::Image {
+        name: reference.to_string(),
+        reason: "no local image has that name".to_owned(),
+        hint: Some("`dfbuild images` lists those that there are".to_owned()),
+        source: None,
+    }
+}
+
+/// A push on its way.
+struct Push<'a> {
+    engine: &'a Engine,
+    client: &'a Client,
+    reference: &'a Reference,
+    transfers: &'a Transfers<'a>,
+}
+
+impl Push<'_> {
+    /// Pushes a manifest with all that it needs before it, or an index with its manifests.
+    fn tree(&self, descriptor: &Descriptor, name: &Reference) -> Result<Digest, Error> {
+        let digest = sha256(self.reference, descriptor)?;
+        let bytes = self.engine.store().read_blob(&digest)?;
+        let malformed = |error: serde_json::Error| remote(self.reference, &error);
+        if *descriptor.media_type() == MediaType::ImageIndex {
+            let index = Index::from_json(&bytes).map_err(malformed)?;
+            for manifest in index.0.manifests() {
+                let pinned = name.pinned(sha256(self.reference, manifest)?);
+                self.tree(manifest, &pinned)?;
+            }
+        } else {
+            let manifest = Manifest::from_json(&bytes).map_err(malformed)?;
+            let mut blobs: Vec<Descriptor> = manifest.0.layers().clone();
+            blobs.push(manifest.0.config().clone());
+            each(&once(&blobs), &|blob| self.blob(blob))?;
+        }
+        let pushed = self.client.push_manifest(name, descriptor.media_type(), &bytes);
+        pushed.map_err(|error| remote(self.reference, &error))
+    }
+
+    fn blob(&self, blob: &Descriptor) -> Result<(), Error> {
+        let store = self.engine.store();
+        let (digest, size) = (sha256(self.reference, blob)?, blob.size());
+        let path = store.blob_path(&digest);
+        let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(&path)?)) };
+        let mount_from = self.elsewhere(&digest);
+        let progress = self.transfers.moving(digest, size);
+        let pushed =
+            self.client.push_blob(self.reference, blob, &open, mount_from.as_ref(), &progress);
+        let state = match pushed.map_err(|error| remote(self.reference, &error))? {
+            Pushed::Existed => TransferState::Existed,
+            Pushed::Mounted => TransferState::Mounted,
+            Pushed::Uploaded => TransferState::Moved,
+        };
+        self.transfers.tell(digest, size, state);
+        Ok(store.note_origin(&digest, &self.reference.full_name())?)
+    }
+
+    /// Another repository of the same registry that has a blob.
+    fn elsewhere(&self, blob: &Digest) -> Option<Reference> {
+        let origins = self.engine.store().origins(blob);
+        let mut origins = origins.iter().filter_map(|origin| origin.parse::<Reference>().ok());
+        origins.find(|origin| {
+            origin.registry == self.reference.registry
+                && origin.repository != self.reference.repository
+        })
+    }
+}

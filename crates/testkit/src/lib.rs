@@ -20,6 +20,8 @@
 
 mod base;
 mod bed;
+mod debian;
+mod fixture;
 mod http;
 mod layout;
 mod outcome;
@@ -34,10 +36,12 @@ mod tree;
 mod who;
 
 pub use bed::Bed;
+pub use debian::debian;
+pub use fixture::Fixture;
 pub use http::{Handler, HttpServer, Reply, Request};
 pub use layout::{Image, LayerFile};
 pub use outcome::Outcome;
-pub use packages::{PackageSetup, debian};
+pub use packages::PackageSetup;
 pub use peers::{Bundle, run};
 pub use poll::eventually;
 pub use processes::{mounts_below, processes_with};

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Bed, Skipped};
+use crate::Bed;
 
 /// Where builds find the certificates of the secret `ca`.
 const CA_IN_BUILD: &str = "/run/secrets/ca";
 
-/// The machine's source lists, certificates and settings of pip, as files.
+/// The machine's source lists, certificates and settings of pip and npm, as files.
 #[derive(Debug)]
 pub struct PackageSetup {
     secrets: Vec<(&'static str, PathBuf)>,
@@ -28,6 +28,7 @@ impl PackageSetup {
             ("apt-list", apt_lists("list")),
             ("apt-conf", apt_conf()),
             ("pip", pip_conf()),
+            ("npm", npm_conf()),
             ("ca", certificates()),
         ];
         let secrets = files.map(|(name, text)| {
@@ -49,7 +50,7 @@ impl PackageSetup {
 }
 
 /// The source lists in one of apt's two formats.
-fn apt_lists(extension: &str) -> String {
+pub(crate) fn apt_lists(extension: &str) -> String {
     let folder = Path::new("/etc/apt/sources.list.d");
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
@@ -95,64 +96,20 @@ fn pip_conf() -> String {
     conf
 }
 
+/// Where npm gets its packages; its own choice if the machine has no npm.
+fn npm_conf() -> String {
+    let mut conf =
+        format!("cafile={CA_IN_BUILD}\naudit=false\nfund=false\nupdate-notifier=false\n");
+    let output = Command::new("npm").args(["config", "get", "registry"]).output();
+    if let Some(output) = output.ok().filter(|output| output.status.success()) {
+        conf += &format!("registry={}\n", String::from_utf8_lossy(&output.stdout).trim());
+    }
+    conf
+}
+
 fn certificates() -> String {
     let given = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
     let usual = PathBuf::from("/etc/ssl/certs/ca-certificates.crt");
     let mut paths = given.into_iter().chain([usual]);
     paths.find_map(|path| fs::read_to_string(path).ok()).unwrap_or_default()
-}
-
-/// An archive with the root file system of a small Debian, made by debootstrap in `cache` and kept
-/// there. `DFBUILD_TEST_CACHE` names another folder to keep it in.
-///
-/// # Panics
-/// When the folder cannot be written.
-pub fn debian(cache: &Path) -> Result<PathBuf, Skipped> {
-    /// Bound to what is in it: a change of either makes a new one.
-    const NAME: &str = "debian-bookworm-1.tar";
-    let cache =
-        std::env::var_os("DFBUILD_TEST_CACHE").map_or_else(|| cache.to_owned(), PathBuf::from);
-    fs::create_dir_all(&cache).expect("the cache can be written");
-    let archive = cache.join(NAME);
-    let lock = fs::File::create(cache.join("lock")).expect("the cache can be written");
-    lock.lock().expect("the file system has locks");
-    if archive.exists() {
-        return Ok(archive);
-    }
-    if !rustix::process::geteuid().is_root() {
-        return Err(Skipped::because("debootstrap needs root"));
-    }
-    let debootstrap = crate::program("debootstrap")?;
-    let tree = tempfile::tempdir_in(&cache).expect("the cache can be written");
-    let mut command = Command::new(debootstrap);
-    command.args(["--variant=minbase", "--include=gpgv,ca-certificates", "bookworm"]);
-    command.arg(tree.path().join("root")).args(mirror());
-    let output = command.output().expect("debootstrap can be started");
-    let log = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "debootstrap: {log}");
-    pack(&tree.path().join("root"), &cache.join("new.tar"));
-    fs::rename(cache.join("new.tar"), &archive).expect("the cache can be written");
-    Ok(archive)
-}
-
-/// Packs what an image holds: no devices, no package lists, and no word of where this machine gets
-/// its packages.
-fn pack(tree: &Path, archive: &Path) {
-    let without =
-        ["./dev/*", "./var/cache/apt/*", "./var/lib/apt/lists/*", "./etc/apt/sources.list"];
-    let mut command = Command::new("tar");
-    command.args(["--sort=name", "--numeric-owner"]);
-    command.args(without.map(|name| format!("--exclude={name}")));
-    command.arg("-C").arg(tree).arg("-cf").arg(archive).arg(".");
-    assert!(command.status().expect("tar can be started").success(), "tar failed");
-}
-
-/// Where the machine itself gets Debian from. Without an answer debootstrap has its own.
-fn mirror() -> Option<String> {
-    let uri =
-        |line: &str| line.split_whitespace().find(|word| word.contains("://")).map(str::to_owned);
-    let stanzas = apt_lists("sources");
-    let lines = apt_lists("list");
-    let stanza = stanzas.lines().filter(|line| line.starts_with("URIs:")).find_map(uri);
-    stanza.or_else(|| lines.lines().filter(|line| line.starts_with("deb ")).find_map(uri))
 }

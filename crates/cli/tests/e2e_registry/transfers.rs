@@ -1,0 +1,167 @@
+//! What is sent and fetched, and what is not.
+
+use std::fs;
+
+use dfbuild_testkit::{Bed, DebianRegistry, FaultProxy, Outcome, Request};
+
+use super::{build_elsewhere, check, elsewhere, image, registry};
+
+/// A proxy that only listens.
+fn listening(registry: &DebianRegistry) -> FaultProxy {
+    FaultProxy::start(registry.address(), |_, _, ask| ask())
+}
+
+/// The bytes that were sent as blobs.
+fn sent(requests: &[Request]) -> usize {
+    let uploads = requests.iter().filter(|request| request.path.contains("/blobs/uploads/"));
+    uploads.map(|request| request.body.len()).sum()
+}
+
+/// How many blobs the plain progress says this of.
+fn blobs(outcome: &Outcome, word: &str) -> usize {
+    let about = |line: &&str| line.contains(" sha256:") && line.ends_with(word);
+    outcome.stderr.lines().filter(about).count()
+}
+
+#[test]
+fn what_is_there_is_not_sent() {
+    check("transfers::what_is_there_is_not_sent", |bed| {
+        let registry = registry()?;
+        let proxy = listening(&registry);
+        let address = proxy.server().address();
+        let names = ["one:1", "one:2", "two:1"].map(|name| format!("{address}/{name}"));
+        image(bed, &names.each_ref().map(String::as_str));
+        let layers = bed.image(&names[0]).layers.len();
+        let first = bed.run(&["push", &names[0]]).succeeds();
+        assert_eq!(blobs(&first, " done"), layers + 1, "{}", first.stderr);
+        let before = sent(&proxy.server().requests());
+        assert!(before > super::NOISE / 4);
+
+        let again = bed.run(&["push", &names[1]]).succeeds();
+        assert_eq!(blobs(&again, " exists"), layers + 1, "{}", again.stderr);
+        let other = bed.run(&["push", &names[2]]).succeeds();
+        assert_eq!(blobs(&other, " mounted"), layers + 1, "{}", other.stderr);
+        assert_eq!(sent(&proxy.server().requests()), before);
+        assert_eq!([&again.stdout, &other.stdout], [&first.stdout, &first.stdout]);
+        Ok(())
+    });
+}
+
+#[test]
+fn layers_of_a_pulled_base_are_mounted() {
+    check("transfers::layers_of_a_pulled_base_are_mounted", |bed| {
+        let registry = registry()?;
+        let base = registry.image("bases/large:1");
+        image(bed, &[&base]);
+        let _ = bed.run(&["push", &base]).succeeds();
+        let layers = bed.image(&base).layers.len();
+
+        let proxy = listening(&registry);
+        let address = proxy.server().address();
+        let from = format!("FROM {address}/bases/large:1\nCOPY file /\n");
+        let app = format!("{address}/apps/app:1");
+        let built = build_elsewhere(bed, &from, &["-t", &app, "--push"]).succeeds();
+        // The layers of the base were fetched once, and are taken over from its repository.
+        assert_eq!(blobs(&built, " mounted"), layers, "{}", built.stderr);
+        let bytes = sent(&proxy.server().requests());
+        assert!(bytes < 10_000, "{bytes}");
+        assert_eq!(bed.run(&["pull", &app]).succeeds().code, Some(0));
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_there_is_not_fetched() {
+    check("transfers::what_is_there_is_not_fetched", |bed| {
+        let registry = registry()?;
+        let proxy = listening(&registry);
+        let name = format!("{}/app:1", proxy.server().address());
+        image(bed, &[&name]);
+        let _ = bed.run(&["push", &name]).succeeds();
+        let layers = bed.image(&name).layers.len();
+        let first = elsewhere(bed, &["pull", &name]).succeeds();
+        assert_eq!(blobs(&first, " done"), layers, "{}", first.stderr);
+        let again = elsewhere(bed, &["pull", &name]).succeeds();
+        assert_eq!(blobs(&again, " exists"), layers, "{}", again.stderr);
+        // A base that is there is not even asked for, until somebody wants that.
+        let asked = proxy.server().requests().len();
+        let from = format!("FROM {name}\n");
+        let _ = build_elsewhere(bed, &from, &[]).succeeds();
+        assert_eq!(proxy.server().requests().len(), asked);
+        let _ = build_elsewhere(bed, &from, &["--pull"]).succeeds();
+        assert!(proxy.server().requests().len() > asked);
+        Ok(())
+    });
+}
+
+fn push_version(bed: &Bed, name: &str, version: &str) {
+    bed.write("version", version);
+    bed.write("Dockerfile", "FROM base\nCOPY version /version\n");
+    let _ = bed.build(&["-t", name, "--push"]).succeeds();
+}
+
+#[test]
+fn pull_looks_again() {
+    check("transfers::pull_looks_again", |bed| {
+        let registry = registry()?;
+        let name = registry.image("moving:latest");
+        bed.base();
+        push_version(bed, &name, "one");
+        let tree = bed.join("out/tree");
+        let output = format!("type=local,dest={}", tree.display());
+        let from = format!("FROM {name}\nRUN cp /version /copied\n");
+        let version = |args: &[&str]| {
+            let built = build_elsewhere(bed, &from, &[args, &["-o", &output]].concat()).succeeds();
+            (fs::read_to_string(tree.join("copied")).unwrap(), built.ran())
+        };
+        assert_eq!(version(&[]), ("one".to_owned(), 1));
+        push_version(bed, &name, "two");
+        assert_eq!(version(&[]), ("one".to_owned(), 0));
+        assert_eq!(version(&["--pull"]), ("two".to_owned(), 1));
+        assert_eq!(version(&[]), ("two".to_owned(), 0));
+        Ok(())
+    });
+}
+
+#[test]
+fn progress_in_bytes() {
+    check("transfers::progress_in_bytes", |bed| {
+        let registry = registry()?;
+        let name = registry.image("app:1");
+        image(bed, &[&name]);
+        let size = |event: &serde_json::Value| event["size"].as_u64().unwrap();
+        for args in [&["push"][..], &["--root", "ELSEWHERE", "pull"], &["--root", "THIRD", "build"]]
+        {
+            let roots = [bed.join("out/elsewhere"), bed.join("out/third")];
+            let roots = roots.each_ref().map(|root| root.to_str().unwrap());
+            let mut args: Vec<&str> = args
+                .iter()
+                .map(|arg| match *arg {
+                    "ELSEWHERE" => roots[0],
+                    "THIRD" => roots[1],
+                    other => other,
+                })
+                .collect();
+            let builds = args.contains(&"build");
+            bed.write("Dockerfile", format!("FROM {name}\n"));
+            let context = bed.context();
+            args.extend([
+                "--progress=rawjson",
+                if builds { context.to_str().unwrap() } else { &name },
+            ]);
+            let outcome = bed.run(&args).succeeds();
+            let events = outcome.stderr.lines();
+            let events =
+                events.map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+            let transfers: Vec<_> = events.filter(|event| event["event"] == "transfer").collect();
+            let large = transfers.iter().find(|event| size(event) > 1 << 21);
+            let large = large.unwrap_or_else(|| panic!("{args:?}: {transfers:?}"));
+            let of_large = transfers.iter().filter(|event| event["blob"] == large["blob"]);
+            let states: Vec<_> = of_large.clone().map(|event| event["state"].as_str()).collect();
+            assert_eq!(states.last(), Some(&Some("moved")), "{args:?}: {states:?}");
+            let done: Vec<u64> = of_large.filter_map(|event| event["done"].as_u64()).collect();
+            assert!(done.len() > 1 && done.is_sorted(), "{args:?}: {done:?}");
+        }
+        Ok(())
+    });
+}

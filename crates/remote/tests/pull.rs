@@ -148,6 +148,25 @@ fn wrong_bytes_once() {
 }
 
 #[test]
+fn wrong_rest_of_a_lost_download() {
+    let (registry, bytes, blob, reference) = with_blob();
+    registry.fault(|_, before, mut reply| {
+        match before {
+            0 => reply.cut = Some(MIB),
+            1 => reply.body[MIB] ^= 1,
+            _ => {}
+        }
+        reply
+    });
+    let (client, _) = client(|_| {});
+    assert!(pull(&client, &reference, &blob).unwrap() == bytes);
+    let requests = registry.requests();
+    let ranges: Vec<&str> = requests.iter().map(|request| request.header("range")).collect();
+    // Nobody knows which part was wrong, so all of it comes again.
+    assert_eq!(ranges, ["", &format!("bytes={MIB}-"), ""]);
+}
+
+#[test]
 fn wrong_bytes_always() {
     let (registry, _, blob, reference) = with_blob();
     registry.fault(|_, _, mut reply| {

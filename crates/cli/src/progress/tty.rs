@@ -84,14 +84,14 @@ impl Renderer for Tty {
                 let line = self.view().finished(*step, result);
                 self.bar.println(line);
             }
-            Event::TaskStarted { what } => self.view().task(Some(what.clone())),
-            Event::Transfer { .. } => {
+            Event::TaskStarted { what } => self.view().task_started(what),
+            Event::Transfer { what, .. } => {
                 if let Some(transfer) = Transfer::of(event) {
-                    self.view().transfer(transfer);
+                    self.view().transfer(what, transfer);
                 }
             }
             Event::TaskFinished { what, duration } => {
-                self.view().task(None);
+                self.view().task_finished(what);
                 self.bar.println(format!("{:>8}  {what}", units::seconds(*duration)));
             }
             _ => {}

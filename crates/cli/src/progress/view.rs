@@ -15,10 +15,14 @@ pub(super) struct View {
     steps: HashMap<StepId, Step>,
     stages: Vec<Stage>,
     running: Vec<Running>,
-    task: Option<String>,
-    /// The blobs of the task that are on their way.
-    transfers: Vec<Transfer>,
+    tasks: Vec<Task>,
     cached: usize,
+}
+
+/// Something beside the steps, with the blobs that are on their way in it.
+struct Task {
+    what: String,
+    transfers: Vec<Transfer>,
 }
 
 struct Stage {
@@ -93,16 +97,20 @@ impl View {
         format!("{word:>8}  {label}")
     }
 
-    pub(super) fn task(&mut self, what: Option<String>) {
-        self.task = what;
-        self.transfers.clear();
+    pub(super) fn task_started(&mut self, what: &str) {
+        self.tasks.push(Task { what: what.to_owned(), transfers: Vec::new() });
     }
 
-    pub(super) fn transfer(&mut self, transfer: Transfer) {
-        self.transfers.retain(|known| known.blob != transfer.blob || transfer.is_moving());
-        match self.transfers.iter_mut().find(|known| known.blob == transfer.blob) {
+    pub(super) fn task_finished(&mut self, what: &str) {
+        self.tasks.retain(|task| task.what != what);
+    }
+
+    pub(super) fn transfer(&mut self, what: &str, transfer: Transfer) {
+        let Some(task) = self.tasks.iter_mut().find(|task| task.what == what) else { return };
+        task.transfers.retain(|known| known.blob != transfer.blob || transfer.is_moving());
+        match task.transfers.iter_mut().find(|known| known.blob == transfer.blob) {
             Some(known) => *known = transfer,
-            None if transfer.is_moving() => self.transfers.push(transfer),
+            None if transfer.is_moving() => task.transfers.push(transfer),
             None => {}
         }
     }
@@ -124,9 +132,9 @@ impl View {
                 lines.extend(self.running_lines(running, at, width, tail.min(TAIL)));
             }
         }
-        if let Some(what) = &self.task {
-            lines.push(what.clone());
-            lines.extend(self.transfers.iter().map(|transfer| format!("  {transfer}")));
+        for task in &self.tasks {
+            lines.push(task.what.clone());
+            lines.extend(task.transfers.iter().map(|transfer| format!("  {transfer}")));
         }
         lines.truncate(height.max(1));
         let cut = |line: &String| console::truncate_str(line, width, "…").into_owned();
@@ -213,13 +221,16 @@ mod tests {
     fn a_pull_shows_its_blobs() {
         let mut view = View::default();
         let transfer = |state| Transfer { blob: diff_id(), size: 2_000_000, state };
-        view.task(Some("pulling a".into()));
-        view.transfer(transfer(TransferState::Moving { done: 1000 }));
-        view.transfer(transfer(TransferState::Moving { done: 1_500_000 }));
+        view.task_started("pulling a");
+        view.task_started("pulling b");
+        view.transfer("pulling a", transfer(TransferState::Moving { done: 1000 }));
+        view.transfer("pulling a", transfer(TransferState::Moving { done: 1_500_000 }));
         let short = diff_id().short();
         let blob = format!("  sha256:{short} 1.5MB / 2MB");
-        assert_eq!(view.lines(Duration::from_secs(2), 80, 20), ["2.0s", "pulling a", &blob]);
-        view.transfer(transfer(TransferState::Moved));
+        let lines = ["2.0s", "pulling a", &blob, "pulling b"];
+        assert_eq!(view.lines(Duration::from_secs(2), 80, 20), lines);
+        view.transfer("pulling a", transfer(TransferState::Moved));
+        view.task_finished("pulling b");
         assert_eq!(view.lines(Duration::from_secs(2), 80, 20), ["2.0s", "pulling a"]);
     }
 

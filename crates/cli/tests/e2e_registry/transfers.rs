@@ -1,6 +1,7 @@
 //! What is sent and fetched, and what is not.
 
 use std::fs;
+use std::sync::{Arc, Barrier};
 
 use dfbuild_testkit::{Bed, DebianRegistry, FaultProxy, Outcome, Request};
 
@@ -90,6 +91,35 @@ fn what_is_there_is_not_fetched() {
         assert_eq!(proxy.server().requests().len(), asked);
         let _ = build_elsewhere(bed, &from, &["--pull"]).succeeds();
         assert!(proxy.server().requests().len() > asked);
+        Ok(())
+    });
+}
+
+#[test]
+fn bases_are_pulled_at_the_same_time_and_what_they_share_once() {
+    check("transfers::bases_are_pulled_at_the_same_time_and_what_they_share_once", |bed| {
+        let registry = registry()?;
+        let names = ["one:1", "two:1"].map(|name| registry.image(name));
+        image(bed, &names.each_ref().map(String::as_str));
+        for name in &names {
+            let _ = bed.run(&["push", name]).succeeds();
+        }
+        // The answer for each manifest waits for the question for the other.
+        let both = Arc::new(Barrier::new(2));
+        let proxy = FaultProxy::start(registry.address(), move |request, _, ask| {
+            if request.path.ends_with("/manifests/1") {
+                both.wait();
+            }
+            ask()
+        });
+        let address = proxy.server().address();
+        let from = format!(
+            "FROM {address}/one:1 AS one\nFROM {address}/two:1\nCOPY --from=one /made /again\n"
+        );
+        let built = build_elsewhere(bed, &from, &[]).succeeds();
+        let layers = bed.image(&names[0]).layers.len();
+        assert_eq!(blobs(&built, " done"), layers, "{}", built.stderr);
+        assert_eq!(blobs(&built, " exists"), layers, "{}", built.stderr);
         Ok(())
     });
 }

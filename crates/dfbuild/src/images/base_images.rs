@@ -1,6 +1,7 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
+use std::thread;
 
 use dfbuild_image::{
     Descriptor, Digest, HashingWriter, ImageConfig, MediaType, Reference, digest_of,
@@ -15,6 +16,7 @@ use crate::error::Error;
 use crate::event::Observer;
 use crate::images::layers::LayerRef;
 use crate::options::BuildContext;
+use crate::schedule::progress::InTurn;
 
 /// An image that a stage begins with or copies from. Its blobs are in the store.
 #[derive(Debug, Clone)]
@@ -35,7 +37,7 @@ impl BaseLayers {
 pub(crate) struct BaseImages<'a> {
     engine: &'a Engine,
     contexts: BTreeMap<String, BuildContext>,
-    observer: &'a dyn Observer,
+    observer: InTurn<'a>,
     /// Whether what is in the store may be old.
     pull: bool,
 }
@@ -44,11 +46,29 @@ impl<'a> BaseImages<'a> {
     pub(crate) fn new(build: &Build, engine: &'a Engine, observer: &'a dyn Observer) -> Self {
         let contexts = build.build_contexts.iter();
         let contexts = contexts.map(|(name, context)| (context_key(name), context.clone()));
-        Self { engine, contexts: contexts.collect(), observer, pull: build.pull }
+        Self {
+            engine,
+            contexts: contexts.collect(),
+            observer: InTurn::new(observer),
+            pull: build.pull,
+        }
+    }
+
+    /// Finds images, at the same time: each may have to be pulled.
+    pub(crate) fn find_all(
+        &self,
+        requests: BTreeSet<BaseRequest>,
+    ) -> Result<Vec<(BaseRequest, BaseLayers)>, Error> {
+        let found: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> =
+                requests.iter().map(|request| scope.spawn(|| self.find(request))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+        });
+        requests.into_iter().zip(found).map(|(request, found)| Ok((request, found?))).collect()
     }
 
     /// Finds an image: a named context first, then the store, then its registry.
-    pub(crate) fn find(&self, request: &BaseRequest) -> Result<BaseLayers, Error> {
+    fn find(&self, request: &BaseRequest) -> Result<BaseLayers, Error> {
         let mut name = request.name.clone();
         // A named context may be another name, but not in a circle.
         for _ in 0..=self.contexts.len() {
@@ -93,7 +113,7 @@ impl<'a> BaseImages<'a> {
         if !can_pull {
             return Err(self.missing(name, &reference));
         }
-        let pulled = self.engine.pull_tagged(&reference, &request.platform, self.observer);
+        let pulled = self.engine.pull_tagged(&reference, &request.platform, &self.observer);
         let descriptor = pulled.map_err(|error| match error {
             // Very often it is a base of one's own that was not built yet, not a pull that failed.
             Error::Image { reason, hint, source, .. } => Error::Image {
@@ -162,7 +182,7 @@ impl<'a> BaseImages<'a> {
         // The digest, not the tag: that may stand for another image by now.
         let origins = origins.iter().filter_map(|origin| origin.parse::<Reference>().ok());
         for origin in origins.map(|origin| origin.pinned(digest)) {
-            if self.engine.fetch(&origin, &request.platform, self.observer).is_ok() {
+            if self.engine.fetch(&origin, &request.platform, &self.observer).is_ok() {
                 return self.load(store.layout(), descriptor, request);
             }
         }

@@ -32,8 +32,21 @@ pub(crate) struct LayerRef {
 #[derive(Debug, Default)]
 pub(crate) struct LayerCache {
     indexes: Mutex<HashMap<Digest, Arc<Index>>>,
-    /// One lock for each layer that is being unpacked, so that two stages do it once.
-    unpacking: Mutex<HashMap<Digest, Arc<Mutex<()>>>>,
+    /// Layers that are being unpacked, so that two stages do it once.
+    unpacking: Locks,
+    /// Blobs that are being fetched, so that two images do it once.
+    pub(super) fetching: Locks,
+}
+
+/// One lock for each digest.
+#[derive(Debug, Default)]
+pub(super) struct Locks(Mutex<HashMap<Digest, Arc<Mutex<()>>>>);
+
+impl Locks {
+    pub(super) fn of(&self, digest: &Digest) -> Arc<Mutex<()>> {
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(*digest).or_default())
+    }
 }
 
 impl Engine {
@@ -132,10 +145,7 @@ impl Engine {
         if let Some(path) = self.store().snapshot(&self.flavour(), &name) {
             return Ok(path);
         }
-        let lock = {
-            let mut locks = self.layers().unpacking.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(locks.entry(name).or_default())
-        };
+        let lock = self.layers().unpacking.of(&name);
         let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(path) = self.store().snapshot(&self.flavour(), &name) {
             return Ok(path);

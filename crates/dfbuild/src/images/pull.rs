@@ -1,6 +1,7 @@
 //! Images from registries.
 
 use std::io;
+use std::sync::PoisonError;
 
 use dfbuild_image::{Descriptor, ImageConfig, Platform, Reference, digest_of};
 use dfbuild_remote::{BlobSink, Client};
@@ -89,6 +90,8 @@ impl Engine {
         transfers: &Transfers<'_>,
     ) -> Result<(), Error> {
         let (digest, size) = (sha256(reference, blob)?, blob.size());
+        let lock = self.layers().fetching.of(&digest);
+        let _turn = lock.lock().unwrap_or_else(PoisonError::into_inner);
         if self.store().has_blob(&digest, size) {
             transfers.tell(digest, size, TransferState::Existed);
             return Ok(());

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use dfbuild_image::{Descriptor, Digest, Reference, digest_of};
@@ -13,7 +12,7 @@ use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Observer, TransferState};
-use crate::schedule::progress::task;
+use crate::schedule::progress::{InTurn, task};
 
 /// Blobs that are moved at the same time, as Docker does: more only crowd each other out.
 const PARALLEL: usize = 3;
@@ -52,9 +51,7 @@ fn no_network(reference: &Reference) -> Error {
 /// A pull or a push, whose blobs are moved by several threads.
 pub(super) struct Transfers<'a> {
     what: &'a str,
-    observer: &'a dyn Observer,
-    /// An observer hears one event at a time.
-    turn: Mutex<()>,
+    observer: InTurn<'a>,
 }
 
 impl Transfers<'_> {
@@ -64,13 +61,12 @@ impl Transfers<'_> {
         observer: &dyn Observer,
         work: impl FnOnce(&Transfers<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        task(observer, what, || work(&Transfers { what, observer, turn: Mutex::default() }))
+        task(observer, what, || work(&Transfers { what, observer: InTurn::new(observer) }))
     }
 
     /// Tells how far a blob is.
     pub(super) fn tell(&self, blob: Digest, size: u64, state: TransferState) {
         let event = Event::Transfer { what: self.what.to_owned(), blob, size, state };
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.observer.event(&event);
     }
 

@@ -14,6 +14,25 @@ pub(crate) struct Progress<'a> {
     counts: Mutex<Counts>,
 }
 
+/// Lets one of several threads speak at a time.
+pub(crate) struct InTurn<'a> {
+    observer: &'a dyn Observer,
+    turn: Mutex<()>,
+}
+
+impl<'a> InTurn<'a> {
+    pub(crate) fn new(observer: &'a dyn Observer) -> Self {
+        Self { observer, turn: Mutex::default() }
+    }
+}
+
+impl Observer for InTurn<'_> {
+    fn event(&self, event: &Event) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.observer.event(event);
+    }
+}
+
 /// How many steps went which way.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {

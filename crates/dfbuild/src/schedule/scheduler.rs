@@ -132,8 +132,7 @@ fn make_plan(
                 return Ok((graph, bases));
             }
             Outcome::Need(requests) => {
-                for request in requests {
-                    let base = images.find(&request)?;
+                for (request, base) in images.find_all(requests)? {
                     input.bases.insert(request.clone(), base.for_plan());
                     bases.insert(request, base);
                 }

@@ -5,7 +5,7 @@ use dfbuild::Diagnostic;
 use dfbuild::dockerfile::ast::Heredoc;
 use dfbuild::dockerfile::lint::{LintOptions, expanded};
 use dfbuild::dockerfile::node::{Node, Tree};
-use dfbuild::dockerfile::{Spanned, parse, tree};
+use dfbuild::dockerfile::{Word, parse, tree};
 use dfbuild::{DiagnosticKind, Severity, Span};
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &ParseArgs, environment: &dyn Fn(&str) -> Option<String>
 fn document(source: &Source, tree: &Tree, found: &[Diagnostic]) -> Value {
     let shown = Shown { places: Places::new(source) };
     let directives = &tree.directives;
-    let text = |it: &Option<Spanned<String>>| it.as_ref().map(|it| shown.word(it));
+    let text = |it: &Option<Word>| it.as_ref().map(|it| shown.word(it));
     json!({
         "file": source.name,
         "escape": directives.escape.as_ref().map_or('\\', |it| it.value),
@@ -107,11 +107,11 @@ impl Shown<'_> {
         })
     }
 
-    fn word(&self, word: &Spanned<String>) -> Value {
+    fn word(&self, word: &Word) -> Value {
         json!({ "value": word.value, "span": self.span(word.span) })
     }
 
-    fn words(&self, words: &[Spanned<String>]) -> Vec<Value> {
+    fn words(&self, words: &[Word]) -> Vec<Value> {
         words.iter().map(|it| self.word(it)).collect()
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dfbuild_context::{Context, StatCache};
-use dfbuild_dockerfile::{Parsed, parse};
+use dfbuild_dockerfile::parse;
 use dfbuild_image::Digest;
 use dfbuild_pattern::{Pattern, PatternSet, parse_ignore_file};
 use dfbuild_plan::context_key;
@@ -20,10 +20,8 @@ use crate::options::BuildContext;
 pub(crate) struct Source {
     /// What to call it.
     pub(crate) name: String,
-    /// Its text.
+    /// Its text, which has no errors.
     pub(crate) text: String,
-    /// The tree; free of errors.
-    pub(crate) parsed: Parsed,
     /// Where it is, if it is a file.
     path: Option<PathBuf>,
 }
@@ -42,11 +40,11 @@ impl Source {
                 ("Dockerfile".to_owned(), Some(path.clone()), read_text(&path)?)
             }
         };
-        let parsed = parse(&text);
-        if parsed.diagnostics.iter().any(dfbuild_dockerfile::Diagnostic::is_error) {
-            return Err(Error::Dockerfile { name, text, diagnostics: parsed.diagnostics });
+        let diagnostics = parse(&text).diagnostics;
+        if diagnostics.iter().any(dfbuild_dockerfile::Diagnostic::is_error) {
+            return Err(Error::Dockerfile { name, text, diagnostics });
         }
-        Ok(Self { name, text, parsed, path })
+        Ok(Self { name, text, path })
     }
 }
 

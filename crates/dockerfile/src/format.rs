@@ -3,10 +3,11 @@
 //! Only blanks between words and the case of keywords change. Comments and heredocs stay as they are, byte for byte, and so
 //! does the text of shell commands, in which every blank may matter.
 
+use crate::ast::Syntax;
 use crate::node::{Node, Tree};
 use crate::parse::lines::before_continuation;
 use crate::parse::tree;
-use crate::span::Span;
+use crate::span::{Span, Word};
 
 /// What stands before the words of a line that goes on.
 const INDENT: &str = "    ";
@@ -36,21 +37,18 @@ pub fn format(source: &str) -> String {
 
 /// Whether two trees say the same, places aside.
 pub fn same_meaning(a: &Tree, b: &Tree) -> bool {
-    let syntax =
-        |tree: &Tree| tree.directives.syntax.as_ref().map(|it| it.command_line.value.clone());
-    let escape = |tree: &Tree| tree.directives.escape.as_ref().map(|it| it.value);
-    let check = |tree: &Tree| tree.directives.check.as_ref().map(|it| it.value.clone());
-    syntax(a) == syntax(b)
-        && escape(a) == escape(b)
-        && check(a) == check(b)
+    let (left, right) = (&a.directives, &b.directives);
+    let syntax = |it: &Syntax| it.command_line.value.to_string();
+    left.syntax.as_ref().map(syntax) == right.syntax.as_ref().map(syntax)
+        && left.escape.as_ref().map(|it| it.value) == right.escape.as_ref().map(|it| it.value)
+        && left.check.as_ref().map(Word::as_str) == right.check.as_ref().map(Word::as_str)
         && a.nodes.len() == b.nodes.len()
         && a.nodes.iter().zip(&b.nodes).all(|(a, b)| same_node(a, b))
 }
 
 fn same_node(a: &Node, b: &Node) -> bool {
-    let words = |a: &[crate::Spanned<String>], b: &[crate::Spanned<String>]| {
-        a.iter().map(|it| &it.value).eq(b.iter().map(|it| &it.value))
-    };
+    let words =
+        |a: &[Word], b: &[Word]| a.iter().map(|it| &it.value).eq(b.iter().map(|it| &it.value));
     a.keyword.value.eq_ignore_ascii_case(&b.keyword.value)
         && a.json == b.json
         && words(&a.flags, &b.flags)
@@ -70,7 +68,7 @@ fn same_node(a: &Node, b: &Node) -> bool {
 
 struct Formatter<'a> {
     source: &'a str,
-    escape: char,
+    escape: u8,
     newline: &'static str,
     lower: bool,
     out: String,
@@ -90,7 +88,7 @@ impl<'a> Formatter<'a> {
             |node: &Node| !node.keyword.value.contains(|it: char| it.is_ascii_uppercase());
         Self {
             source,
-            escape: tree.directives.escape.as_ref().map_or('\\', |it| it.value),
+            escape: tree.escape(),
             newline: if source.contains("\r\n") { "\r\n" } else { "\n" },
             lower: tree.nodes.iter().all(is_lower),
             out: String::with_capacity(source.len()),
@@ -235,7 +233,7 @@ impl<'a> Formatter<'a> {
             Gap::Blanks => out.push(' '),
             Gap::Lines(comments) => {
                 out.push(' ');
-                out.push(self.escape);
+                out.push(char::from(self.escape));
                 out.push_str(self.newline);
                 for comment in comments {
                     out.push_str(comment);
@@ -295,7 +293,7 @@ impl<'a> Formatter<'a> {
         let text = line.trim_end_matches(['\r', '\n']);
         match before_continuation(text, self.escape) {
             Some(before) if text.len() < line.len() => {
-                format!("{before}{}{}", self.escape, &line[text.len()..])
+                format!("{before}{}{}", char::from(self.escape), &line[text.len()..])
             }
             _ => line.to_owned(),
         }

@@ -47,6 +47,7 @@ pub mod duration;
 pub mod expand;
 pub mod format;
 pub mod git_ref;
+pub mod keyword;
 pub mod lint;
 pub mod node;
 mod parse;
@@ -59,26 +60,27 @@ pub mod suggest;
 
 pub use ast::{Dockerfile, Instruction, InstructionKind};
 pub use diagnostic::{Diagnostic, DiagnosticKind, Severity};
+pub use keyword::Keyword;
 pub use parse::tree;
-pub use span::{LineIndex, LineRange, Position, Span, Spanned};
+pub use span::{LineIndex, LineRange, Position, Span, Spanned, Text, Word};
 
 /// What a file says, and what is wrong with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parsed {
+pub struct Parsed<'a> {
     /// What could be understood.
-    pub dockerfile: Dockerfile,
+    pub dockerfile: Dockerfile<'a>,
     /// All errors and warnings, in the order of the file.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// Reads a Dockerfile. Never fails: what cannot be understood is left out and has a diagnostic.
-pub fn parse(source: &str) -> Parsed {
+pub fn parse(source: &str) -> Parsed<'_> {
     build::file(source)
 }
 
 /// Reads one instruction, as it stands in the `OnBuild` list of an image's config. Spans are offsets in `text`.
 ///
 /// A trigger always has `\` as its escape character, whatever the file that it came from had.
-pub fn parse_trigger(text: &str) -> (Option<Instruction>, Vec<Diagnostic>) {
+pub fn parse_trigger(text: &str) -> (Option<Instruction<'_>>, Vec<Diagnostic>) {
     build::trigger(text)
 }

@@ -4,41 +4,44 @@
 
 use crate::ast::{Directives, Heredoc};
 use crate::diagnostic::Diagnostic;
+use crate::keyword::Keyword;
 use crate::quote::{quote, quote_list};
-use crate::span::{LineRange, Span, Spanned};
+use crate::span::{LineRange, Span, Text, Word};
 
 /// All instructions of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tree {
+pub struct Tree<'a> {
     /// The parser directives.
-    pub directives: Directives,
+    pub directives: Directives<'a>,
     /// The instructions in order, unknown ones too.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<Node<'a>>,
     /// What is wrong with the file at this level.
     pub diagnostics: Vec<Diagnostic>,
 }
 
 /// One instruction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Node {
+pub struct Node<'a> {
+    /// The instruction; none if there is none of this name.
+    pub name: Option<Keyword>,
     /// The keyword as written.
-    pub keyword: Spanned<String>,
+    pub keyword: Word<'a>,
     /// The flags without quotes.
-    pub flags: Vec<Spanned<String>>,
+    pub flags: Vec<Word<'a>>,
     /// The words. For `ENV` and `LABEL`, triples of name, value and `=`, which is empty in the old form.
-    pub args: Vec<Spanned<String>>,
+    pub args: Vec<Word<'a>>,
     /// The place of all words together; empty, behind the keyword, if there are none.
     pub args_span: Span,
     /// The instruction behind `ONBUILD`.
-    pub child: Option<Box<Node>>,
+    pub child: Option<Box<Node<'a>>>,
     /// Whether the words come from a JSON array.
     pub json: bool,
     /// The heredocs in the order of their markers.
-    pub heredocs: Vec<Heredoc>,
+    pub heredocs: Vec<Heredoc<'a>>,
     /// The text with continuation lines joined, as it stands.
-    pub original: String,
+    pub original: Text<'a>,
     /// The comment lines above.
-    pub comments: Vec<Spanned<String>>,
+    pub comments: Vec<Word<'a>>,
     /// Blank lines inside the continuation.
     pub empty_continuations: Vec<Span>,
     /// From the keyword to the end, heredocs included.
@@ -51,7 +54,7 @@ pub struct Node {
     pub broken: bool,
 }
 
-impl Tree {
+impl Tree<'_> {
     /// The text form of the tree, as BuildKit dumps it: one instruction in parentheses on each line.
     pub fn dump(&self) -> String {
         let lines: Vec<String> =
@@ -60,18 +63,18 @@ impl Tree {
     }
 }
 
-impl Node {
+impl Node<'_> {
     /// The words as they stand in the joined line, from the first one on.
     pub(crate) fn args_text(&self) -> &str {
         let Some(first) = self.args.first() else { return "" };
-        self.original.find(&first.value).map_or("", |at| self.original[at..].trim_end())
+        self.original.find(first.as_str()).map_or("", |at| self.original[at..].trim_end())
     }
 
     fn dump(&self) -> String {
         let mut out = self.keyword.value.to_lowercase();
         if !self.flags.is_empty() {
             out.push(' ');
-            out.push_str(&quote_list(self.flags.iter().map(Spanned::as_str)));
+            out.push_str(&quote_list(self.flags.iter().map(Word::as_str)));
         }
         if let Some(child) = &self.child {
             out.push_str(&format!(" ({})", child.dump()));

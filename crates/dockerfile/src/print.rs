@@ -1,9 +1,10 @@
 //! From the low-level tree back to text.
 
 use crate::node::{Node, Tree};
-use crate::span::Spanned;
+use crate::parse::lines::before_continuation;
+use crate::span::Word;
 
-impl Tree {
+impl Tree<'_> {
     /// The tree as a Dockerfile: each instruction on a line of its own, with its comments above and its heredocs below.
     /// Read again, it gives the same tree, places aside, if all instructions are known.
     pub fn print(&self) -> String {
@@ -11,7 +12,7 @@ impl Tree {
         let directives = &self.directives;
         let syntax = directives.syntax.as_ref().map(|it| it.command_line.as_str());
         let escape = directives.escape.as_ref().map(|it| it.value.to_string());
-        let check = directives.check.as_ref().map(Spanned::as_str);
+        let check = directives.check.as_ref().map(Word::as_str);
         let all = [("syntax", syntax), ("escape", escape.as_deref()), ("check", check)];
         for (key, value) in all {
             if let Some(value) = value {
@@ -24,7 +25,12 @@ impl Tree {
             for comment in &node.comments {
                 out.push_str(&format!("# {}\n", comment.value));
             }
+            let start = out.len();
             push_node(&mut out, node);
+            if before_continuation(&out[start..], self.escape()).is_some() {
+                // The text ended so without going on because of a blank that only the trimming takes for one.
+                out.push('\u{b}');
+            }
             out.push('\n');
             for heredoc in &node.heredocs {
                 out.push_str(&heredoc.content);
@@ -33,6 +39,16 @@ impl Tree {
             }
         }
         out
+    }
+}
+
+impl Tree<'_> {
+    /// The escape character, which is ASCII.
+    pub(crate) fn escape(&self) -> u8 {
+        match &self.directives.escape {
+            Some(escape) if escape.value == '`' => b'`',
+            _ => b'\\',
+        }
     }
 }
 

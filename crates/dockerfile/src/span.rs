@@ -1,5 +1,14 @@
 //! Byte spans, and the index that turns them into lines and columns.
 
+use std::borrow::Cow;
+
+/// Text that is borrowed from the source where it stands there as it is, and owned where continuations, quotes or escapes
+/// have been taken out of it.
+pub type Text<'a> = Cow<'a, str>;
+
+/// A text and where it was written.
+pub type Word<'a> = Spanned<Text<'a>>;
+
 /// A half-open range of bytes in the source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
@@ -66,7 +75,7 @@ impl<T> Spanned<T> {
     }
 }
 
-impl Spanned<String> {
+impl Word<'_> {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.value

@@ -1,14 +1,15 @@
 //! The low-level tree and the typed instructions of small files.
 
 use dfbuild_dockerfile::ast::{Command, Healthcheck, Source};
-use dfbuild_dockerfile::{Instruction, InstructionKind, parse, parse_trigger, tree};
+use dfbuild_dockerfile::{Instruction, InstructionKind, Word, parse, parse_trigger, tree};
 
 fn dump(source: &str, expect: &str) {
     assert_eq!(tree(source).dump(), expect, "{source:?}");
 }
 
-fn only(instruction: &str) -> Instruction {
-    let parsed = parse(&format!("FROM a\n{instruction}"));
+/// The instruction behind the `FROM` of a file.
+fn only(source: &str) -> Instruction<'_> {
+    let parsed = parse(source);
     assert!(
         !parsed.diagnostics.iter().any(dfbuild_dockerfile::Diagnostic::is_error),
         "{:#?}",
@@ -53,7 +54,8 @@ fn instructions_know_their_lines() {
 
 #[test]
 fn heredocs_are_files_or_scripts() {
-    let InstructionKind::Copy(copy) = only("COPY <<A b <<-'C' /d\n1\nA\n\t2\n\tC\n").kind else {
+    let InstructionKind::Copy(copy) = only("FROM a\nCOPY <<A b <<-'C' /d\n1\nA\n\t2\n\tC\n").kind
+    else {
         panic!("a COPY")
     };
     assert!(
@@ -63,16 +65,20 @@ fn heredocs_are_files_or_scripts() {
     let files: Vec<_> = copy.sources[1..]
         .iter()
         .map(|it| match it {
-            Source::Heredoc(it) => (it.name.as_str(), it.text(), it.expand),
+            Source::Heredoc(it) => (&*it.name, it.text(), it.expand),
             Source::Path(path) => panic!("{path:?} is no file"),
         })
         .collect();
-    assert_eq!(files, [("A", "1\n".to_owned(), true), ("C", "2\n".to_owned(), false)]);
-    let InstructionKind::Run(run) = only("RUN cat <<A | sh\necho\nA").kind else { panic!("a RUN") };
+    assert_eq!(files, [("A", "1\n".into(), true), ("C", "2\n".into(), false)]);
+    let InstructionKind::Run(run) = only("FROM a\nRUN cat <<A | sh\necho\nA").kind else {
+        panic!("a RUN")
+    };
     assert!(matches!(&run.command, Command::Shell(text) if text.value == "cat <<A | sh"));
     assert_eq!(run.heredocs[0].content, "echo\n");
     // A name may stand apart from its marker, in COPY too.
-    let InstructionKind::Copy(copy) = only("COPY << A /d\n1\nA\n").kind else { panic!("a COPY") };
+    let InstructionKind::Copy(copy) = only("FROM a\nCOPY << A /d\n1\nA\n").kind else {
+        panic!("a COPY")
+    };
     assert_eq!(copy.sources.len(), 1);
 }
 
@@ -82,7 +88,7 @@ fn stages_are_found_by_name_and_number() {
     assert_eq!(parsed.diagnostics, []);
     let file = parsed.dockerfile;
     assert_eq!(file.global_args.len(), 1);
-    assert_eq!(file.stages[0].from.name.as_ref().map(|it| it.value.as_str()), Some("one"));
+    assert_eq!(file.stages[0].from.name.as_ref().map(Word::as_str), Some("one"));
     assert_eq!(file.stages[0].from.name_as_written.as_deref(), Some("One"));
     assert_eq!(
         (file.stage_index("ONE"), file.stage_index("1"), file.stage_index("3")),
@@ -96,7 +102,7 @@ fn comments_document_what_follows() {
         "# syntax=x\n# not this\n#\n# build the thing\n  # one more\n\nFROM a AS build\n# ignored\nRUN b\n",
     );
     let comments: Vec<_> =
-        parsed.dockerfile.stages[0].header.comments.iter().map(|it| it.value.as_str()).collect();
+        parsed.dockerfile.stages[0].header.comments.iter().map(Word::as_str).collect();
     assert_eq!(comments, ["build the thing", "one more"]);
     assert_eq!(parsed.dockerfile.stages[0].doc.as_deref(), Some("the thing"));
 }
@@ -104,7 +110,7 @@ fn comments_document_what_follows() {
 #[test]
 fn triggers_keep_their_text() {
     let InstructionKind::Onbuild(onbuild) =
-        only("OnBuild  RUN --mount=type=tmpfs,target=/t cat <<A\nb\nA\n").kind
+        only("FROM a\nOnBuild  RUN --mount=type=tmpfs,target=/t cat <<A\nb\nA\n").kind
     else {
         panic!("an ONBUILD")
     };
@@ -131,7 +137,7 @@ fn triggers_keep_their_text() {
 #[test]
 fn healthchecks_have_durations() {
     let InstructionKind::Healthcheck(Healthcheck::Cmd(check)) =
-        only("HEALTHCHECK --interval=1m30s --retries=3 CMD curl x").kind
+        only("FROM a\nHEALTHCHECK --interval=1m30s --retries=3 CMD curl x").kind
     else {
         panic!("a HEALTHCHECK")
     };

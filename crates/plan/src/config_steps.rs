@@ -2,7 +2,7 @@ use dfbuild_dockerfile::ast::{Command, Healthcheck, HealthcheckCommand, Instruct
 use dfbuild_dockerfile::ast::{Expose, Stopsignal, User, Volume, Workdir};
 use dfbuild_dockerfile::expand::Expander;
 use dfbuild_dockerfile::quote::quote_list;
-use dfbuild_dockerfile::{Diagnostic, InstructionKind, Spanned, port, signal};
+use dfbuild_dockerfile::{Diagnostic, InstructionKind, Word, port, signal};
 use dfbuild_image::Healthcheck as HealthcheckConfig;
 use serde_json::{Map, Value};
 
@@ -23,14 +23,15 @@ impl Scope {
             InstructionKind::Healthcheck(check) => self.healthcheck(check),
             InstructionKind::Label(pairs) => self.label(pairs)?,
             InstructionKind::Maintainer(maintainer) => {
-                self.config.author.clone_from(&maintainer.name.value);
+                maintainer.name.value.as_ref().clone_into(&mut self.config.author);
                 self.remember(format!("MAINTAINER {}", maintainer.name.value));
             }
             InstructionKind::Onbuild(onbuild) => {
-                self.config.config.on_build.push(onbuild.trigger.clone());
+                self.config.config.on_build.push(onbuild.trigger.to_string());
             }
             InstructionKind::Shell(shell) => {
-                let words: Vec<String> = shell.words.iter().map(|w| w.value.clone()).collect();
+                let words: Vec<String> =
+                    shell.words.iter().map(|word| word.value.to_string()).collect();
                 self.remember(format!("SHELL [{}]", words.join(" ")));
                 self.config.config.shell = Some(words);
             }
@@ -63,7 +64,7 @@ impl Scope {
     fn words(&self, command: &Command) -> Vec<String> {
         match command {
             Command::Shell(text) => self.shell_form(&text.value),
-            Command::Exec(words) => words.iter().map(|word| word.value.clone()).collect(),
+            Command::Exec(words) => words.iter().map(|word| word.value.to_string()).collect(),
         }
     }
 
@@ -93,7 +94,7 @@ impl Scope {
     }
 
     fn expand_pairs(&self, pairs: &KeyValues) -> Result<Vec<(String, String)>, Diagnostic> {
-        let expand = |word: &Spanned<String>| self.expand(word);
+        let expand = |word: &Word| self.expand(word);
         let pairs = pairs.pairs.iter();
         pairs.map(|pair| Ok((expand(&pair.key)?, expand(&pair.value)?))).collect()
     }
@@ -183,9 +184,9 @@ impl Scope {
 
 fn healthcheck_config(check: &HealthcheckCommand) -> HealthcheckConfig {
     let test = match &check.command {
-        Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.value.clone()],
+        Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.value.to_string()],
         Command::Exec(words) => {
-            let words = words.iter().map(|word| word.value.clone());
+            let words = words.iter().map(|word| word.value.to_string());
             std::iter::once("CMD".to_owned()).chain(words).collect()
         }
     };

@@ -1,6 +1,6 @@
 use dfbuild_dockerfile::ast::{Add, Copy, Source};
 use dfbuild_dockerfile::chmod::Chmod;
-use dfbuild_dockerfile::{Diagnostic, Spanned};
+use dfbuild_dockerfile::{Diagnostic, Word};
 
 use crate::error::error;
 use crate::graph::{AddOptions, CopySource, CopyStep, StepKind, TreeSource};
@@ -36,7 +36,7 @@ impl Scope {
             chmod,
             link: copy.link,
             parents: copy.parents,
-            excludes: copy.excludes.iter().map(|pattern| pattern.value.clone()).collect(),
+            excludes: copy.excludes.iter().map(|pattern| pattern.value.to_string()).collect(),
             add: None,
         };
         self.push(place, StepKind::Copy(step), line);
@@ -74,7 +74,7 @@ impl Scope {
             chmod,
             link: add.link,
             parents: false,
-            excludes: add.excludes.iter().map(|pattern| pattern.value.clone()).collect(),
+            excludes: add.excludes.iter().map(|pattern| pattern.value.to_string()).collect(),
             add: Some(AddOptions { checksum, keep_git_dir: add.keep_git_dir, unpack: add.unpack }),
         };
         self.push(place, StepKind::Copy(step), line);
@@ -84,15 +84,18 @@ impl Scope {
     fn sources(
         &self,
         sources: &[Source],
-        classify: impl Fn(String, &Spanned<String>) -> Result<CopySource, Diagnostic>,
+        classify: impl Fn(String, &Word) -> Result<CopySource, Diagnostic>,
     ) -> Result<Vec<CopySource>, Diagnostic> {
         let expanded = sources.iter().map(|source| match source {
             Source::Path(word) => classify(self.expand(word)?, word),
             Source::Heredoc(heredoc) => {
                 let text = heredoc.text();
-                let text =
-                    if heredoc.expand { self.expand_body(&text, heredoc.span)? } else { text };
-                Ok(CopySource::Inline { name: heredoc.name.clone(), text })
+                let text = if heredoc.expand {
+                    self.expand_body(&text, heredoc.span)?.into()
+                } else {
+                    text
+                };
+                Ok(CopySource::Inline { name: heredoc.name.to_string(), text: text.into() })
             }
         });
         expanded.collect()
@@ -102,10 +105,10 @@ impl Scope {
     #[expect(clippy::type_complexity, reason = "three values of two flags, used in one place")]
     fn ownership(
         &self,
-        chown: Option<&Spanned<String>>,
-        chmod: Option<&Spanned<String>>,
+        chown: Option<&Word>,
+        chmod: Option<&Word>,
     ) -> Result<(Option<String>, Option<String>, Option<Chmod>), Diagnostic> {
-        let expand = |flag: Option<&Spanned<String>>| {
+        let expand = |flag: Option<&Word>| {
             let value = flag.map(|word| self.expand(word)).transpose()?;
             Ok::<_, Diagnostic>(value.filter(|value| !value.is_empty()))
         };

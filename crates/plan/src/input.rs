@@ -7,7 +7,7 @@ use dfbuild_image::{Digest, ImageConfig, Platform};
 #[derive(Debug, Clone)]
 pub struct Input<'a> {
     /// The file, parsed without errors.
-    pub dockerfile: &'a Dockerfile,
+    pub dockerfile: &'a Dockerfile<'a>,
     /// The stage to build, by name or number; the last one if `None`.
     pub target: Option<String>,
     /// `--build-arg`.
@@ -26,7 +26,7 @@ pub struct Input<'a> {
 
 impl<'a> Input<'a> {
     /// The defaults for `dockerfile`: its last stage, for the machine at hand.
-    pub fn new(dockerfile: &'a Dockerfile) -> Self {
+    pub fn new(dockerfile: &'a Dockerfile<'a>) -> Self {
         Self {
             dockerfile,
             target: None,

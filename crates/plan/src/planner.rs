@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dfbuild_dockerfile::ast;
 use dfbuild_dockerfile::expand::Expander;
 use dfbuild_dockerfile::suggest::closest;
-use dfbuild_dockerfile::{Diagnostic, Instruction, InstructionKind, Span, Spanned, parse_trigger};
+use dfbuild_dockerfile::{Diagnostic, Instruction, InstructionKind, Span, Word, parse_trigger};
 use dfbuild_image::{ImageConfig, Platform};
 
 use crate::builtin_args::{automatic, is_predefined_arg, is_proxy_arg};
@@ -75,8 +75,7 @@ impl<'a> Planner<'a> {
     fn new(input: &'a Input<'a>) -> Self {
         let stages = &input.dockerfile.stages;
         let last = stages.last().and_then(|stage| stage.from.name.as_ref());
-        let target = input.target.as_ref().or(last.map(|name| &name.value));
-        let target = target.map_or("default", String::as_str);
+        let target = input.target.as_deref().or(last.map(Word::as_str)).unwrap_or("default");
         let mut globals = automatic(&input.build_platform, &input.platform, target);
         for (name, value) in &input.build_args {
             if globals.get(name).is_some() {
@@ -105,8 +104,8 @@ impl<'a> Planner<'a> {
             let InstructionKind::Arg(arg) = &instruction.kind else { continue };
             for declaration in &arg.declarations {
                 let name = &declaration.name.value;
-                self.consumed.insert(name.clone());
-                let value = match (self.input.build_args.get(name), &declaration.value) {
+                self.consumed.insert(name.to_string());
+                let value = match (self.input.build_args.get(name.as_ref()), &declaration.value) {
                     (Some(value), _) => Some(value.clone()),
                     (None, Some(word)) => self.expand_global(word),
                     (None, None) => None,
@@ -152,7 +151,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn expand_global(&mut self, word: &Spanned<String>) -> Option<String> {
+    fn expand_global(&mut self, word: &Word) -> Option<String> {
         let lookup = |name: &str| self.globals.get(name).map(ToOwned::to_owned);
         let expander = Expander::new(self.input.dockerfile.escape());
         match expander.expand_word(&word.value, &lookup) {
@@ -172,7 +171,7 @@ impl<'a> Planner<'a> {
         });
         if index.is_none() {
             let names: Vec<&str> =
-                stages.iter().filter_map(|s| Some(s.from.name.as_ref()?.value.as_str())).collect();
+                stages.iter().filter_map(|s| Some(s.from.name.as_ref()?.as_str())).collect();
             let help = if names.is_empty() {
                 "no stage has a name; give one with `FROM image AS name`".to_owned()
             } else {
@@ -228,10 +227,10 @@ impl<'a> Planner<'a> {
             ImageConfig { rootfs: <_>::default(), history: Vec::new(), ..scope.config.clone() };
         self.stages.push(Stage {
             index,
-            name: stage.from.name.as_ref().map(|name| name.value.clone()),
+            name: stage.from.name.as_ref().map(|name| name.value.to_string()),
             platform: scope.platform.clone(),
             base,
-            from: stage.header.original.clone(),
+            from: stage.header.original.to_string(),
             span: stage.header.span,
             lines: stage.header.lines,
             steps: std::mem::take(&mut scope.steps),
@@ -256,8 +255,8 @@ impl<'a> Planner<'a> {
     fn open_stage(
         &mut self,
         index: usize,
-        stage: &'a ast::Stage,
-    ) -> Result<(Base, Scope, &'a [Instruction]), Stop> {
+        stage: &'a ast::Stage<'a>,
+    ) -> Result<(Base, Scope, &'a [Instruction<'a>]), Stop> {
         let platform = self.stage_platform(stage)?;
         let escape = self.input.dockerfile.escape();
         // A named context with the name of the stage takes the place of the whole stage.
@@ -369,7 +368,7 @@ impl<'a> Planner<'a> {
         if let Some(found) = found {
             if found >= index {
                 let current = stages[index].from.name.as_ref();
-                let current = current.map_or(index.to_string(), |name| name.value.clone());
+                let current = current.map_or(index.to_string(), |name| name.value.to_string());
                 let message = if found == index {
                     format!("circular dependency detected on stage: {name}")
                 } else {
@@ -442,8 +441,8 @@ impl<'a> Planner<'a> {
         let mut line = "ARG".to_owned();
         for declaration in &arg.declarations {
             let name = &declaration.name.value;
-            self.consumed.insert(name.clone());
-            let value = match (self.input.build_args.get(name), &declaration.value) {
+            self.consumed.insert(name.to_string());
+            let value = match (self.input.build_args.get(name.as_ref()), &declaration.value) {
                 (Some(value), _) => Some(value.clone()),
                 (None, Some(word)) => Some(scope.expand(word)?),
                 (None, None) => self.globals.get(name).map(ToOwned::to_owned),
@@ -454,7 +453,7 @@ impl<'a> Planner<'a> {
                 line.push_str(&format!("={value}"));
                 scope.env.set(name, value.as_str());
             }
-            scope.declared.push((name.clone(), value));
+            scope.declared.push((name.to_string(), value));
         }
         scope.remember(line);
         Ok(())

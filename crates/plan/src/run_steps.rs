@@ -46,7 +46,7 @@ impl Scope {
     fn command(&self, run: &Run) -> (Vec<String>, Option<(String, String)>) {
         let text = match &run.command {
             Command::Exec(words) => {
-                return (words.iter().map(|word| word.value.clone()).collect(), None);
+                return (words.iter().map(|word| word.value.to_string()).collect(), None);
             }
             Command::Shell(text) => text,
         };
@@ -58,14 +58,14 @@ impl Scope {
                 let body = heredoc.text();
                 if body.starts_with("#!") {
                     let path = format!("{SCRIPT_DIRECTORY}{}", heredoc.name);
-                    (self.shell_form(&path), Some((heredoc.name.clone(), body)))
+                    (self.shell_form(&path), Some((heredoc.name.to_string(), body.into())))
                 } else {
                     (self.shell_form(&body), None)
                 }
             }
             // Anything else is put together again for the shell, which has to know heredocs.
             heredocs => {
-                let mut full = text.value.clone();
+                let mut full = text.value.to_string();
                 for heredoc in heredocs {
                     full.push_str(&format!("\n{}{}", heredoc.content, heredoc.name));
                 }

@@ -1,5 +1,5 @@
 use dfbuild_dockerfile::expand::Expander;
-use dfbuild_dockerfile::{Diagnostic, Instruction, LineRange, Span, Spanned};
+use dfbuild_dockerfile::{Diagnostic, Instruction, LineRange, Span, Word};
 use dfbuild_image::{ImageConfig, Platform};
 
 use crate::environment::Environment;
@@ -70,7 +70,7 @@ impl Scope {
     }
 
     /// Expands one word with the variables in force.
-    pub(crate) fn expand(&self, word: &Spanned<String>) -> Result<String, Diagnostic> {
+    pub(crate) fn expand(&self, word: &Word) -> Result<String, Diagnostic> {
         self.expand_text(&word.value).map_err(|message| error(message, word.span))
     }
 
@@ -119,7 +119,7 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn of(instruction: &Instruction) -> Self {
         Self {
-            text: instruction.original.clone(),
+            text: instruction.original.to_string(),
             span: instruction.span,
             lines: instruction.lines,
         }

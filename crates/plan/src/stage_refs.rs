@@ -6,7 +6,7 @@ use dfbuild_image::Reference;
 pub(crate) fn references(stage: &Stage) -> Vec<String> {
     let names = stage.instructions.iter().flat_map(|instruction| match &instruction.kind {
         InstructionKind::Copy(copy) => {
-            copy.from.iter().map(|from| from.value.clone()).collect::<Vec<_>>()
+            copy.from.iter().map(|from| from.value.to_string()).collect::<Vec<_>>()
         }
         InstructionKind::Run(run) => mount_sources(run),
         _ => Vec::new(),

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Instant;
 
+use dfbuild_dockerfile::parse;
 use dfbuild_image::Platform;
 use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Outcome, context_key, plan};
 use dfbuild_sandbox::IdMode;
@@ -111,13 +112,14 @@ fn make_plan(
         };
         (context_key(name), kind)
     });
+    let parsed = parse(&source.text);
     let mut input = Input {
         target: build.target.clone(),
         build_args: build.build_args.clone(),
         labels: build.labels.clone(),
         named_contexts: named.collect(),
         platform: build.platform.clone().unwrap_or_else(Platform::host),
-        ..Input::new(&source.parsed.dockerfile)
+        ..Input::new(&parsed.dockerfile)
     };
     loop {
         let outcome = plan(&input).map_err(|diagnostics| Error::Dockerfile {
@@ -127,8 +129,7 @@ fn make_plan(
         })?;
         match outcome {
             Outcome::Ready(mut graph) => {
-                let warnings = source.parsed.diagnostics.iter().cloned();
-                graph.warnings = warnings.chain(graph.warnings).collect();
+                graph.warnings.splice(0..0, parsed.diagnostics);
                 return Ok((graph, bases));
             }
             Outcome::Need(requests) => {

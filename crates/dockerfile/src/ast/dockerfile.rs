@@ -1,20 +1,20 @@
 //! The file as a whole.
 
 use crate::ast::Instruction;
-use crate::span::{LineRange, Span, Spanned};
+use crate::span::{LineRange, Span, Spanned, Text, Word};
 
 /// A whole Dockerfile: what could be understood of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dockerfile {
+pub struct Dockerfile<'a> {
     /// The parser directives at the top.
-    pub directives: Directives,
+    pub directives: Directives<'a>,
     /// The `ARG` instructions before the first `FROM`, in order.
-    pub global_args: Vec<Instruction>,
+    pub global_args: Vec<Instruction<'a>>,
     /// The stages, in order.
-    pub stages: Vec<Stage>,
+    pub stages: Vec<Stage<'a>>,
 }
 
-impl Dockerfile {
+impl<'a> Dockerfile<'a> {
     /// The character that escapes and that continues lines: `\` or `` ` ``.
     pub fn escape(&self) -> char {
         self.directives.escape.as_ref().map_or('\\', |escape| escape.value)
@@ -33,7 +33,7 @@ impl Dockerfile {
     }
 
     /// All instructions in the order of the file, `FROM` among them.
-    pub fn instructions(&self) -> impl Iterator<Item = &Instruction> {
+    pub fn instructions(&self) -> impl Iterator<Item = &Instruction<'a>> {
         let stages = self.stages.iter();
         self.global_args.iter().chain(
             stages.flat_map(|stage| std::iter::once(&stage.header).chain(&stage.instructions)),
@@ -43,52 +43,52 @@ impl Dockerfile {
 
 /// The parser directives: comments at the very top that steer the parser.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Directives {
+pub struct Directives<'a> {
     /// `# syntax=`: the frontend image that was asked for.
-    pub syntax: Option<Syntax>,
+    pub syntax: Option<Syntax<'a>>,
     /// `# escape=`: `\` or `` ` ``.
     pub escape: Option<Spanned<char>>,
     /// `# check=`: options of the linter, as written.
-    pub check: Option<Spanned<String>>,
+    pub check: Option<Word<'a>>,
 }
 
 /// The value of a `# syntax=` directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Syntax {
+pub struct Syntax<'a> {
     /// The image reference: the first word.
-    pub reference: String,
+    pub reference: Text<'a>,
     /// The whole value.
-    pub command_line: Spanned<String>,
+    pub command_line: Word<'a>,
 }
 
 /// One stage: a `FROM` and what follows up to the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stage {
+pub struct Stage<'a> {
     /// The payload of the `FROM` instruction.
-    pub from: From,
+    pub from: From<'a>,
     /// The `FROM` instruction itself: place, comments, text. Its kind is [`crate::ast::InstructionKind::From`] with the same payload.
-    pub header: Instruction,
+    pub header: Instruction<'a>,
     /// The instructions after `FROM`, in order.
-    pub instructions: Vec<Instruction>,
+    pub instructions: Vec<Instruction<'a>>,
     /// From the `FROM` to the end of the last instruction.
     pub span: Span,
     /// The lines of the span.
     pub lines: LineRange,
     /// The text after the stage's name in a comment right above, if a comment line begins with the name.
-    pub doc: Option<String>,
+    pub doc: Option<Text<'a>>,
 }
 
 /// `FROM [--platform=p] image [AS name]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct From {
+pub struct From<'a> {
     /// The base: an image, `scratch`, or an earlier stage. Not expanded.
-    pub image: Spanned<String>,
+    pub image: Word<'a>,
     /// `--platform`. Not expanded.
-    pub platform: Option<Spanned<String>>,
+    pub platform: Option<Word<'a>>,
     /// The word `AS` as written.
-    pub as_keyword: Option<Spanned<String>>,
+    pub as_keyword: Option<Word<'a>>,
     /// The stage's name in lower case.
-    pub name: Option<Spanned<String>>,
+    pub name: Option<Word<'a>>,
     /// The stage's name as written, at the same place.
-    pub name_as_written: Option<String>,
+    pub name_as_written: Option<Text<'a>>,
 }

@@ -4,18 +4,18 @@ use crate::ast::Command;
 
 /// `HEALTHCHECK NONE` or `HEALTHCHECK [flags] CMD command`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Healthcheck {
+pub enum Healthcheck<'a> {
     /// Switches off the check of the base image.
     None,
     /// Sets the check.
-    Cmd(HealthcheckCommand),
+    Cmd(HealthcheckCommand<'a>),
 }
 
 /// A check and when to run it. Durations are nanoseconds; 0 and absent both mean the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HealthcheckCommand {
+pub struct HealthcheckCommand<'a> {
     /// What to run. The shell form is stored as `CMD-SHELL`.
-    pub command: Command,
+    pub command: Command<'a>,
     /// `--interval`.
     pub interval: Option<i64>,
     /// `--timeout`.

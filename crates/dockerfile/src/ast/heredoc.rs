@@ -1,12 +1,14 @@
 //! Inline files.
 
-use crate::span::Span;
+use std::borrow::Cow;
+
+use crate::span::{Span, Text};
 
 /// A heredoc: `<<NAME` and the lines up to `NAME`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heredoc {
+pub struct Heredoc<'a> {
     /// The delimiter without quotes, which is also the name of the file.
-    pub name: String,
+    pub name: Text<'a>,
     /// The number before `<<`; 0 if there is none.
     pub fd: u64,
     /// Whether the body may be expanded: no part of the delimiter is quoted.
@@ -14,7 +16,7 @@ pub struct Heredoc {
     /// Whether it was `<<-`: leading tabs do not count.
     pub chomp: bool,
     /// The body as written, line endings included, leading tabs too.
-    pub content: String,
+    pub content: Text<'a>,
     /// The `<<NAME` word.
     pub marker: Span,
     /// The body.
@@ -23,10 +25,14 @@ pub struct Heredoc {
     pub terminator: Span,
 }
 
-impl Heredoc {
+impl Heredoc<'_> {
     /// The body with the leading tabs of every line removed if this is a `<<-`.
-    pub fn text(&self) -> String {
-        if self.chomp { strip_leading_tabs(&self.content) } else { self.content.clone() }
+    pub fn text(&self) -> Text<'_> {
+        if self.chomp {
+            Cow::Owned(strip_leading_tabs(&self.content))
+        } else {
+            Cow::Borrowed(&self.content)
+        }
     }
 }
 

@@ -1,11 +1,11 @@
 //! One instruction, and the payloads of the plain ones.
 
 use crate::ast::{Add, Copy, From, Healthcheck, Run};
-use crate::span::{LineRange, Span, Spanned};
+use crate::span::{LineRange, Span, Text, Word};
 
 /// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Instruction {
+pub struct Instruction<'a> {
     /// From the keyword to the end of the last line, heredoc bodies and their ends included.
     pub span: Span,
     /// The span without heredoc bodies and their ends.
@@ -13,45 +13,45 @@ pub struct Instruction {
     /// The lines of the span.
     pub lines: LineRange,
     /// The keyword as written.
-    pub keyword: Spanned<String>,
+    pub keyword: Word<'a>,
     /// The comment lines right above, without `#` and without surrounding blanks.
-    pub comments: Vec<Spanned<String>>,
+    pub comments: Vec<Word<'a>>,
     /// The instruction's text with continuation lines joined and comments left out, without surrounding blanks and
     /// without heredoc bodies.
-    pub original: String,
+    pub original: Text<'a>,
     /// The flags without quotes, `--` included, in order.
-    pub flags: Vec<Spanned<String>>,
+    pub flags: Vec<Word<'a>>,
     /// Blank lines inside a continuation, if any.
     pub empty_continuations: Vec<Span>,
     /// What it is.
-    pub kind: InstructionKind,
+    pub kind: InstructionKind<'a>,
 }
 
 /// What an instruction is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the variants are the names of the instructions")]
-pub enum InstructionKind {
-    Add(Add),
-    Arg(Arg),
-    Cmd(Command),
-    Copy(Copy),
-    Entrypoint(Command),
-    Env(KeyValues),
-    Expose(Expose),
-    From(From),
-    Healthcheck(Healthcheck),
-    Label(KeyValues),
-    Maintainer(Maintainer),
-    Onbuild(Onbuild),
-    Run(Run),
-    Shell(Shell),
-    Stopsignal(Stopsignal),
-    User(User),
-    Volume(Volume),
-    Workdir(Workdir),
+pub enum InstructionKind<'a> {
+    Add(Add<'a>),
+    Arg(Arg<'a>),
+    Cmd(Command<'a>),
+    Copy(Copy<'a>),
+    Entrypoint(Command<'a>),
+    Env(KeyValues<'a>),
+    Expose(Expose<'a>),
+    From(From<'a>),
+    Healthcheck(Healthcheck<'a>),
+    Label(KeyValues<'a>),
+    Maintainer(Maintainer<'a>),
+    Onbuild(Onbuild<'a>),
+    Run(Run<'a>),
+    Shell(Shell<'a>),
+    Stopsignal(Stopsignal<'a>),
+    User(User<'a>),
+    Volume(Volume<'a>),
+    Workdir(Workdir<'a>),
 }
 
-impl InstructionKind {
+impl InstructionKind<'_> {
     /// The keyword in upper case.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -79,59 +79,59 @@ impl InstructionKind {
 
 /// A command line in one of its two forms. Neither is expanded by the builder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum Command<'a> {
     /// Text for the shell of the image; empty if the instruction has no argument.
-    Shell(Spanned<String>),
+    Shell(Word<'a>),
     /// A JSON array.
-    Exec(Vec<Spanned<String>>),
+    Exec(Vec<Word<'a>>),
 }
 
 /// `ARG name[=value]...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arg {
+pub struct Arg<'a> {
     /// The declarations, in order.
-    pub declarations: Vec<ArgDeclaration>,
+    pub declarations: Vec<ArgDeclaration<'a>>,
 }
 
 /// One build argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArgDeclaration {
+pub struct ArgDeclaration<'a> {
     /// The name. Never expanded.
-    pub name: Spanned<String>,
+    pub name: Word<'a>,
     /// The default. Not expanded; sees the earlier declarations of the same instruction.
-    pub value: Option<Spanned<String>>,
+    pub value: Option<Word<'a>>,
     /// The text after the name in a comment right above, if a comment line begins with the name.
-    pub doc: Option<String>,
+    pub doc: Option<Text<'a>>,
 }
 
 /// `ENV` or `LABEL`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyValues {
+pub struct KeyValues<'a> {
     /// The pairs, in order.
-    pub pairs: Vec<KeyValue>,
+    pub pairs: Vec<KeyValue<'a>>,
     /// Whether it was written `name value`, without `=`.
     pub legacy: bool,
 }
 
 /// A name and a value, neither expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyValue {
+pub struct KeyValue<'a> {
     /// The name.
-    pub key: Spanned<String>,
+    pub key: Word<'a>,
     /// The value.
-    pub value: Spanned<String>,
+    pub value: Word<'a>,
 }
 
 /// `EXPOSE port...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expose {
+pub struct Expose<'a> {
     /// The port specifications as written, in the order of the file.
-    pub ports: Vec<Spanned<String>>,
+    pub ports: Vec<Word<'a>>,
 }
 
-impl Expose {
+impl<'a> Expose<'a> {
     /// The specifications in the order in which the reference implementation treats them: by their bytes.
-    pub fn sorted(&self) -> Vec<&Spanned<String>> {
+    pub fn sorted(&self) -> Vec<&Word<'a>> {
         let mut ports: Vec<_> = self.ports.iter().collect();
         ports.sort_by(|a, b| a.value.cmp(&b.value));
         ports
@@ -140,53 +140,53 @@ impl Expose {
 
 /// `MAINTAINER name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Maintainer {
+pub struct Maintainer<'a> {
     /// The author of the image. Never expanded.
-    pub name: Spanned<String>,
+    pub name: Word<'a>,
 }
 
 /// `ONBUILD instruction`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Onbuild {
+pub struct Onbuild<'a> {
     /// The text to store in the image, heredoc bodies included; [`crate::parse_trigger`] reads it.
-    pub trigger: String,
+    pub trigger: Text<'a>,
     /// The trigger as an instruction, if it is a good one.
-    pub instruction: Option<Box<Instruction>>,
+    pub instruction: Option<Box<Instruction<'a>>>,
 }
 
 /// `SHELL ["program", "argument"...]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shell {
+pub struct Shell<'a> {
     /// The words, at least one.
-    pub words: Vec<Spanned<String>>,
+    pub words: Vec<Word<'a>>,
 }
 
 /// `STOPSIGNAL signal`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stopsignal {
+pub struct Stopsignal<'a> {
     /// The signal. Not expanded; [`crate::signal::validate`] checks it after that.
-    pub signal: Spanned<String>,
+    pub signal: Word<'a>,
 }
 
 /// `USER name[:group]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
+pub struct User<'a> {
     /// The user. Not expanded.
-    pub user: Spanned<String>,
+    pub user: Word<'a>,
 }
 
 /// `VOLUME path...`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Volume {
+pub struct Volume<'a> {
     /// The paths. Not expanded.
-    pub paths: Vec<Spanned<String>>,
+    pub paths: Vec<Word<'a>>,
     /// Whether the arguments were a JSON array.
     pub json: bool,
 }
 
 /// `WORKDIR path`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Workdir {
+pub struct Workdir<'a> {
     /// The path. Not expanded.
-    pub path: Spanned<String>,
+    pub path: Word<'a>,
 }

@@ -1,17 +1,17 @@
 //! `RUN` and its flags.
 
 use crate::ast::{Command, Heredoc};
-use crate::span::Spanned;
+use crate::span::Word;
 
 /// `RUN [flags] command`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
+pub struct Run<'a> {
     /// What to run. In the shell form heredoc markers are still in the text.
-    pub command: Command,
+    pub command: Command<'a>,
     /// The heredocs, in the order of their markers.
-    pub heredocs: Vec<Heredoc>,
+    pub heredocs: Vec<Heredoc<'a>>,
     /// `--mount`, repeated.
-    pub mounts: Vec<MountFlag>,
+    pub mounts: Vec<MountFlag<'a>>,
     /// `--network`.
     pub network: Network,
     /// `--security`.
@@ -22,12 +22,12 @@ pub struct Run {
 
 /// A `--mount` as written. Its values may hold variables, so it only becomes a [`Mount`] with [`MountFlag::resolve`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MountFlag {
+pub struct MountFlag<'a> {
     /// The text after `--mount=`.
-    pub text: Spanned<String>,
+    pub text: Word<'a>,
 }
 
-impl MountFlag {
+impl MountFlag<'_> {
     /// Expands the values with `expand` and reads the result.
     pub fn resolve(
         &self,

@@ -1,7 +1,9 @@
 //! The flags of instructions.
 
+use std::borrow::Cow;
+
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
-use crate::span::{Span, Spanned};
+use crate::span::{Span, Spanned, Word};
 use crate::suggest;
 
 /// What a flag takes.
@@ -17,21 +19,21 @@ pub(super) enum Takes {
 
 /// The flags of one instruction and what was given for them.
 #[derive(Debug, Default)]
-pub(super) struct Flags {
-    given: Vec<(&'static str, Spanned<String>)>,
+pub(super) struct Flags<'a> {
+    given: Vec<(&'static str, Word<'a>)>,
 }
 
-impl Flags {
+impl<'a> Flags<'a> {
     /// Checks the flags of an instruction against those that it knows.
     pub(super) fn read(
-        flags: &[Spanned<String>],
+        flags: &[Word<'a>],
         known: &[(&'static str, Takes)],
     ) -> Result<Self, Diagnostic> {
         let mut found = Self::default();
         for flag in flags {
             let (written, value) = match flag.value.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
-                None => (flag.value.as_str(), None),
+                None => (&*flag.value, None),
             };
             let name = written.strip_prefix("--").unwrap_or(written);
             let Some((name, takes)) = known.iter().find(|(it, _)| *it == name) else {
@@ -44,8 +46,14 @@ impl Flags {
                 return Err(Diagnostic::error(DiagnosticKind::Flag, message, flag.span)
                     .with_label(first, "first specified here"));
             }
-            let value = check(*takes, written, value)
+            check(*takes, written, value)
                 .map_err(|message| Diagnostic::error(DiagnosticKind::Flag, message, flag.span))?;
+            let value = match &flag.value {
+                Cow::Borrowed(text) => {
+                    Cow::Borrowed(&text[text.len() - value.map_or(0, str::len)..])
+                }
+                Cow::Owned(_) => Cow::Owned(value.unwrap_or_default().to_owned()),
+            };
             found.given.push((name, Spanned::new(value, value_span(flag))));
         }
         Ok(found)
@@ -56,49 +64,47 @@ impl Flags {
     }
 
     /// The value of a flag.
-    pub(super) fn text(&self, name: &str) -> Option<Spanned<String>> {
+    pub(super) fn text(&self, name: &str) -> Option<Word<'a>> {
         self.given.iter().find(|(it, _)| *it == name).map(|(_, value)| value.clone())
     }
 
     /// The values of a flag that may be repeated.
-    pub(super) fn texts(&self, name: &str) -> Vec<Spanned<String>> {
+    pub(super) fn texts(&self, name: &str) -> Vec<Word<'a>> {
         self.given.iter().filter(|(it, _)| *it == name).map(|(_, value)| value.clone()).collect()
     }
 
-    /// Whether a flag was switched, and which way.
+    /// Whether a flag was switched, and which way. One without a value is on.
     pub(super) fn switch(&self, name: &str) -> Option<bool> {
-        self.text(name).map(|value| value.value == "true")
+        self.text(name).map(|it| it.value.is_empty() || it.value.eq_ignore_ascii_case("true"))
     }
 }
 
-fn check(takes: Takes, written: &str, value: Option<&str>) -> Result<String, String> {
+fn check(takes: Takes, written: &str, value: Option<&str>) -> Result<(), String> {
     match (takes, value) {
-        (Takes::Bool, None) => Ok("true".to_owned()),
         (Takes::Bool, Some("")) | (Takes::Text | Takes::Texts, None) => {
             Err(format!("missing a value on flag: {written}"))
         }
         (Takes::Bool, Some(value)) => match value.to_lowercase().as_str() {
-            lower @ ("true" | "false") => Ok(lower.to_owned()),
+            "true" | "false" => Ok(()),
             _ => Err(format!("expecting boolean value for flag {written}, not: {value}")),
         },
-        (Takes::Text | Takes::Texts, Some(value)) => Ok(value.to_owned()),
+        (Takes::Bool, None) | (Takes::Text | Takes::Texts, Some(_)) => Ok(()),
     }
 }
 
-fn unknown(
-    flag: &Spanned<String>,
-    written: &str,
-    name: &str,
-    known: &[(&str, Takes)],
-) -> Diagnostic {
+fn unknown(flag: &Word, written: &str, name: &str, known: &[(&str, Takes)]) -> Diagnostic {
     let names = || known.iter().map(|(name, _)| *name);
     let message = format!("unknown flag: {written}");
-    let span = Span::new(flag.span.start, (flag.span.start + written.len()).min(flag.span.end));
+    // With quotes or continuations in it nobody knows where the name ends.
+    let as_written = flag.span.len() == flag.value.len();
+    let end = if as_written { flag.span.start + written.len() } else { flag.span.end };
+    let span = Span::new(flag.span.start, end);
     let mut diagnostic = Diagnostic::error(DiagnosticKind::UnknownFlag, message, span);
     if let Some(closest) = suggest::closest(name, names()) {
-        diagnostic = diagnostic
-            .with_fix(span, format!("--{closest}"))
-            .with_suggestion(Some(closest.to_owned()));
+        if as_written {
+            diagnostic = diagnostic.with_fix(span, format!("--{closest}"));
+        }
+        diagnostic = diagnostic.with_suggestion(Some(closest.to_owned()));
     }
     let list: Vec<String> = names().map(|name| format!("--{name}")).collect();
     diagnostic.with_help(match list.len() {
@@ -108,7 +114,7 @@ fn unknown(
 }
 
 /// Where the value of a flag stands. With quotes or continuations before it the guess is the whole flag.
-fn value_span(flag: &Spanned<String>) -> Span {
+fn value_span(flag: &Word) -> Span {
     match flag.value.find('=') {
         Some(equals) if flag.span.len() == flag.value.len() => {
             Span::new(flag.span.start + equals + 1, flag.span.end)

@@ -12,7 +12,7 @@ use crate::span::Span;
 /// The shortest duration, in nanoseconds, that is not taken for a slip of the unit.
 const MINIMUM: i64 = 1_000_000;
 
-pub(super) fn read(node: &Node) -> Result<Healthcheck, Diagnostic> {
+pub(super) fn read<'a>(node: &mut Node<'a>) -> Result<Healthcheck<'a>, Diagnostic> {
     let Some((kind, args)) = node.args.split_first() else {
         return Err(at_least_one(node, "HEALTHCHECK"));
     };
@@ -40,8 +40,9 @@ pub(super) fn read(node: &Node) -> Result<Healthcheck, Diagnostic> {
     if args.is_empty() {
         return fail("Missing command after HEALTHCHECK CMD".to_owned(), Span::at(kind.span.end));
     }
+    node.args.remove(0);
     let check = HealthcheckCommand {
-        command: command(node, args),
+        command: command(node),
         interval: interval(&flags, "interval")?,
         timeout: interval(&flags, "timeout")?,
         start_period: interval(&flags, "start-period")?,

@@ -1,10 +1,10 @@
 //! Text that is legal, but very likely not what was meant.
 
-use std::collections::HashMap;
-
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Fix, Label};
+use crate::keyword::Keyword;
 use crate::node::Node;
 use crate::parse::json::{self, Array};
+use crate::parse::lines::trim_end;
 use crate::span::Span;
 
 /// Looks at one instruction.
@@ -13,13 +13,20 @@ pub(super) fn check(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
     if node.broken || node.json {
         return;
     }
-    let keyword = node.keyword.value.to_ascii_lowercase();
-    match keyword.as_str() {
-        "run" => {
+    match node.name {
+        Some(Keyword::Run) => {
             diagnostics.extend(open_end(node));
             diagnostics.extend(almost_json(node, true));
         }
-        "cmd" | "entrypoint" | "healthcheck" | "shell" | "copy" | "add" | "volume" => {
+        Some(
+            Keyword::Cmd
+            | Keyword::Entrypoint
+            | Keyword::Healthcheck
+            | Keyword::Shell
+            | Keyword::Copy
+            | Keyword::Add
+            | Keyword::Volume,
+        ) => {
             diagnostics.extend(almost_json(node, false));
         }
         _ => {}
@@ -29,7 +36,12 @@ pub(super) fn check(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
 /// A command that ends where another one should follow.
 fn open_end(node: &Node) -> Option<Diagnostic> {
     let text = node.args.last().filter(|_| node.heredocs.is_empty())?;
-    let operator = ["&&", "||", "|"].into_iter().find(|it| text.value.ends_with(it))?;
+    let operator = match text.value.as_bytes() {
+        [.., b'&', b'&'] => "&&",
+        [.., b'|', b'|'] => "||",
+        [.., b'|'] => "|",
+        _ => return None,
+    };
     let span = Span::new(text.span.end - operator.len(), text.span.end);
     let message = format!("the command ends with `{operator}`");
     let diagnostic = Diagnostic::warning(DiagnosticKind::Suspicious, message, span);
@@ -38,7 +50,7 @@ fn open_end(node: &Node) -> Option<Diagnostic> {
 
 /// Text that looks like a JSON array, but is not one, and so is taken for a shell command or a list of words.
 fn almost_json(node: &Node, needs_comma: bool) -> Option<Diagnostic> {
-    let first = node.args.iter().find(|it| it.value.starts_with('['))?;
+    let first = node.args.iter().find(|it| it.value.as_bytes().first() == Some(&b'['))?;
     let text = node.args_text();
     let text = &text[text.find('[')?..];
     // The `[` of a shell needs a blank behind it.
@@ -60,33 +72,47 @@ fn almost_json(node: &Node, needs_comma: bool) -> Option<Diagnostic> {
     })
 }
 
-/// Explains lines that begin with no instruction by what stands above them.
-pub(super) fn lost_lines(nodes: &[Node], diagnostics: &mut [Diagnostic]) {
-    let mut unexplained: HashMap<usize, &mut Diagnostic> = diagnostics
-        .iter_mut()
-        .filter(|it| it.kind == DiagnosticKind::UnknownInstruction && it.help.is_none())
-        .map(|it| (it.span.start, it))
-        .collect();
-    for pair in nodes.windows(2) {
-        let [above, lost] = pair else { continue };
-        let Some(diagnostic) = unexplained.get_mut(&lost.keyword.span.start) else { continue };
-        let text = above.original.trim_end();
-        let end = Span::at(above.head.end);
-        if text.contains("<<") && above.heredocs.is_empty() {
-            diagnostic.help = Some(
-                "the `<<` above begins no heredoc: it must begin a word, outside quotes".to_owned(),
-            );
-        } else if ["&&", "||", "|", ";"].iter().any(|it| text.ends_with(it)) {
-            diagnostic.help = Some("the line above ends without `\\`".to_owned());
-            diagnostic.fix = Some(Fix { span: end, replacement: " \\".to_owned() });
-        } else if text.ends_with('\\') || text.ends_with('`') {
-            diagnostic.help = Some(
-                "a doubled escape character at the end of the line above does not continue it"
-                    .to_owned(),
-            );
-        } else {
-            continue;
-        }
-        diagnostic.labels.push(Label { span: end, text: "here".to_owned() });
+/// What the instruction above has to do with a line that begins with no instruction.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Above {
+    known: bool,
+    end: Span,
+    /// The last two bytes.
+    tail: [u8; 2],
+    /// Whether there is a `<<` that begins no heredoc.
+    lone_marker: bool,
+}
+
+impl Above {
+    pub(super) fn of(node: &Node) -> Self {
+        let text = trim_end(&node.original).as_bytes();
+        let tail = text.last_chunk().copied().unwrap_or_default();
+        let lone_marker = node.heredocs.is_empty()
+            && matches!(node.name, Some(Keyword::Run | Keyword::Copy | Keyword::Add))
+            && memchr::memmem::find(text, b"<<").is_some();
+        Self { known: node.name.is_some(), end: Span::at(node.head.end), tail, lone_marker }
     }
+
+    pub(super) fn is_known(self) -> bool {
+        self.known
+    }
+}
+
+/// Explains a line that begins with no instruction by what stands above it.
+pub(super) fn explain_lost_line(above: Above, diagnostic: &mut Diagnostic) {
+    if diagnostic.help.is_some() {
+        return;
+    }
+    let help = if above.lone_marker {
+        "the `<<` above begins no heredoc: it must begin a word, outside quotes"
+    } else if matches!(above.tail, [_, b'|' | b';'] | [b'&', b'&']) {
+        diagnostic.fix = Some(Fix { span: above.end, replacement: " \\".to_owned() });
+        "the line above ends without `\\`"
+    } else if matches!(above.tail, [_, b'\\' | b'`']) {
+        "a doubled escape character at the end of the line above does not continue it"
+    } else {
+        return;
+    };
+    diagnostic.help = Some(help.to_owned());
+    diagnostic.labels.push(Label { span: above.end, text: "here".to_owned() });
 }

@@ -1,6 +1,9 @@
 //! From a node to a typed instruction. The order of the checks is that of the reference implementation, so that the first
 //! error is the same.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::flags::{Flags, Takes};
 use super::{healthcheck, mount, transfer};
 use crate::ast::{
@@ -9,41 +12,17 @@ use crate::ast::{
     Volume, Workdir,
 };
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::keyword::Keyword;
 use crate::node::Node;
+use crate::parse::lines::{trim_end, trim_start};
 use crate::quote::quote;
-use crate::span::{Span, Spanned};
+use crate::span::{Span, Spanned, Text, Word};
 use crate::suggest;
-
-const NAMES: [&str; 18] = [
-    "add",
-    "arg",
-    "cmd",
-    "copy",
-    "entrypoint",
-    "env",
-    "expose",
-    "from",
-    "healthcheck",
-    "label",
-    "maintainer",
-    "onbuild",
-    "run",
-    "shell",
-    "stopsignal",
-    "user",
-    "volume",
-    "workdir",
-];
-
-/// Whether there is an instruction of this name.
-pub(super) fn is_known(keyword: &str) -> bool {
-    NAMES.iter().any(|name| name.eq_ignore_ascii_case(keyword))
-}
 
 /// The error for a line that begins with no instruction.
 pub(super) fn unknown(node: &Node) -> Diagnostic {
     let keyword = &node.keyword;
-    let suggestion = suggest::closest_ignoring_case(&keyword.value, NAMES);
+    let suggestion = suggest::keyword(&keyword.value);
     let message = format!("unknown instruction: {}", keyword.value);
     let mut diagnostic =
         Diagnostic::error(DiagnosticKind::UnknownInstruction, message, keyword.span);
@@ -58,18 +37,21 @@ pub(super) fn unknown(node: &Node) -> Diagnostic {
     diagnostic.with_suggestion(suggestion)
 }
 
-/// Types a node of a known instruction.
-pub(super) fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Instruction> {
+/// Types a node of a known instruction, and takes out of it what it needs.
+pub(super) fn read<'a>(
+    node: &mut Node<'a>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Instruction<'a>> {
     match kind(node, diagnostics) {
         Ok(kind) => Some(Instruction {
             span: node.span,
             head: node.head,
             lines: node.lines,
-            keyword: node.keyword.clone(),
-            comments: node.comments.clone(),
-            original: node.original.trim().to_owned(),
-            flags: node.flags.clone(),
-            empty_continuations: node.empty_continuations.clone(),
+            keyword: std::mem::take(&mut node.keyword),
+            comments: std::mem::take(&mut node.comments),
+            original: trimmed(std::mem::take(&mut node.original)),
+            flags: std::mem::take(&mut node.flags),
+            empty_continuations: std::mem::take(&mut node.empty_continuations),
             kind,
         }),
         Err(mut diagnostic) => {
@@ -80,30 +62,46 @@ pub(super) fn read(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Option<Ins
     }
 }
 
-fn kind(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Result<InstructionKind, Diagnostic> {
-    Ok(match node.keyword.value.to_ascii_lowercase().as_str() {
-        "add" => InstructionKind::Add(transfer::add(node)?),
-        "arg" => InstructionKind::Arg(arg(node)?),
-        "cmd" => InstructionKind::Cmd(flagless_command(node)?),
-        "copy" => InstructionKind::Copy(transfer::copy(node, diagnostics)?),
-        "entrypoint" => InstructionKind::Entrypoint(flagless_command(node)?),
-        "env" => InstructionKind::Env(key_values(node, "ENV")?),
-        "expose" => InstructionKind::Expose(expose(node)?),
-        "from" => InstructionKind::From(from(node)?),
-        "healthcheck" => InstructionKind::Healthcheck(healthcheck::read(node)?),
-        "label" => InstructionKind::Label(key_values(node, "LABEL")?),
-        "maintainer" => {
+/// Without blanks at the ends.
+fn trimmed(text: Text<'_>) -> Text<'_> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(trim_start(trim_end(text))),
+        Cow::Owned(text) if text.trim().len() == text.len() => Cow::Owned(text),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    }
+}
+
+/// The payload of an instruction, which takes what it needs out of the node.
+fn kind<'a>(
+    node: &mut Node<'a>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<InstructionKind<'a>, Diagnostic> {
+    Ok(match node.name {
+        Some(Keyword::Add) => InstructionKind::Add(transfer::add(node)?),
+        Some(Keyword::Arg) => InstructionKind::Arg(arg(node)?),
+        Some(Keyword::Cmd) => InstructionKind::Cmd(flagless_command(node)?),
+        Some(Keyword::Copy) => InstructionKind::Copy(transfer::copy(node, diagnostics)?),
+        Some(Keyword::Entrypoint) => InstructionKind::Entrypoint(flagless_command(node)?),
+        Some(Keyword::Env) => InstructionKind::Env(key_values(node, "ENV")?),
+        Some(Keyword::Expose) => InstructionKind::Expose(expose(node)?),
+        Some(Keyword::From) => InstructionKind::From(from(node)?),
+        Some(Keyword::Healthcheck) => InstructionKind::Healthcheck(healthcheck::read(node)?),
+        Some(Keyword::Label) => InstructionKind::Label(key_values(node, "LABEL")?),
+        Some(Keyword::Maintainer) => {
             InstructionKind::Maintainer(Maintainer { name: exactly_one(node, "MAINTAINER")? })
         }
-        "onbuild" => InstructionKind::Onbuild(onbuild(node, diagnostics)?),
-        "run" => InstructionKind::Run(run(node)?),
-        "shell" => InstructionKind::Shell(shell(node)?),
-        "stopsignal" => {
+        Some(Keyword::Onbuild) => InstructionKind::Onbuild(onbuild(node, diagnostics)?),
+        Some(Keyword::Run) => InstructionKind::Run(run(node)?),
+        Some(Keyword::Shell) => InstructionKind::Shell(shell(node)?),
+        Some(Keyword::Stopsignal) => {
             InstructionKind::Stopsignal(Stopsignal { signal: one(node, "STOPSIGNAL")? })
         }
-        "user" => InstructionKind::User(User { user: exactly_one(node, "USER")? }),
-        "volume" => InstructionKind::Volume(volume(node)?),
-        _ => InstructionKind::Workdir(Workdir { path: exactly_one(node, "WORKDIR")? }),
+        Some(Keyword::User) => InstructionKind::User(User { user: exactly_one(node, "USER")? }),
+        Some(Keyword::Volume) => InstructionKind::Volume(volume(node)?),
+        Some(Keyword::Workdir) => {
+            InstructionKind::Workdir(Workdir { path: exactly_one(node, "WORKDIR")? })
+        }
+        None => return Err(unknown(node)),
     })
 }
 
@@ -113,40 +111,50 @@ pub(super) fn at_least_one(node: &Node, keyword: &str) -> Diagnostic {
 }
 
 /// The only argument, whatever the flags.
-fn one(node: &Node, keyword: &str) -> Result<Spanned<String>, Diagnostic> {
-    node.args.first().cloned().ok_or_else(|| {
+fn one<'a>(node: &mut Node<'a>, keyword: &str) -> Result<Word<'a>, Diagnostic> {
+    node.args.drain(..).next().ok_or_else(|| {
         let message = format!("{keyword} requires exactly one argument");
         Diagnostic::error(DiagnosticKind::ArgumentCount, message, node.keyword.span)
     })
 }
 
 /// The only argument of an instruction that takes no flags.
-fn exactly_one(node: &Node, keyword: &str) -> Result<Spanned<String>, Diagnostic> {
+fn exactly_one<'a>(node: &mut Node<'a>, keyword: &str) -> Result<Word<'a>, Diagnostic> {
     let argument = one(node, keyword)?;
     Flags::read(&node.flags, &[])?;
     Ok(argument)
 }
 
 /// The command of a node, from its arguments on.
-pub(super) fn command(node: &Node, args: &[Spanned<String>]) -> Command {
-    match args {
-        _ if node.json => Command::Exec(args.to_vec()),
-        [] => Command::Shell(Spanned::new(String::new(), Span::at(node.args_span.end))),
-        [text, ..] => Command::Shell(text.clone()),
+pub(super) fn command<'a>(node: &mut Node<'a>) -> Command<'a> {
+    if node.json {
+        return Command::Exec(std::mem::take(&mut node.args));
     }
+    let nothing = Span::at(node.args_span.end);
+    let text = node.args.drain(..).next();
+    Command::Shell(text.unwrap_or_else(|| Spanned::new(Cow::Borrowed(""), nothing)))
 }
 
-fn flagless_command(node: &Node) -> Result<Command, Diagnostic> {
+fn flagless_command<'a>(node: &mut Node<'a>) -> Result<Command<'a>, Diagnostic> {
     Flags::read(&node.flags, &[])?;
-    Ok(command(node, &node.args))
+    Ok(command(node))
 }
 
 /// The text behind a name in the comments above an instruction.
-pub(super) fn doc(comments: &[Spanned<String>], name: &str) -> Option<String> {
-    let behind = |comment: &Spanned<String>| {
-        comment.value.strip_prefix(name).and_then(|rest| rest.strip_prefix(' ')).map(str::to_owned)
+pub(super) fn doc<'a>(comments: &[Word<'a>], name: &str) -> Option<Text<'a>> {
+    let behind = |comment: &Word<'a>| {
+        comment.value.strip_prefix(name)?.strip_prefix(' ')?;
+        Some(part(&comment.value, name.len() + 1..comment.value.len()))
     };
     if name.is_empty() { None } else { comments.iter().find_map(behind) }
+}
+
+/// A part of a text, which is borrowed if the text is.
+fn part<'a>(text: &Text<'a>, range: Range<usize>) -> Text<'a> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[range]),
+        Cow::Owned(text) => Cow::Owned(text[range].to_owned()),
+    }
 }
 
 fn blank_name(keyword: &str, span: Span) -> Diagnostic {
@@ -154,7 +162,7 @@ fn blank_name(keyword: &str, span: Span) -> Diagnostic {
 }
 
 /// `ARG` never looks at its flags.
-fn arg(node: &Node) -> Result<Arg, Diagnostic> {
+fn arg<'a>(node: &Node<'a>) -> Result<Arg<'a>, Diagnostic> {
     if node.args.is_empty() {
         return Err(at_least_one(node, "ARG"));
     }
@@ -163,25 +171,26 @@ fn arg(node: &Node) -> Result<Arg, Diagnostic> {
     Ok(Arg { declarations: declarations? })
 }
 
-fn declaration(
-    word: &Spanned<String>,
-    comments: &[Spanned<String>],
-) -> Result<ArgDeclaration, Diagnostic> {
-    let (name, value) = match word.value.split_once('=') {
-        Some(("", _)) => return Err(blank_name("ARG", word.span)),
-        Some((name, value)) => (name, Some(value)),
-        None => (word.value.as_str(), None),
-    };
-    let (name_span, value_span) = split_span(word, name.len());
+fn declaration<'a>(
+    word: &Word<'a>,
+    comments: &[Word<'a>],
+) -> Result<ArgDeclaration<'a>, Diagnostic> {
+    let equals = word.value.find('=');
+    if equals == Some(0) {
+        return Err(blank_name("ARG", word.span));
+    }
+    let end = equals.unwrap_or(word.value.len());
+    let (name_span, value_span) = split_span(word, end);
+    let value = equals.map(|equals| part(&word.value, equals + 1..word.value.len()));
     Ok(ArgDeclaration {
-        name: Spanned::new(name.to_owned(), name_span),
-        value: value.map(|value| Spanned::new(value.to_owned(), value_span)),
-        doc: doc(comments, name),
+        name: Spanned::new(part(&word.value, 0..end), name_span),
+        value: value.map(|value| Spanned::new(value, value_span)),
+        doc: doc(comments, &word.value[..end]),
     })
 }
 
 /// The spans before and behind the `=` of a word. A word with a continuation in it has one span for both.
-fn split_span(word: &Spanned<String>, name_len: usize) -> (Span, Span) {
+fn split_span(word: &Word, name_len: usize) -> (Span, Span) {
     let Span { start, end } = word.span;
     if word.span.len() == word.value.len() && name_len < word.value.len() {
         (Span::new(start, start + name_len), Span::new(start + name_len + 1, end))
@@ -190,33 +199,35 @@ fn split_span(word: &Spanned<String>, name_len: usize) -> (Span, Span) {
     }
 }
 
-fn key_values(node: &Node, keyword: &str) -> Result<KeyValues, Diagnostic> {
+fn key_values<'a>(node: &mut Node<'a>, keyword: &str) -> Result<KeyValues<'a>, Diagnostic> {
     Flags::read(&node.flags, &[])?;
     let mut pairs = Vec::with_capacity(node.args.len() / 3);
     let mut legacy = false;
-    for triple in node.args.chunks_exact(3) {
-        let [key, value, separator] = triple else { continue };
+    let mut words = node.args.drain(..);
+    while let (Some(key), Some(value), Some(separator)) = (words.next(), words.next(), words.next())
+    {
         if key.value.is_empty() {
             return Err(blank_name(keyword, key.span.join(separator.span)));
         }
         legacy |= separator.value.is_empty();
-        pairs.push(KeyValue { key: key.clone(), value: value.clone() });
+        pairs.push(KeyValue { key, value });
     }
+    drop(words);
     if pairs.is_empty() {
         return Err(at_least_one(node, keyword));
     }
     Ok(KeyValues { pairs, legacy })
 }
 
-fn expose(node: &Node) -> Result<Expose, Diagnostic> {
+fn expose<'a>(node: &mut Node<'a>) -> Result<Expose<'a>, Diagnostic> {
     if node.args.is_empty() {
         return Err(at_least_one(node, "EXPOSE"));
     }
     Flags::read(&node.flags, &[])?;
-    Ok(Expose { ports: node.args.clone() })
+    Ok(Expose { ports: std::mem::take(&mut node.args) })
 }
 
-fn from(node: &Node) -> Result<From, Diagnostic> {
+fn from<'a>(node: &Node<'a>) -> Result<From<'a>, Diagnostic> {
     let (image, alias) = match node.args.as_slice() {
         [image] => (image, None),
         [image, keyword, name] if keyword.value.eq_ignore_ascii_case("as") => {
@@ -238,8 +249,9 @@ fn from(node: &Node) -> Result<From, Diagnostic> {
             });
         }
     };
-    if let Some((_, name)) = alias
-        && !is_stage_name(&name.value.to_lowercase())
+    let lower = alias.map(|(_, name)| Spanned::new(lowercase(&name.value), name.span));
+    if let (Some((_, name)), Some(lower)) = (alias, &lower)
+        && !is_stage_name(&lower.value)
     {
         let message = format!(
             "invalid name for build stage: {}, name can't start with a number or contain symbols",
@@ -253,9 +265,17 @@ fn from(node: &Node) -> Result<From, Diagnostic> {
         image: image.clone(),
         platform: flags.text("platform").filter(|it| !it.value.is_empty()),
         as_keyword: alias.map(|(keyword, _)| keyword.clone()),
-        name: alias.map(|(_, name)| name.clone().map(|it| it.to_lowercase())),
+        name: lower,
         name_as_written: alias.map(|(_, name)| name.value.clone()),
     })
+}
+
+fn lowercase<'a>(text: &Text<'a>) -> Text<'a> {
+    if text.bytes().all(|it| it.is_ascii() && !it.is_ascii_uppercase()) {
+        text.clone()
+    } else {
+        Cow::Owned(text.to_lowercase())
+    }
 }
 
 fn is_stage_name(name: &str) -> bool {
@@ -267,33 +287,38 @@ fn is_stage_name(name: &str) -> bool {
 }
 
 /// Whether an instruction may be a trigger at all.
-pub(super) fn check_trigger(keyword: &Spanned<String>) -> Result<(), Diagnostic> {
-    let name = keyword.value.to_uppercase();
-    let message = match name.as_str() {
-        "ONBUILD" => "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed".to_owned(),
-        "MAINTAINER" | "FROM" => format!("{name} isn't allowed as an ONBUILD trigger"),
+pub(super) fn check_trigger(node: &Node) -> Result<(), Diagnostic> {
+    let message = match node.name {
+        Some(Keyword::Onbuild) => "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed".to_owned(),
+        Some(name @ (Keyword::Maintainer | Keyword::From)) => {
+            format!("{} isn't allowed as an ONBUILD trigger", name.name())
+        }
         _ => return Ok(()),
     };
-    Err(Diagnostic::error(DiagnosticKind::Onbuild, message, keyword.span))
+    Err(Diagnostic::error(DiagnosticKind::Onbuild, message, node.keyword.span))
 }
 
-fn onbuild(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Result<Onbuild, Diagnostic> {
-    let Some(child) = &node.child else { return Err(at_least_one(node, "ONBUILD")) };
+fn onbuild<'a>(
+    node: &mut Node<'a>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Onbuild<'a>, Diagnostic> {
+    let Some(child) = node.child.take() else { return Err(at_least_one(node, "ONBUILD")) };
     Flags::read(&node.flags, &[])?;
-    check_trigger(&child.keyword)?;
-    let behind = node.original.trim_start();
-    let mut trigger =
-        behind.get(node.keyword.value.len()..).unwrap_or_default().trim_start().to_owned();
+    check_trigger(&child)?;
+    let text = trimmed(node.original.clone());
+    let behind = text.get(node.keyword.value.len()..).unwrap_or_default().trim_start();
+    let mut trigger = part(&text, text.len() - behind.len()..text.len());
     for heredoc in &node.heredocs {
-        trigger.push('\n');
-        trigger.push_str(&heredoc.content);
-        trigger.push_str(&heredoc.name);
+        let whole = trigger.to_mut();
+        whole.push('\n');
+        whole.push_str(&heredoc.content);
+        whole.push_str(&heredoc.name);
     }
     // The trigger is stored as text: what is wrong with it fails the builds that run it, not this one.
-    let child = Node { heredocs: node.heredocs.clone(), lines: node.lines, ..(**child).clone() };
+    let mut child = Node { heredocs: node.heredocs.clone(), lines: node.lines, ..*child };
     let mut found = Vec::new();
-    let instruction = if is_known(&child.keyword.value) {
-        read(&child, &mut found)
+    let instruction = if child.name.is_some() {
+        read(&mut child, &mut found)
     } else {
         found.push(unknown(&child));
         None
@@ -306,7 +331,7 @@ fn onbuild(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Result<Onbuild, Di
     Ok(Onbuild { trigger, instruction: instruction.map(Box::new) })
 }
 
-fn run(node: &Node) -> Result<Run, Diagnostic> {
+fn run<'a>(node: &mut Node<'a>) -> Result<Run<'a>, Diagnostic> {
     let known = [
         ("device", Takes::Texts),
         ("mount", Takes::Texts),
@@ -324,7 +349,7 @@ fn run(node: &Node) -> Result<Run, Diagnostic> {
     }
     let network = match flags.text("network") {
         None => Network::Default,
-        Some(value) => match value.value.as_str() {
+        Some(value) => match &*value.value {
             "default" => Network::Default,
             "none" => Network::None,
             "host" => Network::Host,
@@ -338,7 +363,7 @@ fn run(node: &Node) -> Result<Run, Diagnostic> {
     };
     let security = match flags.text("security") {
         None => Security::Sandbox,
-        Some(value) => match value.value.as_str() {
+        Some(value) => match &*value.value {
             "sandbox" => Security::Sandbox,
             "insecure" => Security::Insecure,
             other => {
@@ -349,15 +374,15 @@ fn run(node: &Node) -> Result<Run, Diagnostic> {
             }
         },
     };
-    let device = |text: Spanned<String>| {
+    let device = |text: Word| {
         mount::parse_device(&text.value).map_err(|MountError { message, suggestion }| {
             Diagnostic::error(DiagnosticKind::Value, message, text.span).with_suggestion(suggestion)
         })
     };
     let devices: Result<_, _> = flags.texts("device").into_iter().map(device).collect();
     Ok(Run {
-        command: command(node, &node.args),
-        heredocs: node.heredocs.clone(),
+        command: command(node),
+        heredocs: std::mem::take(&mut node.heredocs),
         mounts,
         network,
         security,
@@ -365,7 +390,7 @@ fn run(node: &Node) -> Result<Run, Diagnostic> {
     })
 }
 
-fn shell(node: &Node) -> Result<Shell, Diagnostic> {
+fn shell<'a>(node: &mut Node<'a>) -> Result<Shell<'a>, Diagnostic> {
     Flags::read(&node.flags, &[])?;
     if node.args.is_empty() {
         return Err(at_least_one(node, "SHELL"));
@@ -376,16 +401,16 @@ fn shell(node: &Node) -> Result<Shell, Diagnostic> {
         return Err(Diagnostic::error(DiagnosticKind::Json, message, node.args_span)
             .with_help(format!("write `SHELL [{}]`", words.join(", "))));
     }
-    Ok(Shell { words: node.args.clone() })
+    Ok(Shell { words: std::mem::take(&mut node.args) })
 }
 
-fn volume(node: &Node) -> Result<Volume, Diagnostic> {
+fn volume<'a>(node: &mut Node<'a>) -> Result<Volume<'a>, Diagnostic> {
     if node.args.is_empty() {
         return Err(at_least_one(node, "VOLUME"));
     }
     Flags::read(&node.flags, &[])?;
     let paths: Vec<_> =
-        node.args.iter().map(|path| path.clone().map(|it| it.trim().to_owned())).collect();
+        std::mem::take(&mut node.args).into_iter().map(|path| path.map(trimmed)).collect();
     if let Some(empty) = paths.iter().find(|path| path.value.is_empty()) {
         let message = "VOLUME specified can not be an empty string";
         return Err(Diagnostic::error(DiagnosticKind::Value, message, empty.span));

@@ -10,34 +10,51 @@ pub(crate) mod transfer;
 use crate::Parsed;
 use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::keyword::Keyword;
 use crate::node::{Node, Tree};
-use crate::parse::tree;
+use crate::parse::{BYTES_PER_INSTRUCTION, Reader, tree};
 use crate::span::Span;
 
 /// Reads a whole file.
-pub(crate) fn file(source: &str) -> Parsed {
-    let Tree { directives, nodes, mut diagnostics } = tree(source);
-    let mut dockerfile = Dockerfile { directives, ..Dockerfile::default() };
+pub(crate) fn file(source: &str) -> Parsed<'_> {
+    let mut reader = Reader::new(source);
+    let mut diagnostics = Vec::new();
+    let mut dockerfile = Dockerfile::default();
     let mut before_from = BeforeFrom::default();
-    let mut unknown_before = false;
-    for node in &nodes {
-        let unknown = !instruction::is_known(&node.keyword.value);
-        if unknown {
+    let mut is_empty = true;
+    // What may explain a line below that begins with no instruction.
+    let mut above = None;
+    while let Some(mut node) = reader.next_node() {
+        is_empty = false;
+        let Some(name) = node.name else {
             // A run of lines without meaning has one cause: lines of a script behind a missing `\`, or a merge conflict.
-            let diagnostic = instruction::unknown(node);
-            if !unknown_before || diagnostic.suggestion.is_some() {
+            let mut diagnostic = instruction::unknown(&node);
+            if above.is_none_or(hints::Above::is_known) || diagnostic.suggestion.is_some() {
+                if let Some(above) = above {
+                    hints::explain_lost_line(above, &mut diagnostic);
+                }
                 diagnostics.push(diagnostic);
             }
-            unknown_before = true;
+            above = Some(hints::Above::of(&node));
             continue;
-        }
-        unknown_before = false;
-        let found = if node.broken { None } else { instruction::read(node, &mut diagnostics) };
-        hints::check(node, &mut diagnostics);
-        before_from.place(node, found, &mut dockerfile, &mut diagnostics);
+        };
+        above = Some(hints::Above::of(&node));
+        hints::check(&node, &mut diagnostics);
+        let keyword = node.keyword.span;
+        let found = if node.broken { None } else { instruction::read(&mut node, &mut diagnostics) };
+        // The first stage is mostly the only one, and a file with very many stages has little in each.
+        let room = if dockerfile.stages.is_empty() {
+            ((source.len() - node.span.end) / BYTES_PER_INSTRUCTION).min(MAX_ROOM)
+        } else {
+            1
+        };
+        before_from.place(name, keyword, found, room, &mut dockerfile, &mut diagnostics);
+        reader.recycle(node.args);
     }
-    hints::lost_lines(&nodes, &mut diagnostics);
-    if !nodes.is_empty()
+    let (directives, found) = reader.finish(is_empty);
+    dockerfile.directives = directives;
+    diagnostics.splice(0..0, found);
+    if !is_empty
         && !before_from.seen_from
         && !before_from.reported
         && !diagnostics.iter().any(Diagnostic::is_error)
@@ -54,10 +71,13 @@ pub(crate) fn file(source: &str) -> Parsed {
     Parsed { dockerfile, diagnostics }
 }
 
+/// The most instructions that a stage gets room for before they are there.
+const MAX_ROOM: usize = 16;
+
 /// Reads one trigger.
-pub(crate) fn trigger(text: &str) -> (Option<Instruction>, Vec<Diagnostic>) {
+pub(crate) fn trigger(text: &str) -> (Option<Instruction<'_>>, Vec<Diagnostic>) {
     let Tree { nodes, mut diagnostics, .. } = tree(text);
-    let [node] = nodes.as_slice() else {
+    let Ok([mut node]) = <[Node; 1]>::try_from(nodes) else {
         if diagnostics.is_empty() {
             diagnostics.push(Diagnostic::error(
                 DiagnosticKind::Onbuild,
@@ -67,18 +87,18 @@ pub(crate) fn trigger(text: &str) -> (Option<Instruction>, Vec<Diagnostic>) {
         }
         return (None, diagnostics);
     };
-    if !instruction::is_known(&node.keyword.value) {
-        diagnostics.push(instruction::unknown(node));
+    if node.name.is_none() {
+        diagnostics.push(instruction::unknown(&node));
         return (None, diagnostics);
     }
     if node.broken {
         return (None, diagnostics);
     }
-    if let Err(diagnostic) = instruction::check_trigger(&node.keyword) {
+    if let Err(diagnostic) = instruction::check_trigger(&node) {
         diagnostics.push(diagnostic);
         return (None, diagnostics);
     }
-    let found = instruction::read(node, &mut diagnostics);
+    let found = instruction::read(&mut node, &mut diagnostics);
     (found, diagnostics)
 }
 
@@ -92,29 +112,30 @@ struct BeforeFrom {
 }
 
 impl BeforeFrom {
-    fn place(
+    fn place<'a>(
         &mut self,
-        node: &Node,
-        found: Option<Instruction>,
-        dockerfile: &mut Dockerfile,
+        name: Keyword,
+        keyword: Span,
+        found: Option<Instruction<'a>>,
+        room: usize,
+        dockerfile: &mut Dockerfile<'a>,
         diagnostics: &mut Vec<Diagnostic>,
     ) {
-        let keyword = node.keyword.value.to_ascii_lowercase();
-        if keyword == "from" {
+        if name == Keyword::From {
             self.seen_from = true;
             self.lost = found.is_none();
-            dockerfile.stages.extend(found.and_then(stage));
+            dockerfile.stages.extend(found.and_then(|it| stage(it, room)));
             return;
         }
         if !self.seen_from {
-            if keyword == "arg" {
+            if name == Keyword::Arg {
                 dockerfile.global_args.extend(found);
             } else if !self.reported {
                 self.reported = true;
                 let diagnostic = Diagnostic::error(
                     DiagnosticKind::BeforeFrom,
                     "no build stage in current context",
-                    node.keyword.span,
+                    keyword,
                 );
                 diagnostics
                     .push(diagnostic.with_help("only `ARG` may stand before the first `FROM`"));
@@ -130,7 +151,8 @@ impl BeforeFrom {
     }
 }
 
-fn stage(header: Instruction) -> Option<Stage> {
+/// `room`: how many instructions may follow.
+fn stage(header: Instruction<'_>, room: usize) -> Option<Stage<'_>> {
     let InstructionKind::From(from) = &header.kind else { return None };
     let from = from.clone();
     let doc = from.name.as_ref().and_then(|name| instruction::doc(&header.comments, &name.value));
@@ -138,7 +160,7 @@ fn stage(header: Instruction) -> Option<Stage> {
         from,
         span: header.span,
         lines: header.lines,
-        instructions: Vec::new(),
+        instructions: Vec::with_capacity(room),
         doc,
         header,
     })

@@ -5,10 +5,13 @@ use crate::ast::{Add, Copy, Heredoc, Source};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::expand::Expander;
 use crate::node::Node;
-use crate::span::Spanned;
+use crate::span::Word;
 
 /// A `COPY` whose `--from` has a variable is kept: it is the conversion that refuses it, after everything was read.
-pub(super) fn copy(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Result<Copy, Diagnostic> {
+pub(super) fn copy<'a>(
+    node: &mut Node<'a>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Result<Copy<'a>, Diagnostic> {
     two_arguments(node, "COPY")?;
     let known = [
         ("chmod", Takes::Text),
@@ -35,7 +38,7 @@ pub(super) fn copy(node: &Node, diagnostics: &mut Vec<Diagnostic>) -> Result<Cop
     })
 }
 
-pub(super) fn add(node: &Node) -> Result<Add, Diagnostic> {
+pub(super) fn add<'a>(node: &mut Node<'a>) -> Result<Add<'a>, Diagnostic> {
     two_arguments(node, "ADD")?;
     let known = [
         ("checksum", Takes::Text),
@@ -73,31 +76,30 @@ fn two_arguments(node: &Node, keyword: &str) -> Result<(), Diagnostic> {
 }
 
 /// Tells heredoc markers from paths. Paths come first, as they are copied first.
-fn sources_and_dest(
-    node: &Node,
+fn sources_and_dest<'a>(
+    node: &mut Node<'a>,
     keyword: &str,
-) -> Result<(Vec<Source>, Spanned<String>), Diagnostic> {
-    let (dest, words) =
-        node.args.split_last().ok_or_else(|| super::instruction::at_least_one(node, keyword))?;
-    let in_marker = |heredoc: &Heredoc, word: &Spanned<String>| {
+) -> Result<(Vec<Source<'a>>, Word<'a>), Diagnostic> {
+    let dest = node.args.pop().ok_or_else(|| super::instruction::at_least_one(node, keyword))?;
+    let in_marker = |heredoc: &Heredoc, word: &Word| {
         heredoc.marker.start <= word.span.start && word.span.start < heredoc.marker.end
     };
-    if let Some(heredoc) = node.heredocs.last().filter(|it| in_marker(it, dest)) {
+    if let Some(heredoc) = node.heredocs.last().filter(|it| in_marker(it, &dest)) {
         let message = format!("{keyword} cannot accept a heredoc as a destination");
         return Err(Diagnostic::error(DiagnosticKind::Heredoc, message, heredoc.marker)
             .with_help(format!("write the destination behind `<<{}`", heredoc.name)));
     }
     // Words and markers are both in the order of the file, and `<< NAME` is two words in one marker.
     let mut markers = node.heredocs.iter().peekable();
-    let mut sources = Vec::with_capacity(words.len());
-    for word in words {
+    let mut sources = Vec::with_capacity(node.args.len());
+    for word in node.args.drain(..) {
         while markers.next_if(|it| it.marker.end <= word.span.start).is_some() {}
-        if !markers.peek().is_some_and(|it| in_marker(it, word)) {
-            sources.push(Source::Path(word.clone()));
+        if !markers.peek().is_some_and(|it| in_marker(it, &word)) {
+            sources.push(Source::Path(word));
         }
     }
-    sources.extend(node.heredocs.iter().cloned().map(Source::Heredoc));
-    Ok((sources, dest.clone()))
+    sources.extend(std::mem::take(&mut node.heredocs).into_iter().map(Source::Heredoc));
+    Ok((sources, dest))
 }
 
 /// What is said about a variable where none is expanded.
@@ -105,10 +107,13 @@ const NO_VARIABLES: &str = "variable expansion is not supported for --from, defi
                                        ARG from global scope as a workaround";
 
 /// The error for a variable in `--from`.
-pub(crate) fn variable_in_from(from: &Spanned<String>) -> Option<Diagnostic> {
+pub(crate) fn variable_in_from(from: &Word) -> Option<Diagnostic> {
+    if !from.value.contains('$') {
+        return None;
+    }
     // A `$` that no name follows is text.
     let expanded = Expander::new('\\').expand(&from.value, &|_| None);
-    if !from.value.contains('$') || expanded.is_ok_and(|it| it.unmatched.is_empty()) {
+    if expanded.is_ok_and(|it| it.unmatched.is_empty()) {
         return None;
     }
     let diagnostic = Diagnostic::error(DiagnosticKind::NoExpansion, NO_VARIABLES, from.span);

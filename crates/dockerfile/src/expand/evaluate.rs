@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::Lookup;
-use super::pattern::{self, BadPattern};
+use super::pattern::{self, Problem};
 use super::word::{Kind, Op, Piece, Variable};
+use super::{Lookup, MAX_LENGTH};
 
 /// What a word is worth.
 #[derive(Debug, Default)]
@@ -54,7 +54,7 @@ impl Evaluator<'_> {
                     splitter.append(&text, &piece.at);
                 }
             }
-            value.push_str(&text);
+            push(&mut value, &text, piece.at_end)?;
         }
         Ok(Evaluated { value, words: splitter.finish() })
     }
@@ -62,7 +62,8 @@ impl Evaluator<'_> {
     fn value(&mut self, pieces: &[Piece]) -> Result<String, Failure> {
         let mut value = String::new();
         for piece in pieces {
-            value.push_str(&self.piece(piece)?);
+            let text = self.piece(piece)?;
+            push(&mut value, &text, piece.at_end)?;
         }
         Ok(value)
     }
@@ -119,6 +120,15 @@ impl Evaluator<'_> {
     }
 }
 
+/// Appends to a value that must not become too long.
+fn push(value: &mut String, text: &str, at_end: bool) -> Result<(), Failure> {
+    if value.len() + text.len() > MAX_LENGTH {
+        return Err(Failure { reason: super::too_long(), at_end });
+    }
+    value.push_str(text);
+    Ok(())
+}
+
 fn with_word(
     name: &str,
     value: Option<String>,
@@ -140,7 +150,7 @@ fn with_word(
             let longest = word.starts_with(op);
             let pattern = if longest { &word[1..] } else { word.as_str() };
             let trim = if op == '#' { pattern::trim_prefix } else { pattern::trim_suffix };
-            trim(&value, pattern, longest).map_err(|bad: BadPattern| bad.in_substitution())
+            trim(&value, pattern, longest).map_err(|bad: Problem| bad.in_substitution())
         }
         op => Err(format!(
             "unsupported modifier ({}{op}) in substitution",

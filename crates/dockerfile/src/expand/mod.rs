@@ -14,6 +14,14 @@ use evaluate::{Evaluated, Evaluator};
 use word::Switches;
 pub(crate) use word::heredoc_word;
 
+/// The longest value of a word: far more than a variable can hold in a process, and few enough bytes that a word which
+/// multiplies itself ends soon.
+const MAX_LENGTH: usize = 16 << 20;
+
+fn too_long() -> String {
+    format!("the value is longer than {MAX_LENGTH} bytes")
+}
+
 /// Looks up a variable; `None` means that it is not set.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 

@@ -1,5 +1,6 @@
 //! The patterns of `${name#pattern}`, `${name%pattern}` and `${name/pattern/text}`.
 
+use super::MAX_LENGTH;
 use super::word::template_name;
 
 /// A part of a pattern.
@@ -13,32 +14,44 @@ enum Token {
     Char(char),
 }
 
-/// A pattern that is none.
+/// The longest pattern. Matching takes a step for each character of it and of the value.
+const MAX_PATTERN: usize = 2048;
+
+/// Why a substitution has no result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BadPattern {
-    pattern: String,
-    escaped: char,
+pub(super) enum Problem {
+    /// Nothing can be escaped but what is special.
+    Escape { pattern: String, escaped: char },
+    /// The pattern is too long.
+    Pattern,
+    /// The result is too long: substitutions in substitutions multiply.
+    Result,
 }
 
-impl BadPattern {
+impl Problem {
     /// The text of the error.
     pub(super) fn in_substitution(&self) -> String {
-        format!(
-            "invalid pattern ({}) in substitution: invalid escape '\\{}'",
-            self.pattern, self.escaped
-        )
+        match self {
+            Self::Escape { pattern, escaped } => {
+                format!("invalid pattern ({pattern}) in substitution: invalid escape '\\{escaped}'")
+            }
+            Self::Pattern => {
+                format!("a pattern in substitution is longer than {MAX_PATTERN} characters")
+            }
+            Self::Result => super::too_long(),
+        }
     }
 }
 
 /// Removes the shortest or longest match from the start.
-pub(super) fn trim_prefix(value: &str, pattern: &str, longest: bool) -> Result<String, BadPattern> {
+pub(super) fn trim_prefix(value: &str, pattern: &str, longest: bool) -> Result<String, Problem> {
     let tokens = read(pattern)?;
     let end = match_at(&tokens, value, longest).unwrap_or(0);
     Ok(value[end..].to_owned())
 }
 
 /// Removes the shortest or longest match from the end: both texts are reversed, as in the reference implementation.
-pub(super) fn trim_suffix(value: &str, pattern: &str, longest: bool) -> Result<String, BadPattern> {
+pub(super) fn trim_suffix(value: &str, pattern: &str, longest: bool) -> Result<String, Problem> {
     let reversed: String = value.chars().rev().collect();
     let trimmed = trim_prefix(&reversed, &reverse_pattern(pattern), longest)?;
     Ok(trimmed.chars().rev().collect())
@@ -50,10 +63,14 @@ pub(super) fn replace(
     pattern: &str,
     replacement: &str,
     all: bool,
-) -> Result<String, BadPattern> {
-    let tokens = read(pattern)?;
+) -> Result<String, Problem> {
+    let ends = longest_ends(&read(pattern)?, value);
+    let find = |from: usize| {
+        let found = ends[from..].iter().position(Option::is_some)?;
+        Some((from + found, ends[from + found]?))
+    };
     if !all {
-        return Ok(match find(&tokens, value, 0) {
+        return Ok(match find(0) {
             Some((start, end)) => [&value[..start], replacement, &value[end..]].concat(),
             None => value.to_owned(),
         });
@@ -62,11 +79,14 @@ pub(super) fn replace(
     let mut done = 0;
     let mut search = 0;
     while search <= value.len() {
-        let Some((start, end)) = find(&tokens, value, search) else { break };
+        let Some((start, end)) = find(search) else { break };
         out.push_str(&value[done..start]);
         // An empty match right behind the last one does not count.
         if end > done || start == 0 {
             push_template(&mut out, replacement, &value[start..end]);
+        }
+        if out.len() > MAX_LENGTH {
+            return Err(Problem::Result);
         }
         done = end;
         let next = value[search..].chars().next().map_or(1, char::len_utf8);
@@ -97,7 +117,7 @@ fn push_template(out: &mut String, template: &str, found: &str) {
     out.push_str(rest);
 }
 
-fn read(pattern: &str) -> Result<Vec<Token>, BadPattern> {
+fn read(pattern: &str) -> Result<Vec<Token>, Problem> {
     let mut tokens = Vec::new();
     let mut chars = pattern.chars().peekable();
     while let Some(char) = chars.next() {
@@ -110,13 +130,13 @@ fn read(pattern: &str) -> Result<Vec<Token>, BadPattern> {
                 Some(escaped @ ('*' | '?' | '\\')) => Token::Char(escaped),
                 other => {
                     let escaped = other.unwrap_or('\u{fffd}');
-                    return Err(BadPattern { pattern: pattern.to_owned(), escaped });
+                    return Err(Problem::Escape { pattern: pattern.to_owned(), escaped });
                 }
             },
             char => Token::Char(char),
         });
     }
-    Ok(tokens)
+    if tokens.len() > MAX_PATTERN { Err(Problem::Pattern) } else { Ok(tokens) }
 }
 
 /// The end of the shortest or longest match at the start of a value.
@@ -157,20 +177,35 @@ fn match_at(tokens: &[Token], value: &str, longest: bool) -> Option<usize> {
     }
 }
 
-/// The leftmost match at or behind `from`, the longest one there.
-fn find(tokens: &[Token], value: &str, from: usize) -> Option<(usize, usize)> {
-    // Most places are ruled out by the first character.
-    let may_start = |char: Option<char>| match tokens.first() {
-        Some(Token::Char(wanted)) => char == Some(*wanted),
-        _ => true,
-    };
-    let starts = value[from..]
-        .char_indices()
-        .map(|(at, char)| (from + at, Some(char)))
-        .chain([(value.len(), None)]);
-    starts
-        .filter(|(_, char)| may_start(*char))
-        .find_map(|(start, _)| Some((start, start + match_at(tokens, &value[start..], true)?)))
+/// Where the longest match that begins at each byte of a value ends. It goes through the tokens from the last one, so one
+/// pass for each token finds all of them.
+fn longest_ends(tokens: &[Token], value: &str) -> Vec<Option<usize>> {
+    let mut ends: Vec<Option<usize>> = (0..=value.len())
+        .map(|at| if value.is_char_boundary(at) { Some(at) } else { None })
+        .collect();
+    for token in tokens.iter().rev() {
+        let mut behind = ends[value.len()];
+        // At the end only a star matches.
+        if *token != Token::Any {
+            ends[value.len()] = None;
+        }
+        // What the characters from here on can be, up to the longest end.
+        let mut star = behind;
+        for (at, char) in value.char_indices().rev() {
+            let here = ends[at];
+            ends[at] = match token {
+                Token::Any => {
+                    star = if char == '\n' { here } else { star.max(here) };
+                    star
+                }
+                Token::One if char != '\n' => behind,
+                Token::Char(wanted) if char == *wanted => behind,
+                Token::One | Token::Char(_) => None,
+            };
+            behind = here;
+        }
+    }
+    ends
 }
 
 /// Reverses a pattern, but not the order within an escape.
@@ -217,6 +252,11 @@ mod tests {
         assert_eq!(replace("abc", "", "_", true).unwrap(), "_a_b_c_");
         assert_eq!(replace("a/b", "\\/", ":", true).unwrap(), "a:b");
         assert_eq!(replace("x12y", "1*2", "-", true).unwrap(), "x-y");
+        assert_eq!(replace("x12\n12y", "1*y", "-", true).unwrap(), "x12\n-");
+        assert_eq!(replace("a\nb\n", "*", "-", true).unwrap(), "-\n-\n-");
+        assert_eq!(replace("äbäb", "?b", "<$0>", true).unwrap(), "<äb><äb>");
+        assert_eq!(replace("äbäb", "ä*b", "-", false).unwrap(), "-");
+        assert_eq!(replace("abab", "b?", "-", false).unwrap(), "a-b");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::linter::{Linter, Place};
 use super::platform::Platform;
 use super::{BaseImage, LintOptions, Problem, reference, stages, syntax};
 use crate::Parsed;
+use crate::Word;
 use crate::ast::{Dockerfile, Instruction, InstructionKind, MountFlag, Stage};
 use crate::build::transfer::variable_in_from;
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
@@ -78,7 +79,7 @@ pub(super) fn run(
     let host = Platform::parse(&options.build_platform, &host).map_err(fail)?;
     let target_platform = Platform::parse(&options.platform, &host).map_err(fail)?;
     let last = dockerfile.stages.last().and_then(|it| it.from.name.as_ref());
-    let target = options.target.as_deref().or(last.map(|it| it.value.as_str()));
+    let target = options.target.as_deref().or(last.map(Word::as_str));
     let automatic = Env::automatic(options, &host, &target_platform, target.unwrap_or("default"));
     from::default_arguments(linter, dockerfile, &automatic);
     let given = |name: &str| options.build_args.get(name).cloned();
@@ -144,7 +145,7 @@ fn failed_at_node(node: &Node, error: &Diagnostic) -> Failed {
 type Dependencies = Vec<Vec<(usize, LineRange, Span)>>;
 
 pub(super) struct Converter<'a> {
-    pub(super) dockerfile: &'a Dockerfile,
+    pub(super) dockerfile: &'a Dockerfile<'a>,
     pub(super) options: &'a LintOptions,
     pub(super) globals: Globals,
     host: Platform,
@@ -174,7 +175,7 @@ impl Converter<'_> {
                 None => self.target_platform.clone(),
             };
             let name = match &stage.from.name {
-                Some(name) => name.value.clone(),
+                Some(name) => name.value.to_string(),
                 None => format!("stage-{index}"),
             };
             let base = self.earlier_stage(index, &base_name);
@@ -344,7 +345,7 @@ impl Converter<'_> {
     /// Whether a named context takes the place of a stage.
     fn is_replaced(&self, stage: &Stage) -> bool {
         let contexts = &self.options.named_contexts;
-        stage.from.name.as_ref().is_some_and(|name| contexts.contains(&name.value))
+        stage.from.name.as_ref().is_some_and(|name| contexts.contains(name.as_str()))
     }
 
     /// Converts the instructions of the stages that matter.
@@ -433,7 +434,7 @@ impl Converter<'_> {
         let instructions = self.dockerfile.stages[base].instructions.iter();
         instructions
             .filter_map(|it| match &it.kind {
-                InstructionKind::Onbuild(onbuild) => Some(onbuild.trigger.clone()),
+                InstructionKind::Onbuild(onbuild) => Some(onbuild.trigger.to_string()),
                 _ => None,
             })
             .collect()

@@ -20,7 +20,7 @@ use crate::chmod::Chmod;
 use crate::diagnostic::Diagnostic;
 use crate::expand::Expander;
 use crate::quote::quote;
-use crate::span::Spanned;
+use crate::span::Word;
 use crate::{git_ref, parse_trigger, port, signal, suggest};
 
 /// Converts the instructions of a stage, the triggers of its base first.
@@ -65,7 +65,7 @@ struct Dispatcher<'a, 'l, 's> {
 
 impl<'s> Dispatcher<'_, '_, 's> {
     fn instruction(&mut self, instruction: &Instruction, place: Place<'s>) -> Result<(), String> {
-        let keyword = instruction.keyword.value.as_str();
+        let keyword = instruction.keyword.as_str();
         // Those of a trigger stand in no file.
         if !place.is_trigger {
             self.record(instruction);
@@ -144,7 +144,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
 
     /// A declaration with the value that counts.
     fn effective(&self, env: &mut Env, declaration: &ArgDeclaration) -> String {
-        let name = declaration.name.value.as_str();
+        let name = declaration.name.as_str();
         let given = self.converter.options.build_args.get(name).cloned();
         let default = || {
             let word = declaration.value.as_ref()?;
@@ -255,7 +255,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
 
     fn arg(&mut self, arg: &Arg, place: Place) -> Result<(), String> {
         for declaration in &arg.declarations {
-            let name = declaration.name.value.as_str();
+            let name = declaration.name.as_str();
             secrets::check(self.linter, place, "ARG", name);
             let given = self.converter.options.build_args.get(name).cloned();
             let value = match (given, &declaration.value) {
@@ -386,8 +386,8 @@ impl<'s> Dispatcher<'_, '_, 's> {
 
     fn owner_and_mode(
         &mut self,
-        chown: Option<&Spanned<String>>,
-        chmod: Option<&Spanned<String>>,
+        chown: Option<&Word>,
+        chmod: Option<&Word>,
         place: Place,
     ) -> Result<(), String> {
         if let Some(chown) = chown {
@@ -406,7 +406,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
     fn sources(
         &mut self,
         sources: &[Source],
-        dest: &Spanned<String>,
+        dest: &Word,
         place: Place,
     ) -> Result<Vec<String>, String> {
         let mut paths = Vec::new();

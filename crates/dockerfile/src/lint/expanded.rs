@@ -12,7 +12,7 @@ use crate::csv;
 use crate::expand::Expander;
 use crate::print::json_string;
 use crate::quote::quote;
-use crate::span::{LineIndex, LineRange, Span, Spanned};
+use crate::span::{LineIndex, LineRange, Span, Word};
 
 /// An instruction after expansion.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl Linter<'_> {
 
 fn text(instruction: &Instruction, expand: &mut Expand) -> Option<String> {
     let keyword = &instruction.keyword.value;
-    let mut words = vec![keyword.clone()];
+    let mut words = vec![keyword.to_string()];
     match &instruction.kind {
         InstructionKind::Add(Add { sources, dest, json, .. })
         | InstructionKind::Copy(Copy { sources, dest, json, .. }) => {
@@ -96,12 +96,8 @@ fn text(instruction: &Instruction, expand: &mut Expand) -> Option<String> {
                 words.push(format!("--platform={}", expand(&platform.value)?));
             }
             words.push(expand(&from.image.value)?);
-            let name = from
-                .as_keyword
-                .iter()
-                .map(|it| it.value.clone())
-                .chain(from.name_as_written.clone());
-            words.extend(name);
+            words.extend(from.as_keyword.iter().map(|it| it.value.to_string()));
+            words.extend(from.name_as_written.as_deref().map(str::to_owned));
         }
         InstructionKind::Run(run) => return self::run(instruction, run, expand),
         InstructionKind::Stopsignal(it) => words.push(expand(&it.signal.value)?),
@@ -111,7 +107,7 @@ fn text(instruction: &Instruction, expand: &mut Expand) -> Option<String> {
             words.push(list(&paths?, volume.json));
         }
         InstructionKind::Workdir(it) => words.push(expand(&it.path.value)?),
-        _ => return Some(instruction.original.clone()),
+        _ => return Some(instruction.original.to_string()),
     }
     Some(words.join(" "))
 }
@@ -135,12 +131,7 @@ fn transfer_flag(flag: &str, expand: &mut Expand) -> Option<String> {
     })
 }
 
-fn paths(
-    sources: &[Source],
-    dest: &Spanned<String>,
-    json: bool,
-    expand: &mut Expand,
-) -> Option<String> {
+fn paths(sources: &[Source], dest: &Word, json: bool, expand: &mut Expand) -> Option<String> {
     let mut words = Vec::new();
     for source in sources {
         words.push(match source {
@@ -163,7 +154,7 @@ fn with_heredocs(head: &str, sources: &[Source], expand: &mut Expand) -> Option<
         let Source::Heredoc(heredoc) = source else { continue };
         // The expander of words is not that of bodies; variables that are set are what matters for showing.
         let body = heredoc.text();
-        let body = if heredoc.expand { expand_body(&body, expand)? } else { body };
+        let body = if heredoc.expand { expand_body(&body, expand)?.into() } else { body };
         text.push_str(&format!("\n{body}{}", heredoc.name));
     }
     Some(text)
@@ -181,18 +172,18 @@ fn expand_body(body: &str, expand: &mut Expand) -> Option<String> {
 }
 
 fn run(instruction: &Instruction, run: &Run, expand: &mut Expand) -> Option<String> {
-    let mut words = vec![instruction.keyword.value.clone()];
+    let mut words = vec![instruction.keyword.value.to_string()];
     let mut mounts = run.mounts.iter();
     for flag in &instruction.flags {
         let mount = if flag.value.starts_with("--mount=") { mounts.next() } else { None };
         words.push(match mount {
             Some(mount) => format!("--mount={}", mount_text(mount, expand)?),
-            None => flag.value.clone(),
+            None => flag.value.to_string(),
         });
     }
     words.push(match &run.command {
-        Command::Shell(text) => text.value.clone(),
-        Command::Exec(words) => json(words.iter().map(Spanned::as_str)),
+        Command::Shell(text) => text.value.to_string(),
+        Command::Exec(words) => json(words.iter().map(Word::as_str)),
     });
     let mut text = words.join(" ");
     for heredoc in &run.heredocs {

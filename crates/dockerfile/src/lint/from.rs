@@ -15,7 +15,7 @@ use super::rule::{
 use crate::ast::{Dockerfile, InstructionKind, Stage};
 use crate::expand::Expander;
 use crate::quote::quote;
-use crate::span::Spanned;
+use crate::span;
 use crate::suggest;
 
 /// Global arguments with values, and all that are declared.
@@ -46,7 +46,7 @@ impl Globals {
                     }
                     (None, None) => None,
                 };
-                globals.declared.insert(name.clone());
+                globals.declared.insert(name.to_string());
                 if let Some(value) = value {
                     globals.env.set(name, value);
                 }
@@ -59,9 +59,9 @@ impl Globals {
     pub(super) fn record(&self, linter: &mut Linter, dockerfile: &Dockerfile) {
         for instruction in &dockerfile.global_args {
             let InstructionKind::Arg(arg) = &instruction.kind else { continue };
-            let mut text = instruction.keyword.value.clone();
+            let mut text = instruction.keyword.value.to_string();
             for declaration in &arg.declarations {
-                let name = declaration.name.value.as_str();
+                let name = declaration.name.as_str();
                 text.push_str(&format!(" {name}"));
                 if let Some(value) = self.env.get(name) {
                     text.push_str(&format!("={}", quoted(value)));
@@ -106,7 +106,7 @@ impl Globals {
         &self,
         linter: &mut Linter,
         stage: &Stage,
-        written: &Spanned<String>,
+        written: &span::Word,
         expander: Expander,
         host: &Platform,
     ) -> Result<Platform, Failed> {
@@ -127,7 +127,7 @@ impl Globals {
         if let (Ok(platform), true) =
             (&platform, word.matched.is_empty() && word.unmatched.is_empty())
         {
-            let name = stage.from.name.as_ref().map_or("", |it| it.value.as_str());
+            let name = stage.from.name.as_ref().map_or("", |it| it.as_str());
             if !name.contains(&platform.os) && !name.contains(&platform.architecture) {
                 let detail =
                     format!("FROM --platform flag should not use constant value {}", quote(text));

@@ -8,7 +8,7 @@ use super::rule::Rule;
 use super::{Finding, Level, LintOptions};
 use crate::Parsed;
 use crate::ast::Instruction;
-use crate::span::{LineIndex, LineRange, Span, Spanned};
+use crate::span::{LineIndex, LineRange, Span, Word};
 
 /// Collects findings.
 pub(super) struct Linter<'a> {
@@ -26,7 +26,7 @@ pub(super) struct Linter<'a> {
 pub(super) struct Place<'a> {
     pub(super) span: Span,
     pub(super) lines: LineRange,
-    pub(super) comments: &'a [Spanned<String>],
+    pub(super) comments: &'a [Word<'a>],
     /// Whether a trigger of the base is meant, which stands in no file.
     pub(super) is_trigger: bool,
 }
@@ -113,11 +113,11 @@ impl<'a> Linter<'a> {
     }
 
     /// Reports a finding of a rule of our own about an instruction with these comments.
-    pub(super) fn advise(&mut self, comments: &[Spanned<String>], finding: Finding) {
+    pub(super) fn advise(&mut self, comments: &[Word], finding: Finding) {
         self.push(false, comments, finding);
     }
 
-    fn push(&mut self, experimental: bool, comments: &[Spanned<String>], finding: Finding) {
+    fn push(&mut self, experimental: bool, comments: &[Word], finding: Finding) {
         let own = self.config_of(comments);
         let configs = || std::iter::once(&self.config).chain(own.as_ref());
         let wanted = if experimental {
@@ -131,13 +131,13 @@ impl<'a> Linter<'a> {
     }
 
     /// The options in the comments above an instruction.
-    fn config_of(&self, comments: &[Spanned<String>]) -> Option<Config> {
+    fn config_of(&self, comments: &[Word]) -> Option<Config> {
         // As in the reference implementation, the `#` must be the first character of the line.
-        let counts = |comment: &&Spanned<String>| {
+        let counts = |comment: &&Word| {
             let line = self.source[..comment.span.start].rfind('\n').map_or(0, |at| at + 1);
             self.source[line..].starts_with('#')
         };
-        Config::of_comments(comments.iter().filter(counts).map(Spanned::as_str))
+        Config::of_comments(comments.iter().filter(counts).map(Word::as_str))
     }
 
     /// The failure that findings are with `error=true`.

@@ -6,7 +6,7 @@ use super::rule::{
     STAGE_NAME_CASING,
 };
 use crate::node::Node;
-use crate::span::{LineRange, Spanned};
+use crate::span::{LineRange, Word};
 
 impl<'a> Place<'a> {
     fn of_node(node: &'a Node) -> Self {
@@ -29,7 +29,7 @@ pub(super) fn empty_continuation(linter: &mut Linter, node: &Node) {
 /// The rules that run when an instruction is read, before it is known whether it is a good one.
 pub(super) fn before_reading(linter: &mut Linter, node: &Node) {
     let place = Place::of_node(node);
-    let keyword = node.keyword.value.as_str();
+    let keyword = node.keyword.as_str();
     if keyword.eq_ignore_ascii_case("maintainer") {
         let detail = "Maintainer instruction is deprecated in favor of using label".to_owned();
         let help = "write `LABEL org.opencontainers.image.authors=\"…\"`".to_owned();
@@ -45,7 +45,7 @@ pub(super) fn before_reading(linter: &mut Linter, node: &Node) {
         linter.warn(&STAGE_NAME_CASING, place, detail);
     }
     if let [_, separator, _, ..] = node.args.as_slice() {
-        let word = separator.value.as_str();
+        let word = separator.as_str();
         let matches = if keyword == keyword.to_lowercase() {
             word == word.to_lowercase()
         } else {
@@ -64,9 +64,7 @@ pub(super) fn after_reading(linter: &mut Linter, node: &Node) {
     let keyword = node.keyword.value.to_ascii_uppercase();
     let names: Vec<String> = match keyword.as_str() {
         "ARG" => {
-            let name = |word: &Spanned<String>| {
-                word.value.split('=').next().unwrap_or_default().to_owned()
-            };
+            let name = |word: &Word| word.value.split('=').next().unwrap_or_default().to_owned();
             node.args.iter().map(name).collect()
         }
         "FROM" => node.args.get(2).map(|name| name.value.to_lowercase()).into_iter().collect(),

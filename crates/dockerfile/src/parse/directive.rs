@@ -1,5 +1,7 @@
 //! Parser directives: `# key=value` lines at the very top.
 
+use std::borrow::Cow;
+
 use nom::bytes::complete::{tag, take_while};
 use nom::character::complete::{char, satisfy};
 use nom::combinator::{recognize, rest};
@@ -7,32 +9,32 @@ use nom::sequence::{delimited, pair};
 use nom::{IResult, Parser};
 
 use super::json;
-use super::lines::{Line, Lines};
+use super::lines::{Line, Lines, trim_start};
 use crate::ast::{Directives, Syntax};
-use crate::span::{Span, Spanned};
+use crate::span::{Span, Spanned, Word};
 
 /// A line that may be a directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Directive {
+pub(crate) struct Directive<'a> {
     /// The key in lower case: `syntax`, `escape` or `check`.
-    pub(crate) key: String,
+    pub(crate) key: &'static str,
     /// The value without blanks around it.
-    pub(crate) value: Spanned<String>,
+    pub(crate) value: Word<'a>,
 }
 
 /// Reads a line whose leading blanks are gone. `None` if it is not a known directive, which ends all of them.
-pub(crate) fn read(line: Line, marker: &str) -> Option<Directive> {
-    let text = line.text().trim_start();
-    let (_, (key, value)) = key_value(text, marker).ok()?;
-    let key = key.to_ascii_lowercase();
-    if !matches!(key.as_str(), "syntax" | "escape" | "check") {
+pub(crate) fn read<'a>(line: Line<'a>, marker: &str) -> Option<Directive<'a>> {
+    let text = trim_start(line.text);
+    if !text.starts_with(marker) {
         return None;
     }
+    let (_, (key, value)) = key_value(text, marker).ok()?;
+    let key = ["syntax", "escape", "check"].into_iter().find(|it| it.eq_ignore_ascii_case(key))?;
     let start = line.end() - value.len();
     let trimmed = value.trim_end_matches(is_blank);
     Some(Directive {
         key,
-        value: Spanned::new(trimmed.to_owned(), Span::new(start, start + trimmed.len())),
+        value: Spanned::new(Cow::Borrowed(trimmed), Span::new(start, start + trimmed.len())),
     })
 }
 
@@ -56,7 +58,12 @@ fn is_blank(char: char) -> bool {
 
 /// The directives that are looked for in the text itself, before it is parsed: a `#!` line may stand above them, and
 /// `syntax` may also be written for other languages, as `// syntax=` or as JSON.
-pub(crate) fn detect(source: &str) -> Directives {
+pub(crate) fn detect(source: &str) -> Directives<'_> {
+    // Most files begin with an instruction.
+    let first = source.trim_start_matches('\u{feff}').trim_start();
+    if !first.starts_with(['#', '/', '{']) {
+        return Directives::default();
+    }
     let top = |marker: &'static str| {
         Lines::new(source)
             .skip_while(|line| line.number == 1 && line.raw.starts_with("#!"))
@@ -70,30 +77,30 @@ pub(crate) fn detect(source: &str) -> Directives {
         find("#", "syntax").or_else(|| find("//", "syntax")).or_else(|| syntax_in_json(source));
     let syntax = syntax.map(|command_line| {
         let reference = command_line.value.split(' ').next().unwrap_or_default().to_owned();
+        let reference = Cow::Owned(reference);
         Syntax { reference, command_line }
     });
     Directives { syntax, escape: None, check: find("#", "check") }
 }
 
-fn syntax_in_json(source: &str) -> Option<Spanned<String>> {
+fn syntax_in_json(source: &str) -> Option<Word<'_>> {
     let text = source.trim_start_matches('\u{feff}');
     if !text.trim_start().starts_with('{') {
         return None;
     }
     let value = json::member(text, "syntax")?;
-    Some(Spanned::new(value, Span::new(0, source.len())))
+    Some(Spanned::new(Cow::Owned(value), Span::new(0, source.len())))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Spanned, detect};
+    use super::{Word, detect};
 
     fn check(source: &str, syntax: Option<(&str, &str)>, options: Option<&str>) {
         let directives = detect(source);
-        let found =
-            directives.syntax.as_ref().map(|it| (it.reference.as_str(), it.command_line.as_str()));
+        let found = directives.syntax.as_ref().map(|it| (&*it.reference, it.command_line.as_str()));
         assert_eq!(found, syntax, "{source:?}");
-        assert_eq!(directives.check.as_ref().map(Spanned::as_str), options, "{source:?}");
+        assert_eq!(directives.check.as_ref().map(Word::as_str), options, "{source:?}");
         if let Some(value) = directives.check {
             assert_eq!(&source[value.span.start..value.span.end], value.value);
         }

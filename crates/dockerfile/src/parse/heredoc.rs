@@ -1,5 +1,6 @@
 //! Finding heredocs: the markers in a line, and the bodies below it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use nom::Parser;
@@ -28,9 +29,7 @@ pub(crate) struct Marker {
 /// A line that is no good shell text, because of an odd quote or a substitution that the expander does not know, has no
 /// markers at all: the reference implementation drops the error there, and files depend on it.
 pub(crate) fn markers(line: &str) -> Result<Vec<Marker>, String> {
-    let mut expander = Expander::new('\\');
-    (expander.raw_quotes, expander.raw_escapes, expander.skip_unset) = (true, true, true);
-    let Ok(words) = expander.words_with_places(line, &|_| None) else { return Ok(Vec::new()) };
+    let Some(words) = words(line) else { return Ok(Vec::new()) };
     let mut markers = Vec::new();
     let mut words = words.into_iter().peekable();
     while let Some((word, at)) = words.next() {
@@ -51,6 +50,32 @@ pub(crate) fn markers(line: &str) -> Result<Vec<Marker>, String> {
     Ok(markers)
 }
 
+/// The words of a line and where they stand; none if it cannot be lexed.
+fn words(line: &str) -> Option<Vec<(Cow<'_, str>, Range<usize>)>> {
+    if is_plain(line) {
+        return Some(plain_words(line).collect());
+    }
+    let mut expander = Expander::new('\\');
+    (expander.raw_quotes, expander.raw_escapes, expander.skip_unset) = (true, true, true);
+    let words = expander.words_with_places(line, &|_| None).ok()?;
+    Some(words.into_iter().map(|(word, at)| (Cow::Owned(word), at)).collect())
+}
+
+/// Words between blanks and where they stand.
+fn plain_words(line: &str) -> impl Iterator<Item = (Cow<'_, str>, Range<usize>)> {
+    let mut end = 0;
+    line.split_whitespace().filter_map(move |word| {
+        let start = end + line[end..].find(word)?;
+        end = start + word.len();
+        Some((Cow::Borrowed(word), start..end))
+    })
+}
+
+/// Whether a text has nothing that the expander treats otherwise than the text itself.
+fn is_plain(text: &str) -> bool {
+    !text.contains(['\'', '"', '\\', '$', '\u{feff}'])
+}
+
 /// Whether a word is `<<` or `<<-`, with or without a number, and nothing else.
 fn is_bare(word: &str) -> bool {
     matches!(heredoc_word(word), Ok(("", (_, _, ""))))
@@ -62,6 +87,18 @@ fn read(word: &str, at: Range<usize>) -> Result<Option<Marker>, String> {
     if rest.is_empty() {
         return Ok(None);
     }
+    // Numbers that are too large become the largest one.
+    let fd = if fd.is_empty() { 0 } else { fd.parse().unwrap_or(u64::MAX) };
+    if is_plain(rest) && !rest.contains(char::is_whitespace) {
+        return Ok(Some(Marker {
+            name: rest.to_owned(),
+            fd,
+            expand: true,
+            chomp,
+            at,
+            spaced: false,
+        }));
+    }
     let mut expander = Expander::new('\\');
     expander.skip_unset = true;
     let names = expander.expand_words(rest, &|_| None).map_err(|it| it.to_string())?;
@@ -71,20 +108,23 @@ fn read(word: &str, at: Range<usize>) -> Result<Option<Marker>, String> {
     let quotes = |text: &str| text.matches(['\'', '"']).count();
     // A quote that is there with quotes kept, but not without, quotes a part of the name.
     let expand = raw.first().is_some_and(|raw| quotes(raw) == quotes(name));
-    // Numbers that are too large become the largest one.
-    let fd = if fd.is_empty() { 0 } else { fd.parse().unwrap_or(u64::MAX) };
     Ok(Some(Marker { name: name.clone(), fd, expand, chomp, at, spaced: false }))
 }
 
 /// Reads the body of a heredoc from the lines below. The error is the heredoc with everything up to the end of the file.
-pub(crate) fn body(marker: &Marker, line: Fragment, lines: &mut Lines) -> Result<Heredoc, Heredoc> {
+pub(crate) fn body<'a>(
+    marker: Marker,
+    line: Fragment,
+    lines: &mut Lines<'a>,
+) -> Result<Heredoc<'a>, Heredoc<'a>> {
+    let source = lines.source();
     let mut heredoc = Heredoc {
-        name: marker.name.clone(),
+        name: Cow::Owned(marker.name),
         fd: marker.fd,
         expand: marker.expand,
         chomp: marker.chomp,
-        content: String::new(),
-        marker: line.slice(marker.at.clone()).span(),
+        content: Cow::Borrowed(""),
+        marker: line.slice(marker.at).span(),
         span: Span::default(),
         terminator: Span::default(),
     };
@@ -94,15 +134,16 @@ pub(crate) fn body(marker: &Marker, line: Fragment, lines: &mut Lines) -> Result
             heredoc.span = Span::at(found.start);
             first = false;
         }
-        let text = found.text();
+        let text = found.text;
         let candidate = if marker.chomp { text.trim_start_matches('\t') } else { text };
-        if candidate == marker.name {
+        if candidate == heredoc.name {
             heredoc.terminator = Span::new(found.start, found.end());
+            heredoc.content = Cow::Borrowed(&source[heredoc.span.start..heredoc.span.end]);
             return Ok(heredoc);
         }
-        heredoc.content.push_str(found.raw);
         heredoc.span.end = found.start + found.raw.len();
     }
+    heredoc.content = Cow::Borrowed(&source[heredoc.span.start..heredoc.span.end]);
     Err(heredoc)
 }
 

@@ -1,11 +1,12 @@
 //! JSON as Go's `encoding/json` reads it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use nom::branch::alt;
-use nom::bytes::complete::{tag, take_while, take_while1};
+use nom::bytes::complete::{tag, take_while1};
 use nom::character::complete::{char, one_of};
-use nom::combinator::{opt, recognize};
+use nom::combinator::{opt, recognize, verify};
 use nom::{IResult, Parser};
 
 /// How deep Go reads values within values.
@@ -13,9 +14,9 @@ const MAX_DEPTH: usize = 10_000;
 
 /// What a text is that begins with `[`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Array {
-    /// An array of strings, each with its place.
-    Strings(Vec<(String, Range<usize>)>),
+pub(crate) enum Array<'a> {
+    /// An array of strings, each with its place, quotes included. What has no escapes is borrowed.
+    Strings(Vec<(Cow<'a, str>, Range<usize>)>),
     /// An array with something other than strings, and the place of the first such thing.
     Other(Range<usize>),
     /// Not JSON at all.
@@ -23,11 +24,15 @@ pub(crate) enum Array {
 }
 
 /// Reads a text that should be an array and nothing else.
-pub(crate) fn array(text: &str) -> Array {
+pub(crate) fn array(text: &str) -> Array<'_> {
+    // Shell text begins with something else, which is quickly told.
+    if !text.trim_start().starts_with('[') {
+        return Array::None;
+    }
     read_array(text).unwrap_or(Array::None)
 }
 
-fn read_array(text: &str) -> Option<Array> {
+fn read_array(text: &str) -> Option<Array<'_>> {
     let at = |rest: &str| text.len() - rest.len();
     let mut rest = blanks(text).strip_prefix('[')?;
     let mut strings = Vec::new();
@@ -76,7 +81,7 @@ pub(crate) fn member(text: &str, key: &str) -> Option<String> {
             None => skip_value(rest)?,
         };
         if name == key {
-            found = value.map(|(_, value)| value);
+            found = value.map(|(_, value)| value.into_owned());
         }
         rest = blanks(rest);
         match rest.chars().next()? {
@@ -148,22 +153,25 @@ fn number(input: &str) -> IResult<&str, &str> {
     let integer = alt((tag("0"), digits));
     let fraction = opt((char('.'), digits));
     let exponent = opt((one_of("eE"), opt(one_of("+-")), digits));
-    recognize((opt(char('-')), integer, fraction, exponent)).parse(input)
+    // Go refuses numbers that no float can hold.
+    let fits = |number: &str| number.parse().is_ok_and(f64::is_finite);
+    verify(recognize((opt(char('-')), integer, fraction, exponent)), fits).parse(input)
 }
 
 /// Reads a string. A lone half of a surrogate pair becomes the replacement character.
-fn string(input: &str) -> IResult<&str, String> {
+fn string(input: &str) -> IResult<&str, Cow<'_, str>> {
     let fail = |at| Err(nom::Err::Error(nom::error::Error::new(at, nom::error::ErrorKind::Char)));
     let (mut rest, _) = char('"').parse(input)?;
-    let mut text = String::new();
+    let mut text = Cow::Borrowed("");
     loop {
-        let (after, plain) =
-            take_while(|it: char| it != '"' && it != '\\' && it >= ' ').parse(rest)?;
-        text.push_str(plain);
-        rest = after;
+        let special = |it: u8| it == b'"' || it == b'\\' || it < b' ';
+        let plain = rest.bytes().position(special).unwrap_or(rest.len());
+        text += &rest[..plain];
+        rest = &rest[plain..];
         if let Some(after) = rest.strip_prefix('"') {
             return Ok((after, text));
         }
+        let text = text.to_mut();
         let Some(after) = rest.strip_prefix('\\') else { return fail(rest) };
         let (after, escape) = one_of("\"\\/bfnrtu").parse(after)?;
         rest = after;
@@ -208,7 +216,7 @@ mod tests {
         let Array::Strings(strings) = array(text) else {
             panic!("{text} should be an array of strings")
         };
-        let values: Vec<_> = strings.iter().map(|(value, _)| value.as_str()).collect();
+        let values: Vec<_> = strings.iter().map(|(value, _)| &**value).collect();
         assert_eq!(values, expect, "{text}");
         for (_, at) in strings {
             assert!(text[at.clone()].starts_with('"') && text[at].ends_with('"'));
@@ -244,6 +252,7 @@ mod tests {
             "[\"\t\"]",
             "[{1:2}]",
             "[\"\\u12g4\"]",
+            "[1e999]",
         ] {
             assert_eq!(array(text), Array::None, "{text}");
         }

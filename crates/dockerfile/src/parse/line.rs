@@ -1,63 +1,79 @@
 //! From a logical line to a node: each instruction has its own way to split its arguments.
 
+use std::borrow::Cow;
+
 use super::json::{self, Array};
 use super::logical::Fragment;
 use super::words::{is_separator, split_flags, split_keyword, split_quoted, split_separators};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use crate::keyword::Keyword;
 use crate::node::Node;
 use crate::quote::quote;
-use crate::span::{Span, Spanned};
+use crate::span::{Span, Spanned, Word};
 
 /// How deep `ONBUILD ONBUILD …` is read. Even one is an error.
 const MAX_DEPTH: usize = 8;
 
-/// Splits a line. Spans of the whole are for the caller to set.
-pub(super) fn node(line: Fragment, escape: char, diagnostics: &mut Vec<Diagnostic>) -> Node {
-    nested(line, escape, diagnostics, 0)
+/// Splits a line. Its original text, and spans of the whole, are for the caller to set. The words go into `args`, which is
+/// empty.
+pub(super) fn node<'a>(
+    line: Fragment<'_, 'a>,
+    escape: u8,
+    args: Vec<Word<'a>>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Node<'a> {
+    nested(line, escape, args, diagnostics, 0)
 }
 
-fn nested(line: Fragment, escape: char, diagnostics: &mut Vec<Diagnostic>, depth: usize) -> Node {
+fn nested<'a>(
+    line: Fragment<'_, 'a>,
+    escape: u8,
+    words: Vec<Word<'a>>,
+    diagnostics: &mut Vec<Diagnostic>,
+    depth: usize,
+) -> Node<'a> {
     let (keyword, rest) = split_keyword(line);
     let (flags, args) = split_flags(rest);
     let args_span =
         if args.text.is_empty() { Span::at(line.trim().span().end) } else { args.span() };
-    let mut node = Node {
-        keyword: keyword.spanned(),
-        flags,
-        args_span,
-        original: line.text.to_owned(),
-        span: line.trim().span(),
-        head: line.trim().span(),
-        ..Node::default()
-    };
-    let result = match keyword.text.to_ascii_lowercase().as_str() {
-        "add" | "copy" | "volume" => json_or(&mut node, args, split_separators),
-        "cmd" | "entrypoint" | "run" | "shell" => json_or(&mut node, args, whole),
-        "from" | "expose" => {
-            node.args = split_separators(args).into_iter().map(Fragment::spanned).collect();
+    let name = Keyword::find(keyword.text);
+    let mut node =
+        Node { name, keyword: keyword.spanned(), flags, args: words, args_span, ..Node::default() };
+    let result = match name {
+        Some(Keyword::Add | Keyword::Copy | Keyword::Volume) => {
+            json_or(&mut node, args, split_separators)
+        }
+        Some(Keyword::Cmd | Keyword::Entrypoint | Keyword::Run | Keyword::Shell) => {
+            json_or(&mut node, args, whole)
+        }
+        Some(Keyword::From | Keyword::Expose) => {
+            split_separators(args, &mut node.args);
             Ok(())
         }
-        "maintainer" | "stopsignal" | "user" | "workdir" => {
-            node.args = whole(args).into_iter().map(Fragment::spanned).collect();
+        Some(Keyword::Maintainer | Keyword::Stopsignal | Keyword::User | Keyword::Workdir) => {
+            whole(args, &mut node.args);
             Ok(())
         }
-        "arg" => {
-            node.args = split_quoted(args, escape).into_iter().map(Fragment::spanned).collect();
+        Some(Keyword::Arg) => {
+            node.args.extend(split_quoted(args, escape).map(Fragment::spanned));
             Ok(())
         }
-        "env" => key_values(&mut node, args, escape, "ENV"),
-        "label" => key_values(&mut node, args, escape, "LABEL"),
-        "healthcheck" => healthcheck(&mut node, args),
-        "onbuild" if args.text.is_empty() || depth >= MAX_DEPTH => Ok(()),
-        "onbuild" => {
-            let child = nested(args, escape, diagnostics, depth + 1);
+        Some(Keyword::Env) => key_values(&mut node, args, escape, "ENV"),
+        Some(Keyword::Label) => key_values(&mut node, args, escape, "LABEL"),
+        Some(Keyword::Healthcheck) => healthcheck(&mut node, args),
+        Some(Keyword::Onbuild) if args.text.is_empty() || depth >= MAX_DEPTH => Ok(()),
+        Some(Keyword::Onbuild) => {
+            let mut child = nested(args, escape, Vec::new(), diagnostics, depth + 1);
+            child.original = args.spanned().value;
+            child.span = args.span();
+            child.head = child.span;
             node.broken = child.broken;
             node.child = Some(Box::new(child));
             Ok(())
         }
-        _ => {
+        None => {
             // Unknown instructions have one empty word in the tree.
-            node.args = vec![Spanned::new(String::new(), args_span)];
+            node.args.push(Spanned::new(Cow::Borrowed(""), args_span));
             Ok(())
         }
     };
@@ -71,26 +87,33 @@ fn nested(line: Fragment, escape: char, diagnostics: &mut Vec<Diagnostic>, depth
 /// Whether the arguments of an instruction, or of the one behind `ONBUILD`, may begin heredocs.
 pub(super) fn may_have_heredocs(node: &Node) -> bool {
     let node = node.child.as_deref().unwrap_or(node);
-    !node.json
-        && ["add", "copy", "run"].iter().any(|it| node.keyword.value.eq_ignore_ascii_case(it))
+    !node.json && matches!(node.name, Some(Keyword::Add | Keyword::Copy | Keyword::Run))
 }
 
-fn whole(args: Fragment) -> Vec<Fragment> {
-    if args.text.is_empty() { Vec::new() } else { vec![args] }
+fn whole<'a>(args: Fragment<'_, 'a>, words: &mut Vec<Word<'a>>) {
+    if !args.text.is_empty() {
+        words.reserve_exact(1);
+        words.push(args.spanned());
+    }
 }
 
 /// A JSON array of strings, or what `split` makes of the text if it is not JSON.
-fn json_or<'a>(
-    node: &mut Node,
-    args: Fragment<'a>,
-    split: impl Fn(Fragment<'a>) -> Vec<Fragment<'a>>,
+fn json_or<'l, 'a>(
+    node: &mut Node<'a>,
+    args: Fragment<'l, 'a>,
+    split: impl Fn(Fragment<'l, 'a>, &mut Vec<Word<'a>>),
 ) -> Result<(), Diagnostic> {
     match json::array(args.text) {
         Array::Strings(strings) => {
             node.json = true;
-            node.args.extend(
-                strings.into_iter().map(|(text, at)| Spanned::new(text, args.slice(at).span())),
-            );
+            node.args.extend(strings.into_iter().map(|(text, at)| {
+                let span = args.slice(at.clone()).span();
+                let value = match text {
+                    Cow::Owned(text) => Cow::Owned(text),
+                    Cow::Borrowed(_) => args.slice(at.start + 1..at.end - 1).spanned().value,
+                };
+                Spanned::new(value, span)
+            }));
             Ok(())
         }
         Array::Other(at) => Err(Diagnostic::error(
@@ -99,21 +122,21 @@ fn json_or<'a>(
             args.slice(at).span(),
         )),
         Array::None => {
-            node.args.extend(split(args).into_iter().map(Fragment::spanned));
+            split(args, &mut node.args);
             Ok(())
         }
     }
 }
 
 /// `name=value…`, or the old `name value`, which is meant if the first word has no `=`.
-fn key_values(
-    node: &mut Node,
-    args: Fragment,
-    escape: char,
+fn key_values<'a>(
+    node: &mut Node<'a>,
+    args: Fragment<'_, 'a>,
+    escape: u8,
     keyword: &str,
 ) -> Result<(), Diagnostic> {
-    let words = split_quoted(args, escape);
-    let Some(first) = words.first() else { return Ok(()) };
+    let mut words = split_quoted(args, escape);
+    let Some(first) = words.next() else { return Ok(()) };
     if !first.text.contains('=') {
         let Some(end) = args.text.find(is_separator) else {
             let message = format!("{keyword} must have two arguments");
@@ -124,14 +147,14 @@ fn key_values(
         let value =
             value.from(value.text.len() - value.text.trim_start_matches(is_separator).len());
         let end_of_value = Span::at(value.span().end);
-        node.args = vec![
+        node.args.extend([
             args.slice(0..end).spanned(),
             value.spanned(),
-            Spanned::new(String::new(), end_of_value),
-        ];
+            Spanned::new(Cow::Borrowed(""), end_of_value),
+        ]);
         return Ok(());
     }
-    for word in words {
+    for word in std::iter::once(first).chain(words) {
         let Some(equals) = word.text.find('=') else {
             let message = format!(
                 "Syntax error - can't find = in {}. Must be of the form: name=value",
@@ -147,7 +170,7 @@ fn key_values(
     Ok(())
 }
 
-fn healthcheck(node: &mut Node, args: Fragment) -> Result<(), Diagnostic> {
+fn healthcheck<'a>(node: &mut Node<'a>, args: Fragment<'_, 'a>) -> Result<(), Diagnostic> {
     if args.text.is_empty() {
         return Ok(());
     }

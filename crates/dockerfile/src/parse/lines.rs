@@ -12,27 +12,24 @@ pub(crate) struct Line<'a> {
     pub(crate) number: usize,
     /// The text with its line ending.
     pub(crate) raw: &'a str,
+    /// The text without its line ending, of which `\r` may be repeated.
+    pub(crate) text: &'a str,
 }
 
-impl<'a> Line<'a> {
-    /// The text without its line ending, of which `\r` may be repeated.
-    pub(crate) fn text(self) -> &'a str {
-        self.raw.trim_end_matches(['\r', '\n'])
-    }
-
+impl Line<'_> {
     /// The offset behind the text.
     pub(crate) fn end(self) -> usize {
-        self.start + self.text().len()
+        self.start + self.text.len()
     }
 
     /// Whether it is a comment.
     pub(crate) fn is_comment(self) -> bool {
-        self.text().trim_start().starts_with('#')
+        trim_start(self.text).as_bytes().first() == Some(&b'#')
     }
 
     /// Whether it has blanks only.
     pub(crate) fn is_blank(self) -> bool {
-        self.text().trim_start().is_empty()
+        trim_start(self.text).is_empty()
     }
 }
 
@@ -50,6 +47,11 @@ impl<'a> Lines<'a> {
         Self { source, at, number: 0 }
     }
 
+    /// All of the text.
+    pub(crate) fn source(&self) -> &'a str {
+        self.source
+    }
+
     /// The number of the line read last.
     pub(crate) fn number(&self) -> usize {
         self.number
@@ -64,18 +66,43 @@ impl<'a> Iterator for Lines<'a> {
         if rest.is_empty() {
             return None;
         }
-        let len = rest.find('\n').map_or(rest.len(), |at| at + 1);
-        let line = Line { start: self.at, number: self.number + 1, raw: &rest[..len] };
-        self.at += len;
+        let (raw, text) = match memchr::memchr(b'\n', rest.as_bytes()) {
+            Some(at) => (&rest[..=at], &rest[..at]),
+            None => (rest, rest),
+        };
+        let text = match text.as_bytes().last() {
+            Some(b'\r') => text.trim_end_matches('\r'),
+            _ => text,
+        };
+        let line = Line { start: self.at, number: self.number + 1, raw, text };
+        self.at += raw.len();
         self.number += 1;
         Some(line)
     }
 }
 
+/// Without blanks at the start, those outside ASCII too. Most texts have none, which one byte tells.
+pub(crate) fn trim_start(text: &str) -> &str {
+    match text.as_bytes().first() {
+        Some(first) if first.is_ascii_graphic() => text,
+        _ => text.trim_start(),
+    }
+}
+
+/// Without blanks at the end, those outside ASCII too.
+pub(crate) fn trim_end(text: &str) -> &str {
+    match text.as_bytes().last() {
+        Some(last) if last.is_ascii_graphic() => text,
+        _ => text.trim_end(),
+    }
+}
+
 /// The text before the character that continues a line, if one does. A doubled one does not.
-pub(crate) fn before_continuation(text: &str, escape: char) -> Option<&str> {
-    let text = text.trim_end_matches([' ', '\t']).strip_suffix(escape)?;
-    if text.ends_with(escape) { None } else { Some(text) }
+pub(crate) fn before_continuation(text: &str, escape: u8) -> Option<&str> {
+    let bytes = text.as_bytes();
+    let last = bytes.iter().rposition(|it| !matches!(it, b' ' | b'\t'))?;
+    let doubled = last > 0 && bytes[last - 1] == escape;
+    if bytes[last] == escape && !doubled { Some(&text[..last]) } else { None }
 }
 
 #[cfg(test)]
@@ -85,17 +112,17 @@ mod tests {
     #[test]
     fn lines_know_their_place() {
         let lines: Vec<_> =
-            Lines::new("\u{feff}a\r\n\nb").map(|it| (it.number, it.start, it.text())).collect();
+            Lines::new("\u{feff}a\r\n\nb").map(|it| (it.number, it.start, it.text)).collect();
         assert_eq!(lines, [(1, 3, "a"), (2, 6, ""), (3, 7, "b")]);
     }
 
     #[test]
     fn only_a_single_escape_continues() {
-        assert_eq!(before_continuation("a \\ \t", '\\'), Some("a "));
-        assert_eq!(before_continuation("\\", '\\'), Some(""));
-        assert_eq!(before_continuation("a \\\\", '\\'), None);
-        assert_eq!(before_continuation("a \\\\\\", '\\'), None);
-        assert_eq!(before_continuation("a `", '`'), Some("a "));
-        assert_eq!(before_continuation("a \\", '`'), None);
+        assert_eq!(before_continuation("a \\ \t", b'\\'), Some("a "));
+        assert_eq!(before_continuation("\\", b'\\'), Some(""));
+        assert_eq!(before_continuation("a \\\\", b'\\'), None);
+        assert_eq!(before_continuation("a \\\\\\", b'\\'), None);
+        assert_eq!(before_continuation("a `", b'`'), Some("a "));
+        assert_eq!(before_continuation("a \\", b'`'), None);
     }
 }

@@ -8,49 +8,55 @@ pub(crate) mod lines;
 pub(crate) mod logical;
 pub(crate) mod words;
 
-use lines::{Line, Lines, MAX_LINE, before_continuation};
+use std::borrow::Cow;
+
+use lines::{Line, Lines, MAX_LINE, before_continuation, trim_start};
 use logical::Logical;
 
-use crate::ast::Heredoc;
+use crate::ast::{Directives, Heredoc};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::node::{Node, Tree};
-use crate::span::{LineRange, Span, Spanned};
+use crate::span::{LineRange, Span, Spanned, Word};
 
 /// Splits a file into instructions and those into words. Never fails: what cannot be read has a diagnostic.
-pub fn tree(source: &str) -> Tree {
-    let mut reader = Reader {
-        lines: Lines::new(source),
-        escape: '\\',
-        seen: Vec::new(),
-        directives_done: false,
-        comments: Vec::new(),
-        recoveries: 0,
-        tree: Tree { directives: directive::detect(source), ..Tree::default() },
-    };
-    while let Some(line) = reader.next_line() {
-        reader.instruction(line);
+pub fn tree(source: &str) -> Tree<'_> {
+    let mut reader = Reader::new(source);
+    // A guess that saves most of the growing; a file of a few instructions is not made to pay for a large one.
+    let mut nodes = Vec::with_capacity((source.len() / BYTES_PER_INSTRUCTION).min(64));
+    while let Some(node) = reader.next_node() {
+        nodes.push(node);
     }
-    reader.finish(source)
+    let (directives, diagnostics) = reader.finish(nodes.is_empty());
+    Tree { directives, nodes, diagnostics }
 }
+
+/// About what instructions of people have on average.
+pub(crate) const BYTES_PER_INSTRUCTION: usize = 64;
 
 /// How often reading may go on inside a heredoc without an end, which each time reads the rest of the file twice.
 const MAX_RECOVERIES: usize = 16;
 
-struct Reader<'a> {
+/// Reads one instruction after the other.
+pub(crate) struct Reader<'a> {
+    source: &'a str,
     lines: Lines<'a>,
-    escape: char,
-    /// The keys of the directives so far.
-    seen: Vec<directive::Directive>,
+    /// The escape character, which is ASCII.
+    escape: u8,
+    directives: Directives<'a>,
+    /// The directives so far.
+    seen: Vec<directive::Directive<'a>>,
     directives_done: bool,
-    comments: Vec<Spanned<String>>,
+    comments: Vec<Word<'a>>,
+    /// An empty list whose room can be used again.
+    spare: Vec<Word<'a>>,
     /// How often reading went on inside a heredoc without an end.
     recoveries: usize,
-    tree: Tree,
+    diagnostics: Vec<Diagnostic>,
 }
 
 /// A logical line with what was found while joining it.
-struct Joined {
-    line: Logical,
+struct Joined<'a> {
+    line: Logical<'a>,
     start: usize,
     end: usize,
     lines: LineRange,
@@ -58,11 +64,47 @@ struct Joined {
 }
 
 impl<'a> Reader<'a> {
+    pub(crate) fn new(source: &'a str) -> Self {
+        Self {
+            source,
+            lines: Lines::new(source),
+            escape: b'\\',
+            directives: directive::detect(source),
+            seen: Vec::new(),
+            directives_done: false,
+            comments: Vec::new(),
+            spare: Vec::new(),
+            recoveries: 0,
+            diagnostics: Vec::new(),
+        }
+    }
+
+    /// The next instruction.
+    pub(crate) fn next_node(&mut self) -> Option<Node<'a>> {
+        loop {
+            let line = self.next_line()?;
+            match trim_start(line.text).as_bytes().first() {
+                Some(b'#') => {
+                    if !self.directive(line) {
+                        self.comment(line);
+                    }
+                }
+                Some(_) => {
+                    self.directives_done = true;
+                    if let Some(node) = self.instruction(line) {
+                        return Some(node);
+                    }
+                }
+                None => self.directives_done = true,
+            }
+        }
+    }
+
     /// The next physical line; a line that is too long is reported and read all the same.
     fn next_line(&mut self) -> Option<Line<'a>> {
         let line = self.lines.next()?;
         if line.raw.len() > MAX_LINE && line.raw.trim_end_matches('\n').len() > MAX_LINE {
-            self.tree.diagnostics.push(Diagnostic::error(
+            self.diagnostics.push(Diagnostic::error(
                 DiagnosticKind::LineTooLong,
                 format!("dockerfile line greater than max allowed size of {MAX_LINE}"),
                 Span::new(line.start, line.end()),
@@ -71,25 +113,25 @@ impl<'a> Reader<'a> {
         Some(line)
     }
 
-    /// Reads what begins in a line: nothing, a comment, a directive or an instruction.
-    fn instruction(&mut self, line: Line<'a>) {
-        self.directive(line);
-        if line.is_blank() || line.is_comment() {
-            return;
+    /// Reads the instruction that begins in a line. Continuation characters alone are none.
+    fn instruction(&mut self, line: Line<'a>) -> Option<Node<'a>> {
+        let mut joined = self.join(line);
+        if trim_start(&joined.line.text).is_empty() {
+            return None;
         }
-        let joined = self.join(line);
-        if joined.line.text.trim().is_empty() {
-            return;
-        }
-        let fragment = joined.line.fragment();
-        let mut node = line::node(fragment, self.escape, &mut self.tree.diagnostics);
+        let mut node = line::node(
+            joined.line.fragment(),
+            self.escape,
+            std::mem::take(&mut self.spare),
+            &mut self.diagnostics,
+        );
         node.comments = std::mem::take(&mut self.comments);
         node.span = Span::new(joined.start, joined.end);
         node.head = node.span;
         node.lines = joined.lines;
-        node.empty_continuations.clone_from(&joined.empty);
+        node.empty_continuations = std::mem::take(&mut joined.empty);
         if let Some(first) = node.empty_continuations.first() {
-            self.tree.diagnostics.push(
+            self.diagnostics.push(
                 Diagnostic::warning(
                     DiagnosticKind::EmptyContinuation,
                     format!("Empty continuation line found in: {}", joined.line.text),
@@ -98,21 +140,22 @@ impl<'a> Reader<'a> {
                 .with_help("empty continuation lines will become errors in a future release"),
             );
         }
-        if line::may_have_heredocs(&node) && joined.line.text.contains("<<") {
+        if line::may_have_heredocs(&node)
+            && memchr::memchr(b'<', joined.line.text.as_bytes()).is_some()
+            && joined.line.text.contains("<<")
+        {
             self.heredocs(&mut node, &joined);
         }
-        self.tree.nodes.push(node);
+        node.original = joined.line.text;
+        Some(node)
     }
 
-    /// Looks for a directive, and keeps a comment that is none for the next instruction.
-    fn directive(&mut self, line: Line) {
+    /// Whether a comment is a directive. The first one that is none ends them.
+    fn directive(&mut self, line: Line<'a>) -> bool {
         let found = if self.directives_done { None } else { directive::read(line, "#") };
         let Some(found) = found else {
             self.directives_done = true;
-            if line.is_comment() {
-                self.comment(line);
-            }
-            return;
+            return false;
         };
         if let Some(first) = self.seen.iter().find(|it| it.key == found.key) {
             let diagnostic = Diagnostic::error(
@@ -120,17 +163,17 @@ impl<'a> Reader<'a> {
                 format!("only one {} parser directive can be used", found.key),
                 found.value.span,
             );
-            self.tree.diagnostics.push(diagnostic.with_label(first.value.span, "the first one"));
-            return;
+            self.diagnostics.push(diagnostic.with_label(first.value.span, "the first one"));
+            return true;
         }
         if found.key == "escape" {
-            match found.value.value.as_str() {
-                "\\" | "`" => {
-                    let escape = found.value.clone().map(|it| if it == "`" { '`' } else { '\\' });
-                    self.escape = escape.value;
-                    self.tree.directives.escape = Some(escape);
+            match &*found.value.value {
+                token @ ("\\" | "`") => {
+                    self.escape = token.as_bytes()[0];
+                    let escape = Spanned::new(self.escape.into(), found.value.span);
+                    self.directives.escape = Some(escape);
                 }
-                other => self.tree.diagnostics.push(Diagnostic::error(
+                other => self.diagnostics.push(Diagnostic::error(
                     DiagnosticKind::Directive,
                     format!("invalid escape token '{other}' does not match ` or \\"),
                     found.value.span,
@@ -138,11 +181,12 @@ impl<'a> Reader<'a> {
             }
         }
         self.seen.push(found);
+        true
     }
 
     /// Remembers a comment. An empty one separates what stands above it from the instruction.
-    fn comment(&mut self, line: Line) {
-        let text = line.text();
+    fn comment(&mut self, line: Line<'a>) {
+        let text = line.text;
         let Some(hash) = text.find('#') else { return };
         let comment = &text[hash + 1..];
         if comment.trim().is_empty() {
@@ -151,25 +195,22 @@ impl<'a> Reader<'a> {
         }
         let start = line.start + hash + 1 + (comment.len() - comment.trim_start().len());
         let comment = comment.trim();
-        self.comments
-            .push(Spanned::new(comment.to_owned(), Span::new(start, start + comment.len())));
+        let span = Span::new(start, start + comment.len());
+        self.comments.push(Spanned::new(Cow::Borrowed(comment), span));
     }
 
     /// Joins a line to the lines that continue it.
-    fn join(&mut self, line: Line<'a>) -> Joined {
-        let text = line.text();
-        let indent = text.len() - text.trim_start().len();
-        let text = &text[indent..];
-        let start = line.start + indent;
+    fn join(&mut self, line: Line<'a>) -> Joined<'a> {
+        let text = trim_start(line.text);
+        let start = line.start + (line.text.len() - text.len());
+        let mut open = before_continuation(text, self.escape);
         let mut joined = Joined {
-            line: Logical::default(),
+            line: Logical::new(self.source, open.unwrap_or(text), start),
             start,
             end: line.end(),
             lines: LineRange { start: line.number, end: line.number },
             empty: Vec::new(),
         };
-        let mut open = before_continuation(text, self.escape);
-        joined.line.push(open.unwrap_or(text), start);
         while open.is_some() {
             let Some(next) = self.next_line() else { break };
             joined.end = next.end();
@@ -181,19 +222,19 @@ impl<'a> Reader<'a> {
                 joined.empty.push(Span::new(next.start, next.end()));
                 continue;
             }
-            open = before_continuation(next.text(), self.escape);
-            joined.line.push(open.unwrap_or(next.text()), next.start);
+            open = before_continuation(next.text, self.escape);
+            joined.line.push(open.unwrap_or(next.text), next.start);
         }
         joined
     }
 
     /// Reads the bodies of all heredocs of an instruction.
-    fn heredocs(&mut self, node: &mut Node, joined: &Joined) {
+    fn heredocs(&mut self, node: &mut Node<'a>, joined: &Joined) {
         let line = joined.line.fragment();
         let markers = match heredoc::markers(&joined.line.text) {
             Ok(markers) => markers,
             Err(reason) => {
-                self.tree.diagnostics.push(Diagnostic::error(
+                self.diagnostics.push(Diagnostic::error(
                     DiagnosticKind::Heredoc,
                     reason,
                     node.head,
@@ -201,8 +242,9 @@ impl<'a> Reader<'a> {
                 return;
             }
         };
-        for marker in &markers {
+        for marker in markers {
             let before = self.lines.clone();
+            let spaced = marker.spaced;
             match heredoc::body(marker, line, &mut self.lines) {
                 Ok(found) => {
                     node.span.end = found.terminator.end;
@@ -210,7 +252,7 @@ impl<'a> Reader<'a> {
                     node.heredocs.push(found);
                 }
                 Err(found) => {
-                    self.tree.diagnostics.push(unterminated(&found, marker.spaced));
+                    self.diagnostics.push(unterminated(&found, spaced));
                     // Go on behind the line that was most likely meant to end it.
                     let almost = heredoc::almost_terminator(&found);
                     if let Some(end) = almost.filter(|_| self.recoveries < MAX_RECOVERIES) {
@@ -229,22 +271,29 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn finish(mut self, source: &str) -> Tree {
-        let end = Span::at(source.len());
-        if source.is_empty() {
-            self.tree.diagnostics.push(Diagnostic::error(
+    /// Takes back the list of words of a node that nobody needs any more.
+    pub(crate) fn recycle(&mut self, mut words: Vec<Word<'a>>) {
+        words.clear();
+        self.spare = words;
+    }
+
+    /// What is known when all instructions have been read.
+    pub(crate) fn finish(mut self, no_instructions: bool) -> (Directives<'a>, Vec<Diagnostic>) {
+        let end = Span::at(self.source.len());
+        if self.source.is_empty() {
+            self.diagnostics.push(Diagnostic::error(
                 DiagnosticKind::EmptyFile,
                 "the Dockerfile cannot be empty",
                 end,
             ));
-        } else if self.tree.nodes.is_empty() {
-            self.tree.diagnostics.push(Diagnostic::error(
+        } else if no_instructions {
+            self.diagnostics.push(Diagnostic::error(
                 DiagnosticKind::NoInstructions,
                 "file with no instructions",
                 end,
             ));
         }
-        self.tree
+        (self.directives, self.diagnostics)
     }
 }
 
@@ -263,7 +312,10 @@ fn unterminated(heredoc: &Heredoc, spaced: bool) -> Diagnostic {
                     "`{name}` must stand alone on its line; with `<<-` tabs may stand before it"
                 )
             };
-            diagnostic.with_label(span, "this does not end it").with_help(help).with_fix(span, name)
+            diagnostic
+                .with_label(span, "this does not end it")
+                .with_help(help)
+                .with_fix(span, &**name)
         }
         None if spaced => diagnostic.with_help(
             "a word that begins with `<<` begins a heredoc; quote it if that is not meant",

@@ -1,151 +1,153 @@
 //! Splitting an instruction into its keyword, its flags and its words.
 
-use nom::branch::alt;
-use nom::bytes::complete::{take_while, take_while1};
-use nom::character::complete::{anychar, char};
-use nom::combinator::{opt, recognize};
-use nom::multi::{many0_count, many1_count};
-use nom::sequence::{pair, preceded};
-use nom::{IResult, Parser};
+use std::borrow::Cow;
 
+use super::lines::trim_start;
 use super::logical::Fragment;
-use crate::span::Spanned;
+use crate::span::{Spanned, Word};
 
 /// The blanks that separate words; others, such as a no-break space, are part of them.
 pub(crate) fn is_separator(char: char) -> bool {
-    matches!(char, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r')
+    char.is_ascii() && is_separator_byte(char as u8)
+}
+
+/// The same for bytes. All separators are ASCII, so bytes can be looked at one by one.
+fn is_separator_byte(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')
+}
+
+/// Where the first separator is, or the end.
+fn find_separator(text: &str) -> usize {
+    text.bytes().position(is_separator_byte).unwrap_or(text.len())
+}
+
+/// How many separators stand at the start.
+fn count_separators(text: &str) -> usize {
+    text.bytes().take_while(|it| is_separator_byte(*it)).count()
 }
 
 /// The keyword of an instruction and the rest of it. Blanks at the ends do not count.
-pub(crate) fn split_keyword(line: Fragment) -> (Fragment, Fragment) {
+pub(crate) fn split_keyword<'l, 'a>(
+    line: Fragment<'l, 'a>,
+) -> (Fragment<'l, 'a>, Fragment<'l, 'a>) {
     let line = line.trim();
-    let end = line.text.find(is_separator).unwrap_or(line.text.len());
-    let rest = line.from(end);
-    let blanks = rest.text.len() - rest.text.trim_start_matches(is_separator).len();
-    (line.slice(0..end), rest.from(blanks))
+    let rest = line.from(find_separator(line.text));
+    let blanks = count_separators(rest.text);
+    (line.slice(0..line.text.len() - rest.text.len()), rest.from(blanks))
 }
 
 /// The flags at the start of the arguments, without quotes and escapes, and what follows them. A bare `--` ends them.
-pub(crate) fn split_flags(args: Fragment) -> (Vec<Spanned<String>>, Fragment) {
+pub(crate) fn split_flags<'l, 'a>(args: Fragment<'l, 'a>) -> (Vec<Word<'a>>, Fragment<'l, 'a>) {
     let mut flags = Vec::new();
     let mut at = 0;
     loop {
         let rest = &args.text[at..];
-        at += rest.len() - rest.trim_start().len();
+        at += rest.len() - trim_start(rest).len();
         let rest = &args.text[at..];
         if !rest.starts_with("--") {
             return (flags, args.from(at).trim());
         }
-        let (after, flag) = flag(rest).unwrap_or(("", rest.to_owned()));
-        let end = args.text.len() - after.len();
-        if flag == "--" {
-            return (flags, args.from(end).trim());
+        let (len, unquoted) = flag(rest);
+        let word = args.slice(at..at + len);
+        if unquoted.as_deref().unwrap_or(word.text) == "--" {
+            return (flags, args.from(at + len).trim());
         }
-        flags.push(Spanned::new(flag, args.slice(at..end).span()));
-        at = end;
+        flags.push(match unquoted {
+            Some(text) => Spanned::new(Cow::Owned(text), word.span()),
+            None => word.spanned(),
+        });
+        at += len;
     }
 }
 
-/// One flag. The escape here is always `\`, and it also works in single quotes.
-fn flag(input: &str) -> IResult<&str, String> {
-    let mut text = String::new();
-    let mut rest = input;
+/// The length of a flag, and its text if that is not what stands there. The escape here is always `\`, and it also works
+/// in single quotes.
+fn flag(input: &str) -> (usize, Option<String>) {
+    let special = |it: char| it.is_whitespace() || matches!(it, '\\' | '"' | '\'');
+    let plain = input.find(special).unwrap_or(input.len());
+    if input[plain..].chars().next().is_none_or(char::is_whitespace) {
+        return (plain, None);
+    }
+    let mut text = input[..plain].to_owned();
     let mut quote = None;
-    loop {
-        let (after, plain) = take_while(|it: char| {
-            it != '\\' && it != '"' && it != '\'' && (quote.is_some() || !it.is_whitespace())
-        })
-        .parse(rest)?;
-        text.push_str(plain);
-        rest = after;
-        let mut chars = rest.chars();
-        match chars.next() {
-            Some('\\') => {
-                if let Some(escaped) = chars.next() {
-                    text.push(escaped);
-                }
-                rest = chars.as_str();
-            }
-            Some(found @ ('"' | '\'')) => {
-                match quote {
-                    None => quote = Some(found),
-                    Some(open) if open == found => quote = None,
-                    Some(_) => text.push(found),
-                }
-                rest = chars.as_str();
-            }
-            Some(_) | None => return Ok((rest, text)),
+    let mut chars = input[plain..].char_indices();
+    while let Some((at, found)) = chars.next() {
+        match found {
+            '\\' => text.extend(chars.next().map(|(_, escaped)| escaped)),
+            '"' | '\'' => match quote {
+                None => quote = Some(found),
+                Some(open) if open == found => quote = None,
+                Some(_) => text.push(found),
+            },
+            found if found.is_whitespace() && quote.is_none() => return (plain + at, Some(text)),
+            found => text.push(found),
         }
     }
+    (input.len(), Some(text))
 }
 
-/// Words between separators.
-pub(crate) fn split_separators(args: Fragment) -> Vec<Fragment> {
-    let mut words = Vec::new();
+/// Appends the words between separators.
+pub(crate) fn split_separators<'a>(args: Fragment<'_, 'a>, words: &mut Vec<Word<'a>>) {
     let mut at = 0;
     while at < args.text.len() {
-        let len = args.text[at..].find(is_separator).unwrap_or(args.text.len() - at);
-        words.push(args.slice(at..at + len));
+        let len = find_separator(&args.text[at..]);
+        words.push(args.slice(at..at + len).spanned());
         at += len;
-        at += args.text[at..].len() - args.text[at..].trim_start_matches(is_separator).len();
+        at += count_separators(&args.text[at..]);
     }
-    words
 }
 
 /// Words between blanks that are neither quoted nor escaped. Quotes and escapes stay in the words; an escape at the very
 /// end is dropped.
-pub(crate) fn split_quoted(args: Fragment, escape: char) -> Vec<Fragment> {
-    let mut words = Vec::new();
-    let mut rest = args.text;
-    while let Ok((after, word)) =
-        preceded(take_while(char::is_whitespace), |input| quoted_word(input, escape)).parse(rest)
-    {
-        let end = args.text.len() - after.len();
-        let start = end - word.len();
-        let word = if after.is_empty() && ends_with_lone_escape(word, escape) {
-            args.slice(start..end - escape.len_utf8())
-        } else {
-            args.slice(start..end)
-        };
-        if !word.text.is_empty() {
-            words.push(word);
+pub(crate) fn split_quoted<'l, 'a>(
+    args: Fragment<'l, 'a>,
+    escape: u8,
+) -> impl Iterator<Item = Fragment<'l, 'a>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            at += args.text.len() - at - trim_start(&args.text[at..]).len();
+            if at == args.text.len() {
+                return None;
+            }
+            let start = at;
+            let (len, dangling) = quoted_word(&args.text[at..], escape);
+            at += len;
+            let end = if dangling { at - 1 } else { at };
+            if end > start {
+                return Some(args.slice(start..end));
+            }
         }
-        rest = after;
-    }
-    words
+    })
 }
 
-fn quoted_word(input: &str, escape: char) -> IResult<&str, &str> {
-    recognize(many1_count(|input| part(input, escape))).parse(input)
-}
-
-fn part(input: &str, escape: char) -> IResult<&str, &str> {
-    let escaped = || recognize(pair(char(escape), opt(anychar)));
-    let plain =
-        take_while1(move |it: char| !it.is_whitespace() && it != '"' && it != '\'' && it != escape);
-    let single = recognize((char('\''), take_while(|it| it != '\''), opt(char('\''))));
-    let inside = move |it: char| it != '"' && it != escape;
-    let double =
-        recognize((char('"'), many0_count(alt((take_while1(inside), escaped()))), opt(char('"'))));
-    alt((plain, escaped(), single, double)).parse(input)
-}
-
-/// Whether the last character escapes nothing. In single quotes it is text.
-fn ends_with_lone_escape(word: &str, escape: char) -> bool {
+/// The length of a word, and whether it ends with an escape that nothing follows. In single quotes that is text.
+fn quoted_word(input: &str, escape: u8) -> (usize, bool) {
+    let bytes = input.as_bytes();
+    let mut at = 0;
     let mut quote = None;
-    let mut chars = word.chars();
-    while let Some(found) = chars.next() {
+    while let Some(byte) = bytes.get(at).copied() {
+        let mut len = 1;
         match quote {
-            Some('\'') if found == '\'' => quote = None,
-            Some('\'') => {}
-            _ if found == escape && chars.next().is_none() => return true,
-            _ if found == escape => {}
-            Some(open) if found == open => quote = None,
-            None if found == '"' || found == '\'' => quote = Some(found),
-            _ => {}
+            Some(open) if byte == open => quote = None,
+            Some(b'\'') => {}
+            _ if byte == escape => match input[at + 1..].chars().next() {
+                Some(escaped) => len += escaped.len_utf8(),
+                None => return (input.len(), true),
+            },
+            Some(_) => {}
+            None => match byte {
+                b'"' | b'\'' => quote = Some(byte),
+                byte if byte.is_ascii_graphic() => {}
+                _ => match input[at..].chars().next() {
+                    Some(blank) if blank.is_whitespace() => return (at, false),
+                    other => len = other.map_or(1, char::len_utf8),
+                },
+            },
         }
+        at += len;
     }
-    false
+    (input.len(), false)
 }
 
 #[cfg(test)]
@@ -153,10 +155,8 @@ mod tests {
     use super::{split_flags, split_keyword, split_quoted, split_separators};
     use crate::parse::logical::Logical;
 
-    fn line(text: &str) -> Logical {
-        let mut line = Logical::default();
-        line.push(text, 0);
-        line
+    fn line(text: &str) -> Logical<'_> {
+        Logical::new(text, text, 0)
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
         let check = |text: &str, flags: &[&str], rest: &str| {
             let line = line(text);
             let (found, args) = split_flags(line.fragment());
-            let values: Vec<_> = found.iter().map(crate::Spanned::as_str).collect();
+            let values: Vec<_> = found.iter().map(crate::Word::as_str).collect();
             assert_eq!((values.as_slice(), args.text), (flags, rest), "{text:?}");
         };
         check("--a=1  --b='x y'\"z\" c --d", &["--a=1", "--b=x yz"], "c --d");
@@ -190,7 +190,9 @@ mod tests {
     #[test]
     fn lists_are_split_at_separators_only() {
         let line = line("a  \"b c\"\td\u{a0}e");
-        let words: Vec<_> = split_separators(line.fragment()).iter().map(|it| it.text).collect();
+        let mut words = Vec::new();
+        split_separators(line.fragment(), &mut words);
+        let words: Vec<_> = words.into_iter().map(|it| it.value).collect();
         assert_eq!(words, ["a", "\"b", "c\"", "d\u{a0}e"]);
     }
 
@@ -198,8 +200,7 @@ mod tests {
     fn quotes_keep_words_together() {
         let check = |text: &str, words: &[&str]| {
             let line = line(text);
-            let found: Vec<_> =
-                split_quoted(line.fragment(), '\\').iter().map(|it| it.text).collect();
+            let found: Vec<_> = split_quoted(line.fragment(), b'\\').map(|it| it.text).collect();
             assert_eq!(found, words, "{text:?}");
         };
         check("a=1 b=\"c d\"'e f'g h\\ i", &["a=1", "b=\"c d\"'e f'g", "h\\ i"]);

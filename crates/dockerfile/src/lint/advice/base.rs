@@ -6,7 +6,7 @@ use crate::lint::linter::Linter;
 
 pub(super) fn check(linter: &mut Linter, dockerfile: &Dockerfile, index: usize) {
     let stage = &dockerfile.stages[index];
-    let name = stage.from.image.value.as_str();
+    let name = stage.from.image.as_str();
     let constant = !name.contains('$') && !name.contains('@');
     if !constant || name == "scratch" || base_stage(dockerfile, index).is_some() {
         return;

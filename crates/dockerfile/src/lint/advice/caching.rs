@@ -16,7 +16,7 @@ pub(super) fn check(linter: &mut Linter, steps: &[Step]) {
 fn arg_too_early(linter: &mut Linter, step: &Step, below: &[Step]) {
     let InstructionKind::Arg(arg) = &step.instruction.kind else { return };
     for declaration in &arg.declarations {
-        let name = declaration.name.value.as_str();
+        let name = declaration.name.as_str();
         // The platform is the same for all builds that share a cache.
         if name.starts_with("TARGET") || name.starts_with("BUILD") {
             continue;
@@ -66,7 +66,7 @@ fn copy_before_install(linter: &mut Linter, step: &Step, below: &[Step]) {
         _ => return,
     };
     let whole = |source: &Source| match source {
-        Source::Path(path) => matches!(path.value.as_str(), "." | "./" | "/" | "./." | "*" | "./*"),
+        Source::Path(path) => matches!(path.as_str(), "." | "./" | "/" | "./." | "*" | "./*"),
         Source::Heredoc(_) => false,
     };
     if !sources.iter().any(whole) {

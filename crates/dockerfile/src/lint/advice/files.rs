@@ -6,7 +6,7 @@ use crate::diagnostic::Fix;
 use crate::git_ref;
 use crate::lint::copy::clean;
 use crate::lint::linter::Linter;
-use crate::span::Spanned;
+use crate::span::Word;
 
 pub(super) fn check(linter: &mut Linter, steps: &[Step]) {
     // Where files were copied to, and by which line.
@@ -128,7 +128,7 @@ fn secrets(linter: &mut Linter, step: &Step, sources: &[Source]) {
     }
 }
 
-fn secret(path: &Spanned<String>) -> Option<&str> {
+fn secret<'a>(path: &'a Word) -> Option<&'a str> {
     const NAMES: [&str; 19] = [
         ".env",
         ".npmrc",

@@ -83,13 +83,13 @@ pub const ADVICE: &[Advice] = &[
 
 /// An instruction and what is known of it.
 struct Step<'a> {
-    instruction: &'a Instruction,
+    instruction: &'a Instruction<'a>,
     /// What a `RUN` runs.
     calls: Vec<Call>,
 }
 
 impl<'a> Step<'a> {
-    fn run(&self) -> Option<&'a Run> {
+    fn run(&self) -> Option<&'a Run<'a>> {
         match &self.instruction.kind {
             InstructionKind::Run(run) => Some(run),
             _ => None,
@@ -109,7 +109,7 @@ pub(super) fn run(linter: &mut Linter, dockerfile: &Dockerfile) {
     }
 }
 
-fn step(instruction: &Instruction) -> Step<'_> {
+fn step<'a>(instruction: &'a Instruction<'a>) -> Step<'a> {
     let calls = match &instruction.kind {
         InstructionKind::Run(run) => shell::calls(run),
         _ => Vec::new(),

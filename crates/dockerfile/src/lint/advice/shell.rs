@@ -49,7 +49,9 @@ pub(super) fn calls(run: &Run) -> Vec<Call> {
             {
                 read(&text.value)
             }
-            words => call(words.iter().map(|it| it.value.clone()).collect()).into_iter().collect(),
+            words => {
+                call(words.iter().map(|it| it.value.to_string()).collect()).into_iter().collect()
+            }
         },
     };
     for heredoc in &run.heredocs {

@@ -15,7 +15,7 @@ use crate::signals::{self, Asked, Ended};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
-use crate::{metadata, registry, report};
+use crate::{excerpt, metadata, registry, report};
 
 /// Builds an image.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
@@ -189,6 +189,9 @@ fn write_failure(
             let output = progress.take_output(step.id);
             let step = Step::from(&**step);
             failure::write_step(&mut out, &step, output, mode.shows_output(), source)?;
+        }
+        Error::Image { line: Some(line), .. } => {
+            out.write_all(excerpt::of(source, *line..=*line).as_bytes())?;
         }
         _ => {}
     }

@@ -1,5 +1,4 @@
 use std::collections::VecDeque;
-use std::error::Error as _;
 use std::io::{self, Write};
 
 use dfbuild::{Error, StepError};
@@ -126,7 +125,7 @@ fn hints(error: &Error) -> Vec<String> {
         }
         _ => None,
     };
-    hint.into_iter().collect()
+    hint.or_else(|| system_hint(error)).into_iter().collect()
 }
 
 fn step_hint(error: &StepError) -> Option<String> {
@@ -137,17 +136,38 @@ fn step_hint(error: &StepError) -> Option<String> {
             let code = || error.exit_code().and_then(exit_code::explain);
             error.hint().map(ToString::to_string).or_else(code)
         }
+        StepError::ForeignPlatform { platform, .. } => Some(format!(
+            "build on such a machine, or register an interpreter for {} that stays open \
+             (binfmt_misc with flag F, as qemu-user-static does); COPY and configuration need none",
+            platform.architecture
+        )),
+        StepError::NotFound { close: Some(close), .. } => Some(format!("did you mean {close}?")),
         StepError::NoSecret { id } => Some(format!("give it with --secret id={id},src=FILE")),
-        StepError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-            Some("the disk is full".to_owned())
-        }
-        _ => source_hint(error.source()),
+        _ => None,
     }
 }
 
-fn source_hint(cause: Option<&(dyn std::error::Error + 'static)>) -> Option<String> {
-    let error = cause?.downcast_ref::<io::Error>()?;
-    (error.kind() == io::ErrorKind::StorageFull).then(|| "the disk is full".to_owned())
+/// What to do about an answer of the operating system, wherever in the causes it is.
+fn system_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let text = match io_kind(error)? {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "the disk is full: free some of it, or keep the store elsewhere with --root DIR"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "the store is on a read-only file system, where only what is cached can be built: keep \
+             it elsewhere with --root DIR"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<io::ErrorKind> {
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        // What it was made of, if it was made of another error, says more.
+        return error.get_ref().and_then(|inner| io_kind(inner)).or(Some(error.kind()));
+    }
+    io_kind(error.source()?)
 }
 
 #[cfg(test)]
@@ -176,6 +196,7 @@ mod tests {
                     name: "base".into(),
                     reason: "no such image".into(),
                     hint: None,
+                    line: None,
                     source: None,
                 },
                 "failed to build: find image base: no such image",

@@ -9,7 +9,9 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use dfbuild_testkit::{Bed, Outcome, as_each_user, eventually, mounts_below, processes_with};
+use dfbuild_testkit::{
+    Bed, Image, Outcome, as_each_user, eventually, mounts_below, processes_with,
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 as_each_user!(
@@ -17,7 +19,10 @@ as_each_user!(
     a_command_that_is_not_there,
     an_interrupt_ends_everything,
     a_termination_ends_everything,
+    two_interrupts_end_it_at_once,
     a_killed_builder_leaves_nothing,
+    a_killed_builder_ends_other_users,
+    a_builder_killed_at_any_moment,
     a_timeout_ends_everything,
     the_second_stage_ends_with_the_first,
 );
@@ -84,15 +89,18 @@ impl Drop for Builder {
 impl Running {
     /// Its processes: the shell, one in the background and one that left session and process group.
     fn start(bed: &Bed, args: &[&str]) -> Self {
-        bed.base();
         let mark = new_mark();
-        bed.write(
-            "Dockerfile",
-            format!(
-                "FROM base\nRUN echo before > /before\nRUN sleep {mark} & (trap '' INT TERM HUP; \
-                 sleep {mark}) & echo started-$((1+1)); sleep {mark}\n"
-            ),
+        let dockerfile = format!(
+            "FROM base\nRUN echo before > /before\nRUN sleep {mark} & (trap '' INT TERM HUP; \
+             sleep {mark}) & echo started-$((1+1)); sleep {mark}\n"
         );
+        Self::start_with(bed, args, mark, &dockerfile)
+    }
+
+    /// The same with a Dockerfile whose last step says `started-2` and then sleeps three times.
+    fn start_with(bed: &Bed, args: &[&str], mark: String, dockerfile: &str) -> Self {
+        bed.base();
+        bed.write("Dockerfile", dockerfile);
         let mut command = bed.build_command(args);
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut child = Builder(child);
@@ -184,15 +192,110 @@ fn a_termination_ends_everything(bed: &Bed) {
     the_next_build_works(bed);
 }
 
+fn two_interrupts_end_it_at_once(bed: &Bed) {
+    let running = Running::start(bed, &[]);
+    running.signal(Signal::INT);
+    // It may be gone before the second one arrives; then that was not needed.
+    let _ = kill_process(Pid::from_child(&running.child.0), Signal::INT);
+    let ended = running.end(bed);
+    assert_eq!(ended.code, Some(130), "{}", ended.stderr);
+    // What it did not remove itself, the next build does.
+    the_next_build_succeeds(bed);
+}
+
 fn a_killed_builder_leaves_nothing(bed: &Bed) {
     let running = Running::start(bed, &[]);
     running.signal(Signal::KILL);
     let ended = running.end(bed);
     assert_eq!(ended.code, None);
     // What was finished may be lost with the builder; what is there must be right.
+    the_next_build_succeeds(bed);
+}
+
+/// A change of uid and a set-uid program both make the kernel forget the parent-death signal.
+fn a_killed_builder_ends_other_users(bed: &Bed) {
+    let mark = new_mark();
+    let set_uid = "mkdir /s && cp /bin/sleep /s/sleep && chown ann /s/sleep && chmod 4755 /s/sleep";
+    let dockerfile = format!(
+        "FROM base\nRUN {set_uid}\nUSER ann\n\
+         RUN /s/sleep {mark} & sleep {mark} & echo started-$((1+1)); sleep {mark}\n"
+    );
+    let running = Running::start_with(bed, &[], mark, &dockerfile);
+    running.signal(Signal::KILL);
+    let ended = running.end(bed);
+    assert_eq!(ended.code, None);
+    the_next_build_succeeds(bed);
+}
+
+fn the_next_build_succeeds(bed: &Bed) {
     bed.write("Dockerfile", "FROM base\nRUN echo before > /before\nRUN cat /before > /after\n");
     let _ = bed.build(&["-t", "app"]).succeeds();
     nothing_staged(bed);
+}
+
+/// Fifty times, each at another moment of a build that does a bit of everything. As the users that
+/// root runs it as besides, fewer times.
+fn a_builder_killed_at_any_moment(bed: &Bed) {
+    let times = if bed.who().is_caller() { 50 } else { 10 };
+    bed.base();
+    for number in 0..200 {
+        bed.write(&format!("tree/{}/{number}", number % 7), "x".repeat(number * 50));
+    }
+    let mark = new_mark();
+    let dockerfile = |round: u32| {
+        format!(
+            "FROM base AS one\nCOPY tree /one\nRUN echo {round} > /round && sleep 0.02\n\
+             FROM base\nCOPY --from=one /one /two\nUSER ann\nRUN sleep {mark} & sleep 0.02\n\
+             USER root\nRUN cp -r /two /three && echo {round} > /round\nCOPY tree /four\n"
+        )
+    };
+    bed.write("Dockerfile", dockerfile(times));
+    let start = Instant::now();
+    let _ = bed.build(&["-t", "app"]).succeeds();
+    let whole = start.elapsed();
+    let mut moments = Moments::new();
+    let (mut killed, mut round) = (0, times);
+    while killed < times {
+        round += 1;
+        assert!(round < 10 * times, "only {killed} were still running when they were killed");
+        // Now and then the steps are in the cache, or half of them are.
+        bed.write("Dockerfile", dockerfile(round - round % 3 / 2));
+        let mut command = bed.build_command(&["-t", "app"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(whole.mul_f64(moments.next()));
+        killed += u32::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    eventually("no process of a step is left", || processes_with(&sleeping(&mark)).is_empty());
+    assert_eq!(mounts_below(bed.path()), [] as [String; 0]);
+    bed.write("Dockerfile", dockerfile(round + 1));
+    let _ = bed.build(&["-t", "app"]).succeeds();
+    nothing_staged(bed);
+    // What was kept of the killed builds is right: nothing of it looks different made anew.
+    let cached = bed.image("app");
+    let _ = bed.build(&["-t", "anew", "--no-cache"]).succeeds();
+    let anew = bed.image("anew");
+    let copies = |image: &Image| {
+        let copied = image.layers.iter().filter(|layer| layer.created_by.starts_with("COPY"));
+        copied.map(|layer| layer.diff_id.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(copies(&cached), copies(&anew));
+}
+
+/// Numbers from 0 to 1, spread evenly and always the same.
+struct Moments(f64);
+
+impl Moments {
+    fn new() -> Self {
+        Self(0.0)
+    }
+
+    fn next(&mut self) -> f64 {
+        const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
+        self.0 = (self.0 + GOLDEN_RATIO).fract();
+        self.0
+    }
 }
 
 fn a_timeout_ends_everything(bed: &Bed) {

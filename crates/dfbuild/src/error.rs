@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dfbuild_dockerfile::Diagnostic;
-use dfbuild_image::Digest;
+use dfbuild_image::{Digest, Platform};
 
 use crate::damage::Damaged;
 use crate::event::StepInfo;
@@ -68,6 +68,8 @@ pub enum Error {
         reason: String,
         /// What to do about it.
         hint: Option<String>,
+        /// The line of the Dockerfile that names it, from 1, if one does.
+        line: Option<usize>,
         /// What caused it.
         source: Option<Cause>,
     },
@@ -168,6 +170,8 @@ pub enum StepError {
         path: String,
         /// Whether it is there but ignored.
         ignored: bool,
+        /// What is there under nearly that name, absolute in its tree.
+        close: Option<String>,
     },
     /// A file or folder is in the way.
     #[error("{0}")]
@@ -232,6 +236,14 @@ pub enum StepError {
     /// Something in the store is not what its name promises, or not whole.
     #[error("{0} is damaged")]
     Damaged(Damaged),
+    /// The command is one of another processor, and nothing here emulates that.
+    #[error("cannot run a command for {platform} on this machine, which is {host}")]
+    ForeignPlatform {
+        /// What the stage is for.
+        platform: Platform,
+        /// What the machine is.
+        host: Platform,
+    },
     /// A pattern is none.
     #[error("{pattern:?}: syntax error in pattern")]
     BadPattern {
@@ -255,7 +267,7 @@ impl Error {
     /// For `map_err`: the image was not to be built, only to be moved.
     pub(crate) fn transfer(action: &'static str) -> impl FnOnce(Self) -> Self {
         move |error| match error {
-            Self::Image { name, reason, hint, source } => {
+            Self::Image { name, reason, hint, source, .. } => {
                 Self::Transfer { action, name, reason, hint, source }
             }
             other => other,
@@ -269,6 +281,7 @@ impl Error {
             name: name.into(),
             reason: cause.to_string(),
             hint: None,
+            line: None,
             source: Some(cause),
         }
     }

@@ -3,7 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use dfbuild_dockerfile::ast;
 use dfbuild_dockerfile::expand::Expander;
 use dfbuild_dockerfile::suggest::closest;
-use dfbuild_dockerfile::{Diagnostic, Instruction, InstructionKind, Span, Word, parse_trigger};
+use dfbuild_dockerfile::{
+    Diagnostic, DiagnosticKind, Instruction, InstructionKind, Span, Word, parse_trigger,
+};
 use dfbuild_image::{ImageConfig, Platform};
 
 use crate::builtin_args::{automatic, is_predefined_arg, is_proxy_arg};
@@ -20,7 +22,8 @@ pub enum Outcome {
     /// The plan.
     Ready(Graph),
     /// The images that have to be resolved before it can be made; never empty.
-    Need(BTreeSet<BaseRequest>),
+    /// Each with the first place in the Dockerfile that names it.
+    Need(BTreeMap<BaseRequest, Span>),
 }
 
 /// Plans the build of a target, or says which images it has to see first.
@@ -51,7 +54,7 @@ pub(crate) struct Planner<'a> {
     stages: Vec<Stage>,
     /// The scopes at the end of `stages`.
     scopes: Vec<Scope>,
-    needs: BTreeSet<BaseRequest>,
+    needs: BTreeMap<BaseRequest, Span>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     /// Build arguments that some `ARG` declares.
@@ -88,7 +91,7 @@ impl<'a> Planner<'a> {
             planned: BTreeMap::new(),
             stages: Vec::new(),
             scopes: Vec::new(),
-            needs: BTreeSet::new(),
+            needs: BTreeMap::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
             consumed: BTreeSet::new(),
@@ -263,7 +266,7 @@ impl<'a> Planner<'a> {
         if let Some(name) = &stage.from.name
             && let Some(base) = self.named_base(&name.value, &platform)
         {
-            let config = self.base_config(&base, &platform)?;
+            let config = self.base_config(&base, &platform, name.span)?;
             return Ok((base, Scope::new(None, config, platform, escape), &[]));
         }
         let name = self.expand_global(&stage.from.image).ok_or(Stop::Blocked)?;
@@ -290,7 +293,7 @@ impl<'a> Planner<'a> {
                 Base::Image(BaseRequest { name, platform: platform.clone() })
             }
         };
-        let config = self.base_config(&base, &platform)?;
+        let config = self.base_config(&base, &platform, stage.from.image.span)?;
         Ok((base, Scope::new(None, config, platform, escape), &stage.instructions))
     }
 
@@ -317,14 +320,21 @@ impl<'a> Planner<'a> {
         })
     }
 
-    fn base_config(&mut self, base: &Base, platform: &Platform) -> Result<ImageConfig, Stop> {
+    fn base_config(
+        &mut self,
+        base: &Base,
+        platform: &Platform,
+        span: Span,
+    ) -> Result<ImageConfig, Stop> {
         match base {
             Base::Image(request) => {
-                let known = self.input.bases.get(request).map(|image| image.config.clone());
-                if known.is_none() {
-                    self.needs.insert(request.clone());
-                }
-                known.ok_or(Stop::Blocked)
+                let Some(image) = self.input.bases.get(request) else {
+                    self.needs.entry(request.clone()).or_insert(span);
+                    return Err(Stop::Blocked);
+                };
+                let config = image.config.clone();
+                self.warnings.extend(other_platform(request, &config.platform(), span));
+                Ok(config)
             }
             _ => Ok(ImageConfig::scratch(platform)),
         }
@@ -340,9 +350,9 @@ impl<'a> Planner<'a> {
     /// Asks for the images that a stage names while it still waits for its base.
     fn need_references(&mut self, index: usize, stage: &ast::Stage) {
         let platform = self.input.platform.clone();
-        for name in references(stage) {
+        for (name, span) in references(stage) {
             // An error will be found when the stage is planned.
-            let _ = self.tree_source(&name, index, &platform, stage.span);
+            let _ = self.tree_source(&name, index, &platform, span);
         }
     }
 
@@ -382,22 +392,23 @@ impl<'a> Planner<'a> {
         }
         match self.named_base(name, platform) {
             Some(Base::Directory(key)) => Ok(TreeSource::Named(key)),
-            Some(Base::Image(request)) => self.image_source(request),
+            Some(Base::Image(request)) => self.image_source(request, span),
             _ if name == "scratch" => {
                 Err(error("cannot copy from `scratch`, it has no files", span).into())
             }
             _ => {
                 check_reference(name, span)?;
-                self.image_source(BaseRequest { name: name.to_owned(), platform: platform.clone() })
+                let request = BaseRequest { name: name.to_owned(), platform: platform.clone() };
+                self.image_source(request, span)
             }
         }
     }
 
-    fn image_source(&mut self, request: BaseRequest) -> Result<TreeSource, Stop> {
+    fn image_source(&mut self, request: BaseRequest, span: Span) -> Result<TreeSource, Stop> {
         if self.input.bases.contains_key(&request) {
             return Ok(TreeSource::Image(request));
         }
-        self.needs.insert(request);
+        self.needs.entry(request).or_insert(span);
         Err(Stop::Blocked)
     }
 
@@ -559,13 +570,28 @@ impl<'a> Planner<'a> {
             let message =
                 format!("one or more build-args [{}] were not consumed", unused.join(" "));
             self.warnings.push(Diagnostic::warning(
-                dfbuild_dockerfile::DiagnosticKind::Suspicious,
+                DiagnosticKind::Suspicious,
                 message,
                 Span::at(0),
             ));
         }
         Graph { stages: self.stages, epoch: self.epoch, warnings: self.warnings }
     }
+}
+
+/// BuildKit's `InvalidBaseImagePlatform`: only when the base is there can it be known.
+fn other_platform(request: &BaseRequest, pulled: &Platform, span: Span) -> Option<Diagnostic> {
+    let wanted = &request.platform;
+    if (&wanted.os, &wanted.architecture) == (&pulled.os, &pulled.architecture) {
+        return None;
+    }
+    let message = format!(
+        "InvalidBaseImagePlatform: Base image {} was pulled with platform {:?}, expected {:?} for current build",
+        request.name,
+        pulled.to_string(),
+        wanted.to_string()
+    );
+    Some(Diagnostic::warning(DiagnosticKind::Suspicious, message, span))
 }
 
 fn check_reference(name: &str, span: Span) -> Result<(), Diagnostic> {

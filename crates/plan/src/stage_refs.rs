@@ -1,12 +1,13 @@
+use dfbuild_dockerfile::Span;
 use dfbuild_dockerfile::ast::{InstructionKind, Run, Stage};
 use dfbuild_image::Reference;
 
 /// What the instructions of a stage name as sources, found without expanding anything. Used to ask
 /// for all images at once while the stage itself still waits for its base.
-pub(crate) fn references(stage: &Stage) -> Vec<String> {
+pub(crate) fn references(stage: &Stage) -> Vec<(String, Span)> {
     let names = stage.instructions.iter().flat_map(|instruction| match &instruction.kind {
         InstructionKind::Copy(copy) => {
-            copy.from.iter().map(|from| from.value.to_string()).collect::<Vec<_>>()
+            copy.from.iter().map(|from| (from.value.to_string(), from.span)).collect::<Vec<_>>()
         }
         InstructionKind::Run(run) => mount_sources(run),
         _ => Vec::new(),
@@ -14,9 +15,12 @@ pub(crate) fn references(stage: &Stage) -> Vec<String> {
     names.collect()
 }
 
-fn mount_sources(run: &Run) -> Vec<String> {
-    let mounts = run.mounts.iter();
-    mounts.filter_map(|mount| mount.resolve(&mut |value| Ok(value.to_owned())).ok()?.from).collect()
+fn mount_sources(run: &Run) -> Vec<(String, Span)> {
+    let sources = run.mounts.iter().filter_map(|mount| {
+        let from = mount.resolve(&mut |value| Ok(value.to_owned())).ok()?.from?;
+        Some((from, mount.text.span))
+    });
+    sources.collect()
 }
 
 /// The key under which a named context is found: names of images lose their defaults, so that

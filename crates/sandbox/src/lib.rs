@@ -49,6 +49,7 @@
 
 mod child;
 mod credentials;
+pub mod emulation;
 mod error;
 mod idmap;
 mod init;

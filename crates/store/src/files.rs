@@ -15,8 +15,16 @@ impl Store {
     }
 
     /// Puts `bytes` at `path` under their digest, so that [`read_checked`] notices damage.
+    /// What is there already is left alone: reading is cheaper, and a store may be read-only.
     pub(crate) fn write_checked(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-        self.write(path, &checked(bytes))
+        let bytes = checked(bytes);
+        if fs::read(path).is_ok_and(|there| there == bytes) {
+            return Ok(());
+        }
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).context("create", folder)?;
+        }
+        self.write(path, &bytes)
     }
 
     /// The same, on the disk when it returns.

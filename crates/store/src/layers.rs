@@ -29,9 +29,7 @@ impl Store {
 
     /// Notes the length of the layer's archive in bytes.
     pub fn put_layer_size(&self, diff_id: &Digest, size: u64) -> Result<(), Error> {
-        let folder = self.layer_path(diff_id);
-        fs::create_dir_all(&folder).context("create", &folder)?;
-        self.write_checked(&folder.join("size"), format!("{size}\n").as_bytes())
+        self.write_checked(&self.layer_path(diff_id).join("size"), format!("{size}\n").as_bytes())
     }
 
     /// The digest of what is in the layer, if it was noted.
@@ -42,9 +40,10 @@ impl Store {
 
     /// Notes the digest of what is in the layer.
     pub fn put_layer_content(&self, diff_id: &Digest, content: &Digest) -> Result<(), Error> {
-        let folder = self.layer_path(diff_id);
-        fs::create_dir_all(&folder).context("create", &folder)?;
-        self.write_checked(&folder.join("content"), content.to_string().as_bytes())
+        self.write_checked(
+            &self.layer_path(diff_id).join("content"),
+            content.to_string().as_bytes(),
+        )
     }
 
     /// The descriptor of the blob that `compressor` makes of the layer, if that blob is there.
@@ -61,9 +60,7 @@ impl Store {
         compressor: &str,
         blob: &Descriptor,
     ) -> Result<(), Error> {
-        let folder = self.layer_path(diff_id);
-        fs::create_dir_all(&folder).context("create", &folder)?;
-        let path = folder.join(format!("blob.{compressor}"));
+        let path = self.layer_path(diff_id).join(format!("blob.{compressor}"));
         self.write_checked(&path, &dfbuild_image::canonical_json(blob))
     }
 

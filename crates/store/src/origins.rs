@@ -1,8 +1,6 @@
-use std::fs;
-
 use dfbuild_image::Digest;
 
-use crate::error::{Error, IoContext};
+use crate::error::Error;
 use crate::files::read_checked;
 use crate::store::Store;
 
@@ -16,9 +14,7 @@ impl Store {
             return Ok(());
         }
         known.push(repository.to_owned());
-        let folder = self.path("origins");
-        fs::create_dir_all(&folder).context("create", &folder)?;
-        self.write_checked(&folder.join(digest.hex()), known.join("\n").as_bytes())
+        self.write_checked(&self.path("origins").join(digest.hex()), known.join("\n").as_bytes())
     }
 
     /// The repositories that a blob or manifest is known to be in, the first known first.

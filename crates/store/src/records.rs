@@ -1,11 +1,10 @@
 use std::collections::HashMap;
-use std::fs;
 use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use dfbuild_image::Digest;
 
-use crate::error::{Error, IoContext};
+use crate::error::Error;
 use crate::files::read_checked;
 use crate::store::Store;
 
@@ -33,8 +32,6 @@ impl Store {
     pub(crate) fn write_records(&self, pending: &mut PendingRecords) -> Result<(), Error> {
         for (key, record) in pending.iter() {
             let path = self.record_path(key);
-            let folder = path.parent().expect("a record is in a folder");
-            fs::create_dir_all(folder).context("create", folder)?;
             self.write_checked(&path, record)?;
         }
         pending.clear();

@@ -94,12 +94,22 @@ impl Store {
     }
 }
 
+/// Whether an error says that this process must not or cannot write there.
+fn is_unwritable(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+}
+
 /// The shared lock that every open store holds. Whoever gets it exclusively is alone, and sweeps
 /// what dead builds left in the snapshots; staging folders have locks of their own.
 fn lock(root: &Path) -> Result<File, Error> {
     sweep(&root.join("staging"));
     let path = root.join("lock");
-    let lock = File::create(&path).context("create", &path)?;
+    let lock = match File::create(&path) {
+        // One that cannot be written to can be read as long as it is complete.
+        Err(error) if is_unwritable(&error) => File::open(&path),
+        created => created,
+    }
+    .context("create", &path)?;
     if lock.try_lock().is_ok() {
         sweep_unmarked(&root.join("snapshots"));
         lock.unlock().context("unlock", &path)?;

@@ -31,6 +31,10 @@ impl Store {
     /// Names an image. Its blobs are synced before, so the name never promises what a crash took.
     pub fn tag(&self, reference: &Reference, descriptor: &Descriptor) -> Result<(), Error> {
         self.commit()?;
+        // Nothing to write, and a store that cannot be written to has nothing against it.
+        if self.resolve(reference).as_ref() == Some(descriptor) {
+            return Ok(());
+        }
         self.sync()?;
         let file = TagFile { reference: reference.to_string(), descriptor: descriptor.clone() };
         let path = self.path("tags").join(file_name(reference));

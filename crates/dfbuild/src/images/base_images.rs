@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::thread;
@@ -54,17 +54,17 @@ impl<'a> BaseImages<'a> {
         }
     }
 
-    /// Finds images, at the same time: each may have to be pulled.
-    pub(crate) fn find_all(
-        &self,
-        requests: BTreeSet<BaseRequest>,
-    ) -> Result<Vec<(BaseRequest, BaseLayers)>, Error> {
-        let found: Vec<_> = thread::scope(|scope| {
+    /// Finds images, at the same time: each may have to be pulled. The results are in the order of
+    /// the requests.
+    pub(crate) fn find_all(&self, requests: &[BaseRequest]) -> Vec<Result<BaseLayers, Error>> {
+        if let [only] = requests {
+            return vec![self.find(only)];
+        }
+        thread::scope(|scope| {
             let threads: Vec<_> =
                 requests.iter().map(|request| scope.spawn(|| self.find(request))).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
-        });
-        requests.into_iter().zip(found).map(|(request, found)| Ok((request, found?))).collect()
+        })
     }
 
     /// Finds an image: a named context first, then the store, then its registry.
@@ -98,16 +98,11 @@ impl<'a> BaseImages<'a> {
         if let Some(descriptor) = found {
             let base = self.load_again(&reference, &descriptor, request)?;
             let (is, wanted) = (base.config.platform(), &request.platform);
-            if (&is.os, &is.architecture) == (&wanted.os, &wanted.architecture) {
+            let fits = (&is.os, &is.architecture) == (&wanted.os, &wanted.architecture);
+            // Of one that was made here no registry has another; the plan warns of it.
+            let made_here = store.origins(&base.digest).is_empty();
+            if fits || made_here || !can_pull {
                 return Ok(base);
-            }
-            if !can_pull {
-                return Err(Error::Image {
-                    name: name.to_owned(),
-                    reason: format!("the local image is for {is}, and {wanted} is wanted"),
-                    hint: Some(format!("build it with `--platform {wanted}`")),
-                    source: None,
-                });
             }
         }
         if !can_pull {
@@ -116,7 +111,8 @@ impl<'a> BaseImages<'a> {
         let pulled = self.engine.pull_tagged(&reference, &request.platform, &self.observer);
         let descriptor = pulled.map_err(|error| match error {
             // Very often it is a base of one's own that was not built yet, not a pull that failed.
-            Error::Image { reason, hint, source, .. } => Error::Image {
+            Error::Image { reason, hint, line, source, .. } => Error::Image {
+                line,
                 source,
                 name: name.to_owned(),
                 reason: format!("no local image {}; {reason}", shown(&reference)),
@@ -157,7 +153,7 @@ impl<'a> BaseImages<'a> {
                 format!("pull it beforehand (`dfbuild pull {name}`), or build without `--offline`");
             hint = if is_plain(reference) { format!("{hint}; or {fetch}") } else { fetch };
         }
-        Error::Image { name: name.to_owned(), reason, hint: Some(hint), source: None }
+        Error::Image { name: name.to_owned(), reason, hint: Some(hint), line: None, source: None }
     }
 
     /// Loads an image of the store. What was lost of it is fetched from where it came from.
@@ -268,7 +264,8 @@ fn copy(source: &mut File, writer: &mut impl io::Write) -> io::Result<u64> {
 fn made_here(error: Error, reference: &Reference) -> Error {
     let name = shown(reference);
     match error {
-        Error::Image { name: of, reason, source, .. } => Error::Image {
+        Error::Image { name: of, reason, line, source, .. } => Error::Image {
+            line,
             name: of,
             reason,
             source,

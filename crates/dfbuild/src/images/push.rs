@@ -47,6 +47,7 @@ fn not_here(reference: &Reference) -> Error {
         name: reference.to_string(),
         reason: "no local image has that name".to_owned(),
         hint: Some("`dfbuild images` lists those that there are".to_owned()),
+        line: None,
         source: None,
     }
 }

@@ -44,6 +44,7 @@ fn no_network(reference: &Reference) -> Error {
         name: reference.to_string(),
         reason: "it is not in the store, and this build has no network".to_owned(),
         hint: None,
+        line: None,
         source: None,
     }
 }
@@ -127,6 +128,7 @@ pub(super) fn sha256(reference: &Reference, descriptor: &Descriptor) -> Result<D
         name: reference.to_string(),
         reason: format!("digest {} is not SHA-256", descriptor.digest()),
         hint: None,
+        line: None,
         source: None,
     })
 }
@@ -144,5 +146,5 @@ pub(super) fn remote<E: std::error::Error + 'static>(reference: &Reference, erro
     }
     let known: &dyn std::any::Any = error;
     let hint = known.downcast_ref::<dfbuild_remote::Error>().and_then(dfbuild_remote::Error::hint);
-    Error::Image { name: reference.to_string(), reason, hint, source: None }
+    Error::Image { name: reference.to_string(), reason, hint, line: None, source: None }
 }

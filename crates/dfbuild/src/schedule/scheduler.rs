@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::Instant;
 
-use dfbuild_dockerfile::parse;
+use dfbuild_dockerfile::{Dockerfile, LineIndex, Span, parse, suggest};
 use dfbuild_image::Platform;
 use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Outcome, context_key, plan};
 use dfbuild_sandbox::IdMode;
@@ -72,11 +72,8 @@ fn attempt(
     let progress = Progress::new(observer, &graph);
     let slots = Slots::new(build.jobs.unwrap_or_else(default_jobs));
     let session = Session::new(engine, build, &graph, contexts, bases, progress, slots);
-    if graph.stages.iter().any(dfbuild_plan::Stage::runs_commands) {
-        session.check_sandbox()?;
-        if engine.id_mode() == IdMode::Single {
-            session.progress.notice(SINGLE_ID);
-        }
+    if session.check_commands()? && engine.id_mode() == IdMode::Single {
+        session.progress.notice(SINGLE_ID);
     }
     let outcome = session.build();
     // However it ended: what was learned and made is worth keeping.
@@ -95,6 +92,25 @@ const SINGLE_ID: &str = "only one user id can be mapped here: commands run as ro
 /// Steps mostly wait, for the network or for each other, so there are more than processors.
 fn default_jobs() -> usize {
     thread::available_parallelism().map_or(1, usize::from).saturating_mul(4).max(16)
+}
+
+/// Adds to an error of an image where the Dockerfile names it. A stage with nearly that name, or
+/// one that comes too late, is what was very likely meant.
+fn placed(error: Error, file: &Dockerfile, text: &str, request: &BaseRequest, span: Span) -> Error {
+    let Error::Image { name, reason, hint, source: cause, .. } = error else { return error };
+    let lines = LineIndex::new(text);
+    let names = file.stages.iter().filter_map(|stage| stage.from.name.as_ref());
+    let close = suggest::closest(&request.name, names.clone().map(|name| &*name.value));
+    let meant = names
+        .clone()
+        .find(|stage| stage.value.eq_ignore_ascii_case(&request.name))
+        .map(|stage| {
+            let line = lines.lines(stage.span).start;
+            format!("stage `{}` is defined at line {line}, after its use here", stage.value)
+        })
+        .or(close.map(|close| format!("did you mean the stage `{close}`?")));
+    let line = Some(lines.lines(span).start);
+    Error::Image { name, reason, hint: meant.or(hint), line, source: cause }
 }
 
 fn make_plan(
@@ -132,8 +148,13 @@ fn make_plan(
                 graph.warnings.splice(0..0, parsed.diagnostics);
                 return Ok((graph, bases));
             }
-            Outcome::Need(requests) => {
-                for (request, base) in images.find_all(requests)? {
+            Outcome::Need(needed) => {
+                let (requests, spans): (Vec<_>, Vec<_>) = needed.into_iter().unzip();
+                let found = images.find_all(&requests);
+                for ((request, span), found) in requests.into_iter().zip(spans).zip(found) {
+                    let file = &parsed.dockerfile;
+                    let placed = |error| placed(error, file, &source.text, &request, span);
+                    let base = found.map_err(placed)?;
                     input.bases.insert(request.clone(), base.for_plan());
                     bases.insert(request, base);
                 }

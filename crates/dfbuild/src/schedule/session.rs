@@ -3,20 +3,21 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use dfbuild_image::Timestamp;
+use dfbuild_image::{Platform, Timestamp};
 use dfbuild_plan::{BaseRequest, Graph, StageId};
+use dfbuild_sandbox::emulation;
 
 use crate::build::{Build, Built};
 use crate::ending::Ending;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, StepError};
 use crate::images::base_images::BaseLayers;
 use crate::images::finish::{finish, lineage};
 use crate::images::layers::LayerRef;
 use crate::inputs::Contexts;
 use crate::schedule::progress::Progress;
 use crate::schedule::slots::Slots;
-use crate::schedule::stage_run::{Definitions, StageResult};
+use crate::schedule::stage_run::{Definitions, StageResult, step_error};
 use crate::steps::fetched::Fetches;
 
 /// A running build.
@@ -235,7 +236,26 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    pub(crate) fn check_sandbox(&self) -> Result<(), Error> {
+    /// Whether this build has commands to run that are not in the cache, as far as can be told
+    /// before it begins. It is an error if they cannot run here: nothing is built then.
+    pub(crate) fn check_commands(&self) -> Result<bool, Error> {
+        let mut any = false;
+        for number in 0..self.graph.stages.len() {
+            // What is wrong with a definition comes up again, at its step.
+            let Ok(Some((step, platform))) = self.first_command(StageId(number)) else { continue };
+            any = true;
+            if !emulation::runs(&platform.architecture) {
+                let source = StepError::ForeignPlatform { platform, host: Platform::host() };
+                return Err(step_error(step, source));
+            }
+        }
+        if any {
+            self.check_sandbox()?;
+        }
+        Ok(any)
+    }
+
+    fn check_sandbox(&self) -> Result<(), Error> {
         let refused = |error: &dfbuild_sandbox::Error| Error::Sandbox {
             reason: error.to_string(),
             hint: error.hint().map(ToString::to_string),

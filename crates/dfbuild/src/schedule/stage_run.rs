@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use dfbuild_cache::{ClockTimes, Key, LayerRecord, Record, files_digest};
 use dfbuild_context::Context;
-use dfbuild_image::{Digest, Timestamp, TreePath};
+use dfbuild_image::{Digest, Platform, Timestamp, TreePath};
 use dfbuild_layer::Index;
 use dfbuild_plan::{Base, RunMount, Stage, StageId, Step, StepKind, TreeSource};
 use dfbuild_sandbox::IdMode;
@@ -20,7 +20,7 @@ use crate::steps::copy_step::{Fetch, Selection, copy};
 use crate::steps::draft::{Draft, Finished, Origin};
 use crate::steps::fetched::FetchedFile;
 use crate::steps::run_step::run_command;
-use crate::steps::tree::{Tree, resolve};
+use crate::steps::tree::{Tree, not_found, resolve};
 use crate::steps::workdir_step::workdir;
 
 /// A finished stage.
@@ -223,6 +223,21 @@ impl Session<'_> {
         };
         let steps = stage.steps.iter().zip(&definition.keys);
         steps.take_while(|pair| known(*pair)).count()
+    }
+
+    /// The first command of a stage that is not known to be in the cache, and what it runs on.
+    pub(crate) fn first_command(
+        &self,
+        id: StageId,
+    ) -> Result<Option<(&StepInfo, Platform)>, Error> {
+        let stage = self.graph.stage(id);
+        if !stage.runs_commands() {
+            return Ok(None);
+        }
+        let first = self.first_unknown(stage, &*self.definition(id)?);
+        let mut rest = stage.steps.iter().enumerate().skip(first);
+        let found = rest.find(|(_, step)| matches!(step.kind, StepKind::Run(_)));
+        Ok(found.map(|(at, _)| (self.progress.info(id, at), stage.config.platform())))
     }
 
     /// Whether the results of earlier builds count for a stage.
@@ -588,8 +603,7 @@ fn source_digest(
 pub(crate) fn mount_digest(mount: &RunMount, tree: &dyn Tree) -> Result<Digest, StepError> {
     let place = resolve(&|path| tree.get(path), &TreePath::new(&mount.source), true)?;
     let Some(entry) = place.entry else {
-        let ignored = tree.is_ignored(&place.path);
-        return Err(StepError::NotFound { path: place.path.to_string(), ignored });
+        return Err(not_found(tree, place.path.to_string(), &place.path));
     };
     if entry.kind.is_directory() {
         Ok(files_digest(&place.path, &tree.walk(&place.path)?))
@@ -599,7 +613,7 @@ pub(crate) fn mount_digest(mount: &RunMount, tree: &dyn Tree) -> Result<Digest, 
     }
 }
 
-fn step_error(info: &StepInfo, source: StepError) -> Error {
+pub(crate) fn step_error(info: &StepInfo, source: StepError) -> Error {
     Error::Step { step: Box::new(info.clone()), source: Box::new(source) }
 }
 

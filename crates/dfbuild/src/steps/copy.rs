@@ -11,7 +11,7 @@ use dfbuild_pattern::{PatternSet, glob};
 use crate::error::StepError;
 use crate::steps::draft::{Draft, Making, Origin};
 use crate::steps::fetched::FetchedFile;
-use crate::steps::tree::{Place, Tree, resolve};
+use crate::steps::tree::{Place, Tree, not_found, resolve};
 
 /// How entries change on the way.
 pub(crate) struct CopyRules<'a> {
@@ -65,7 +65,7 @@ pub(crate) fn find(tree: &dyn Tree, source: &str) -> Result<Vec<Match>, StepErro
     if plain == names.len() {
         let place = resolve(&get, &path, true)?;
         if place.entry.is_none() {
-            return Err(not_found(tree, &path, &place));
+            return Err(not_found(tree, path.to_string(), &place.path));
         }
         return Ok(vec![Match { path, place }]);
     }
@@ -77,15 +77,11 @@ pub(crate) fn find(tree: &dyn Tree, source: &str) -> Result<Vec<Match>, StepErro
     let matches = found.into_iter().map(|path| {
         let place = resolve(&get, &path, true)?;
         if place.entry.is_none() {
-            return Err(not_found(tree, &path, &place));
+            return Err(not_found(tree, path.to_string(), &place.path));
         }
         Ok(Match { path, place })
     });
     matches.collect()
-}
-
-fn not_found(tree: &dyn Tree, path: &TreePath, place: &Place) -> StepError {
-    StepError::NotFound { path: path.to_string(), ignored: tree.is_ignored(&place.path) }
 }
 
 /// The names in `directories` that match; links among them are not directories.
@@ -367,7 +363,7 @@ pub(crate) fn find_with_parents(
     }
     if is_missing {
         let path = format!("/{}", source.trim_start_matches('/'));
-        return Err(StepError::NotFound { path, ignored: tree.is_ignored(&pattern) });
+        return Err(not_found(tree, path, &pattern));
     }
     Ok(selected)
 }

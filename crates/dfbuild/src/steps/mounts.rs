@@ -18,7 +18,7 @@ use crate::options::SecretSource;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::{Mounted, mount_digest};
 use crate::steps::stubs::Stubs;
-use crate::steps::tree::{Tree, resolve};
+use crate::steps::tree::{Tree, not_found, resolve};
 
 /// The mounts of a command, and what has to live as long as it runs.
 #[derive(Default)]
@@ -71,8 +71,7 @@ impl Mounts {
         let tree = source.tree();
         let found = resolve(&|path| tree.get(path), &TreePath::new(&mount.source), true)?;
         let Some(entry) = found.entry else {
-            let ignored = tree.is_ignored(&found.path);
-            return Err(StepError::NotFound { path: found.path.to_string(), ignored });
+            return Err(not_found(tree, found.path.to_string(), &found.path));
         };
         let target = place(stubs, &mount.target, entry.kind.is_directory())?;
         let read_only = mount.read_only;

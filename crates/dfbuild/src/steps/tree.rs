@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 
 use dfbuild_context::Context;
+use dfbuild_dockerfile::suggest;
 use dfbuild_image::{Entry, Kind, TreePath};
 
 use crate::error::StepError;
@@ -30,6 +31,23 @@ pub(crate) trait Tree: Sync {
     fn is_ignored(&self, _path: &TreePath) -> bool {
         false
     }
+}
+
+/// The error for a source that is not there: what to call it, and where it would be.
+pub(crate) fn not_found(tree: &dyn Tree, path: impl Into<String>, found: &TreePath) -> StepError {
+    let ignored = tree.is_ignored(found);
+    let close = if ignored { None } else { close(tree, found) };
+    StepError::NotFound { path: path.into(), ignored, close }
+}
+
+/// What is in the same folder under nearly the same name.
+fn close(tree: &dyn Tree, path: &TreePath) -> Option<String> {
+    let parent = path.parent()?;
+    let wanted = std::str::from_utf8(path.name()?).ok()?;
+    let names = tree.read_dir(&parent).ok()?;
+    let names = names.iter().filter_map(|name| std::str::from_utf8(name).ok());
+    let name = suggest::closest(wanted, names)?;
+    Some(parent.join(name.as_bytes()).to_string())
 }
 
 impl Tree for Context {

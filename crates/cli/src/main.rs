@@ -38,6 +38,7 @@ use std::process::ExitCode;
 
 use args::{CheckArgs, Cli, Command};
 use failure::Failure;
+use registry::Told;
 use signals::Interrupted;
 use source::Source;
 
@@ -84,6 +85,9 @@ fn with_root(given: Option<PathBuf>, run: impl FnOnce(PathBuf) -> ExitCode) -> E
 /// How a command ends that is not a build.
 fn status(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     let Err(error) = result else { return ExitCode::SUCCESS };
+    if let Some(told) = error.downcast_ref::<Told>() {
+        return ExitCode::from(told.code);
+    }
     if let Some(known) = error.downcast_ref::<dfbuild::Error>() {
         return report::failure(&Failure::of(known, &Source::default()));
     }

@@ -56,22 +56,19 @@ pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdErro
         None => Platform::host(),
     };
     let engine = Engine::open(root)?;
-    let (engine, ()) =
-        transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
-            engine.pull(&reference, &platform, show, cancel).map(drop)
-        })?;
-    let pulled = engine.images()?.into_iter().find(|image| image.reference == reference);
-    print(&pulled.map_or_else(|| reference.to_string(), |image| image.digest.to_string()))
+    let pulled = transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
+        engine.pull(&reference, &platform, show, cancel)
+    })?;
+    print(pulled.digest().as_ref())
 }
 
 /// Pushes an image of the store.
 pub(crate) fn push(args: &PushArgs, root: PathBuf) -> Result<(), Box<dyn StdError>> {
     let reference: Reference = args.name.parse()?;
     let engine = Engine::open(root)?;
-    let (_, digest) =
-        transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
-            engine.push(&reference, show, cancel)
-        })?;
+    let digest = transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
+        engine.push(&reference, show, cancel)
+    })?;
     print(&digest.to_string())
 }
 
@@ -81,7 +78,7 @@ fn transfer<T>(
     args: &TransferArgs,
     registries: &RegistryArgs,
     work: impl FnOnce(&Engine, &Progress, &Cancel) -> Result<T, Error>,
-) -> Result<(Engine, T), Box<dyn StdError>> {
+) -> Result<T, Box<dyn StdError>> {
     let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     let mode = Mode::resolve(args.progress, args.quiet, dumb);
     let progress = Arc::new(Progress::new(mode, Source::default(), false));
@@ -94,16 +91,30 @@ fn transfer<T>(
         }
     };
     let ended = signals::watch(cancel.clone(), on_signal)?;
-    let result = work(&engine, &progress, &cancel);
-    if let Err(error) = &result {
-        let failure = Failure::of(error, &Source::default());
-        progress.failed(&failure.message, &failure.hints);
+    let error = match work(&engine, &progress, &cancel) {
+        Ok(done) => {
+            progress.close();
+            return Ok(done);
+        }
+        Err(error) => error,
+    };
+    let failure = Failure::of(&error, &Source::default());
+    progress.failed(&failure.message, &failure.hints);
+    let interrupted = ended.exit_code().filter(|_| matches!(error, Error::Cancelled));
+    match (mode, interrupted) {
+        // The log is for programs, and has it.
+        (Mode::Rawjson, code) => Err(Told { code: code.unwrap_or(1) }.into()),
+        (_, Some(code)) => Err(Interrupted { code }.into()),
+        (_, None) => Err(error.into()),
     }
-    progress.close();
-    match (result, ended.exit_code()) {
-        (Err(Error::Cancelled), Some(code)) => Err(Interrupted { code }.into()),
-        (result, _) => Ok((engine, result?)),
-    }
+}
+
+/// A failure that was shown already.
+#[derive(Debug, thiserror::Error)]
+#[error("it was said why")]
+pub(crate) struct Told {
+    /// What the command exits with.
+    pub(crate) code: u8,
 }
 
 fn print(line: &str) -> Result<(), Box<dyn StdError>> {

@@ -1,6 +1,5 @@
 //! Registries that drop connections, are busy, or send what they should not.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -102,6 +101,12 @@ fn registry_that_stays_busy_for_long() {
         let failed = elsewhere(bed, &["pull", &name]).exits_with(1);
         assert!(failed.stderr.contains("asked to wait 3600 s"), "{}", failed.stderr);
         assert!(failed.stderr.contains("hint: the registry limits how often"), "{}", failed.stderr);
+        // A program that reads it reads nothing else.
+        let failed = elsewhere(bed, &["pull", "--progress=rawjson", &name]).exits_with(1);
+        let events = failed.stderr.lines().map(serde_json::from_str::<serde_json::Value>);
+        let last = events.map(Result::unwrap).last().unwrap();
+        assert_eq!(last["event"], "failed");
+        assert!(last["error"].as_str().unwrap().contains("asked to wait 3600 s"), "{last}");
         assert_nothing_pulled(bed);
         Ok(())
     });
@@ -213,10 +218,8 @@ fn nobody_there_and_no_such_tag() {
         );
         let based = build_elsewhere(bed, &format!("FROM {unknown}\n"), &[]).exits_with(1);
         assert!(based.stderr.contains("MANIFEST_UNKNOWN"), "{}", based.stderr);
-        // A port that was free a moment ago.
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // Nobody has listened on this port since the eighties.
+        let address = "127.0.0.1:1";
         let name = format!("{address}/app:1");
         let nobody = build_elsewhere(bed, &format!("FROM {name}\n"), &[]).exits_with(1);
         assert!(nobody.stderr.contains(&format!("no connection to `{address}`")));

@@ -103,8 +103,10 @@ fn registry_that_stays_busy_for_long() {
         assert!(failed.stderr.contains("hint: the registry limits how often"), "{}", failed.stderr);
         // A program that reads it reads nothing else.
         let failed = elsewhere(bed, &["pull", "--progress=rawjson", &name]).exits_with(1);
-        let events = failed.stderr.lines().map(serde_json::from_str::<serde_json::Value>);
-        let last = events.map(Result::unwrap).last().unwrap();
+        let lines = failed.stderr.lines();
+        let events: Vec<serde_json::Value> =
+            lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+        let last = events.last().unwrap();
         assert_eq!(last["event"], "failed");
         assert!(last["error"].as_str().unwrap().contains("asked to wait 3600 s"), "{last}");
         assert_nothing_pulled(bed);

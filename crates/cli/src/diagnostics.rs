@@ -5,6 +5,9 @@ use dfbuild::{Diagnostic, LineIndex, Span};
 
 use crate::source::Source;
 
+/// More than this nobody reads: a file with so many is no Dockerfile.
+const MAX_SHOWN: usize = 1000;
+
 /// Shows diagnostics with their places in the Dockerfile, a caret, advice, and the change that would
 /// mend them.
 pub(crate) fn render<'a>(
@@ -13,13 +16,20 @@ pub(crate) fn render<'a>(
     colour: bool,
 ) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-    let reports: Vec<String> = diagnostics
-        .into_iter()
+    let shown = Shown { source, index: LineIndex::new(&source.text) };
+    let mut diagnostics = diagnostics.into_iter();
+    let mut reports: Vec<String> = diagnostics
+        .by_ref()
+        .take(MAX_SHOWN)
         .map(|diagnostic| {
             let title = diagnostic.text();
-            renderer.render(&report(source, diagnostic, &title))
+            renderer.render(&shown.report(diagnostic, &title))
         })
         .collect();
+    let more = diagnostics.count();
+    if more > 0 {
+        reports.push(format!("{more} more are not shown"));
+    }
     reports.join("\n\n")
 }
 
@@ -40,29 +50,66 @@ pub(crate) fn one_line(source: &Source, diagnostics: &[Diagnostic]) -> String {
     errors.join("; ")
 }
 
-fn report<'a>(source: &'a Source, diagnostic: &'a Diagnostic, title: &'a str) -> Vec<Group<'a>> {
-    let level = if diagnostic.is_error() { Level::ERROR } else { Level::WARNING };
-    let text = source.text.as_str();
-    let mut snippet = Snippet::source(text)
-        .path(source.name.as_str())
-        .annotation(AnnotationKind::Primary.span(range(text, diagnostic.span)));
-    for label in &diagnostic.labels {
-        let place = AnnotationKind::Context.span(range(text, label.span));
-        snippet = snippet.annotation(place.label(label.text.as_str()));
+/// A source, of which each report shows a few lines.
+struct Shown<'a> {
+    source: &'a Source,
+    index: LineIndex,
+}
+
+impl<'a> Shown<'a> {
+    fn report(&self, diagnostic: &'a Diagnostic, title: &'a str) -> Vec<Group<'a>> {
+        let level = if diagnostic.is_error() { Level::ERROR } else { Level::WARNING };
+        let spans = diagnostic.labels.iter().map(|label| label.span);
+        let window = self.window(spans.fold(diagnostic.span, Span::join));
+        let mut snippet = self
+            .snippet(window)
+            .annotation(AnnotationKind::Primary.span(self.range(window, diagnostic.span)));
+        for label in &diagnostic.labels {
+            let place = AnnotationKind::Context.span(self.range(window, label.span));
+            snippet = snippet.annotation(place.label(label.text.as_str()));
+        }
+        let mut group = Group::with_title(level.primary_title(title));
+        // Without text there is nothing to show a place in.
+        if !self.source.text.is_empty() {
+            group = group.element(snippet);
+        }
+        let help = diagnostic.help.as_deref();
+        let Some(fix) = &diagnostic.fix else {
+            return vec![group.elements(help.map(|help| Level::HELP.message(help)))];
+        };
+        let window = self.window(fix.span);
+        let patch = Patch::new(self.range(window, fix.span), fix.replacement.as_str());
+        let fix = self.snippet(window).patch(patch);
+        let help = Level::HELP.secondary_title(help.unwrap_or("change it like this"));
+        vec![group, Group::with_title(help).element(fix)]
     }
-    let mut group = Group::with_title(level.primary_title(title));
-    // Without text there is nothing to show a place in.
-    if !text.is_empty() {
-        group = group.element(snippet);
+
+    /// The lines around a span: the renderer reads all that it is given, which should not be the whole file for each report.
+    fn window(&self, span: Span) -> Span {
+        let lines = self.index.lines(span);
+        let line = |number| self.index.line_span(number).unwrap_or_default();
+        let first = line(lines.start);
+        // The end of the file is shown behind its last line.
+        let start = if first.start == self.source.text.len() && lines.start > 1 {
+            line(lines.start - 1).start
+        } else {
+            first.start
+        };
+        Span::new(start, line(lines.end).end.max(start))
     }
-    let help = diagnostic.help.as_deref();
-    let Some(fix) = &diagnostic.fix else {
-        return vec![group.elements(help.map(|help| Level::HELP.message(help)))];
-    };
-    let patch = Patch::new(range(text, fix.span), fix.replacement.as_str());
-    let fix = Snippet::source(text).path(source.name.as_str()).patch(patch);
-    let help = Level::HELP.secondary_title(help.unwrap_or("change it like this"));
-    vec![group, Group::with_title(help).element(fix)]
+
+    fn snippet<T: Clone>(&self, window: Span) -> Snippet<'a, T> {
+        Snippet::source(&self.source.text[window.start..window.end])
+            .line_start(self.index.position(window.start).line)
+            .path(self.source.name.as_str())
+    }
+
+    /// A span as the renderer takes it: in a window.
+    fn range(&self, window: Span, span: Span) -> Range<usize> {
+        let range = range(&self.source.text, span);
+        let within = |at: usize| at.clamp(window.start, window.end) - window.start;
+        within(range.start)..within(range.end)
+    }
 }
 
 /// A span as the renderer takes it: inside of the text and between characters.
@@ -147,6 +194,20 @@ error: unterminated heredoc
             "Dockerfile:1: the Dockerfile cannot be empty\n\n\
              error: the Dockerfile cannot be empty"
         );
+    }
+
+    #[test]
+    fn later_lines_keep_their_numbers() {
+        let text = check(&format!("FROM a\n{}RUN <<EOF\n  EOF\n", "USER x\n".repeat(100)));
+        assert!(text.contains(" --> Dockerfile:102:5\n    |\n102 | RUN <<EOF\n"), "{text}");
+        assert!(text.contains("\n103 | EOF\n"), "{text}");
+    }
+
+    #[test]
+    fn there_is_an_end_to_them() {
+        let text = check(&format!("FROM a\n{}", "RUNN x\n".repeat(1003)));
+        assert!(text.ends_with("\n\n3 more are not shown"));
+        assert_eq!(text.matches("\nerror: ").count(), 1000);
     }
 
     #[test]

@@ -1,23 +1,26 @@
 use std::ops::RangeInclusive;
 
+use dfbuild::LineIndex;
+
 use crate::source::Source;
 
 /// The lines of an instruction and those around it, as BuildKit prints them. Empty if the text is
 /// not there.
-pub(crate) fn of(source: &Source, marked: RangeInclusive<usize>) -> String {
+pub(crate) fn of(source: &Source, index: &LineIndex, marked: RangeInclusive<usize>) -> String {
     const RULE: &str = "--------------------";
     const AROUND: usize = 2;
-    let lines: Vec<&str> = source.text.lines().collect();
     let line = *marked.start();
-    if line == 0 || line > lines.len() {
+    let count = if source.text.is_empty() { 0 } else { index.line_count() };
+    if line == 0 || line > count {
         return String::new();
     }
     let first = line.saturating_sub(AROUND).max(1);
-    let last = (marked.end() + AROUND).min(lines.len());
+    let last = (marked.end() + AROUND).min(count);
     let mut text = format!("{}:{line}\n{RULE}\n", source.name);
     for number in first..=last {
         let mark = if marked.contains(&number) { ">>>" } else { "   " };
-        let shown = format!("{number:>4} | {mark} {}", lines[number - 1]);
+        let span = index.line_span(number).unwrap_or_default();
+        let shown = format!("{number:>4} | {mark} {}", &source.text[span.start..span.end]);
         text.push_str(shown.trim_end());
         text.push('\n');
     }
@@ -31,7 +34,8 @@ mod tests {
     use super::*;
 
     fn excerpt(text: &str, marked: RangeInclusive<usize>) -> String {
-        of(&Source { name: "Dockerfile".into(), text: text.into() }, marked)
+        let source = Source { name: "Dockerfile".into(), text: text.into() };
+        of(&source, &LineIndex::new(text), marked)
     }
 
     #[test]

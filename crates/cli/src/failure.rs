@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use dfbuild::{Error, StepError};
+use dfbuild::{Error, LineIndex, StepError};
 
 use crate::progress::Capture;
 use crate::source::Source;
@@ -70,7 +70,9 @@ pub(crate) fn write_step(
         }
         writeln!(out, "{RULE}")?;
     }
-    out.write_all(excerpt::of(source, step.line..=step.last_line).as_bytes())
+    out.write_all(
+        excerpt::of(source, &LineIndex::new(&source.text), step.line..=step.last_line).as_bytes(),
+    )
 }
 
 /// The number of lines, and the last ones.

@@ -49,15 +49,20 @@ fn answer(file: Option<&IgnoreFile>, path: &[u8]) -> String {
 fn decide(set: &PatternSet, path: &[u8]) -> Decision {
     let mut state = ParentState::default();
     let mut decision = Decision::default();
-    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
-    for end in ends.chain([path.len()]) {
+    let ends = path.iter().enumerate().filter(|(at, byte)| *at > 0 && **byte == b'/');
+    for end in ends.map(|(at, _)| at).chain([path.len()]) {
         (decision, state) = set.matches_with_parent(&path[..end], &state);
     }
     decision
 }
 
 /// A path from the context on, with `/` and without `.` and `..`.
+///
+/// `/` alone stays: it is no file of a context, and the matcher answers for it as it does in moby's own tests.
 fn in_context(path: &Path, context: &Path) -> Vec<u8> {
+    if path == Path::new("/") {
+        return b"/".to_vec();
+    }
     let absolute = std::path::absolute(context).unwrap_or_default();
     let relative = path.strip_prefix(&absolute).unwrap_or(path);
     let mut clean = PathBuf::new();
@@ -79,9 +84,14 @@ mod tests {
 
     #[test]
     fn paths_are_taken_from_the_context() {
-        for (path, expect) in
-            [("a/b/", "a/b"), ("./a//b", "a/b"), ("/a", "a"), ("../a/./x/../b", "a/b"), (".", "")]
-        {
+        for (path, expect) in [
+            ("a/b/", "a/b"),
+            ("./a//b", "a/b"),
+            ("/a", "a"),
+            ("../a/./x/../b", "a/b"),
+            (".", ""),
+            ("/", "/"),
+        ] {
             assert_eq!(in_context(Path::new(path), Path::new("ctx")), expect.as_bytes(), "{path}");
         }
         assert_eq!(in_context(Path::new("/ctx/a"), Path::new("/ctx")), b"a");

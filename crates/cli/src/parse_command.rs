@@ -7,10 +7,11 @@ use dfbuild::dockerfile::lint::{LintOptions, expanded};
 use dfbuild::dockerfile::node::{Node, Tree};
 use dfbuild::dockerfile::{Word, parse, tree};
 use dfbuild::{DiagnosticKind, Severity, Span};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::{ParseArgs, ParseFormat};
-use crate::check::{self, Places};
+use crate::check::{self, Places, Region};
 use crate::source::Source;
 use crate::{diagnostics, report};
 
@@ -58,7 +59,11 @@ pub(crate) fn run(args: &ParseArgs, environment: &dyn Fn(&str) -> Option<String>
                 String::new()
             }
             ParseFormat::Sexpr => format!("{}\n", tree.dump()),
-            ParseFormat::Json => format!("{:#}\n", document(&source, &tree, &found)),
+            ParseFormat::Json => {
+                let mut text = Vec::new();
+                let _ = write_document(&mut text, &source, &tree, &found);
+                String::from_utf8_lossy(&text).into_owned()
+            }
         }
     };
     let mut out = io::stdout().lock();
@@ -72,86 +77,156 @@ pub(crate) fn run(args: &ParseArgs, environment: &dyn Fn(&str) -> Option<String>
     if found.iter().any(Diagnostic::is_error) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn document(source: &Source, tree: &Tree, found: &[Diagnostic]) -> Value {
+/// The tree as one object, with each instruction on a line of its own.
+fn write_document(
+    out: &mut dyn Write,
+    source: &Source,
+    tree: &Tree,
+    found: &[Diagnostic],
+) -> io::Result<()> {
     let shown = Shown { places: Places::new(source) };
     let directives = &tree.directives;
-    let text = |it: &Option<Word>| it.as_ref().map(|it| shown.word(it));
-    json!({
-        "file": source.name,
-        "escape": directives.escape.as_ref().map_or('\\', |it| it.value),
-        "directives": {
-            "syntax": text(&directives.syntax.as_ref().map(|it| it.command_line.clone())),
-            "check": text(&directives.check),
-        },
-        "instructions": tree.nodes.iter().map(|it| shown.node(it)).collect::<Vec<_>>(),
-        "diagnostics": found.iter().map(|it| shown.diagnostic(it)).collect::<Vec<_>>(),
-    })
+    let directives = Directives {
+        syntax: directives.syntax.as_ref().map(|it| shown.word(&it.command_line)),
+        check: directives.check.as_ref().map(|it| shown.word(it)),
+    };
+    let escape = tree.directives.escape.as_ref().map_or('\\', |it| it.value);
+    writeln!(out, "{{\n\"file\": {},", serde_json::to_string(&source.name)?)?;
+    writeln!(out, "\"escape\": {},", serde_json::to_string(&escape)?)?;
+    writeln!(out, "\"directives\": {},", serde_json::to_string(&directives)?)?;
+    write_list(out, "instructions", tree.nodes.iter().map(|it| shown.node(it)))?;
+    out.write_all(b",\n")?;
+    write_list(out, "diagnostics", found.iter().map(|it| shown.diagnostic(it)))?;
+    out.write_all(b"\n}\n")
 }
 
-/// Turns parts of a tree into JSON.
+fn write_list<T: Serialize>(
+    out: &mut dyn Write,
+    name: &str,
+    items: impl Iterator<Item = T>,
+) -> io::Result<()> {
+    write!(out, "\"{name}\": [")?;
+    for (index, item) in items.enumerate() {
+        out.write_all(if index == 0 { b"\n" } else { b",\n" })?;
+        serde_json::to_writer(&mut *out, &item)?;
+    }
+    out.write_all(b"]")
+}
+
+#[derive(Serialize)]
+struct Directives<'a> {
+    syntax: Option<Text<'a>>,
+    check: Option<Text<'a>>,
+}
+
+/// Bytes of the file, and lines and columns from 1.
+#[derive(Serialize)]
+struct Place {
+    start: usize,
+    end: usize,
+    #[serde(flatten)]
+    region: Region,
+}
+
+#[derive(Serialize)]
+struct Text<'a> {
+    value: &'a str,
+    span: Place,
+}
+
+#[derive(Serialize)]
+struct Instruction<'a> {
+    keyword: Text<'a>,
+    flags: Vec<Text<'a>>,
+    args: Vec<Text<'a>>,
+    json: bool,
+    original: &'a str,
+    comments: Vec<Text<'a>>,
+    heredocs: Vec<Inline<'a>>,
+    onbuild: Option<Box<Instruction<'a>>>,
+    lines: [usize; 2],
+    span: Place,
+}
+
+#[derive(Serialize)]
+struct Inline<'a> {
+    name: &'a str,
+    fd: u64,
+    expand: bool,
+    chomp: bool,
+    content: &'a str,
+    span: Place,
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    severity: &'a str,
+    message: String,
+    span: Place,
+    help: Option<&'a str>,
+    labels: Vec<Label<'a>>,
+    fix: Option<Label<'a>>,
+}
+
+#[derive(Serialize)]
+struct Label<'a> {
+    text: &'a str,
+    span: Place,
+}
+
+/// Turns parts of a tree into what is shown of them.
 struct Shown<'a> {
     places: Places<'a>,
 }
 
 impl Shown<'_> {
-    /// Bytes of the file, and lines and columns from 1.
-    fn span(&self, span: Span) -> Value {
-        let region = self.places.region(span);
-        json!({
-            "start": span.start,
-            "end": span.end,
-            "line": region.line,
-            "column": region.column,
-            "end_line": region.end_line,
-            "end_column": region.end_column,
-        })
+    fn place(&self, span: Span) -> Place {
+        Place { start: span.start, end: span.end, region: self.places.region(span) }
     }
 
-    fn word(&self, word: &Word) -> Value {
-        json!({ "value": word.value, "span": self.span(word.span) })
+    fn word<'w>(&self, word: &'w Word) -> Text<'w> {
+        Text { value: &word.value, span: self.place(word.span) }
     }
 
-    fn words(&self, words: &[Word]) -> Vec<Value> {
+    fn words<'w>(&self, words: &'w [Word]) -> Vec<Text<'w>> {
         words.iter().map(|it| self.word(it)).collect()
     }
 
-    fn node(&self, node: &Node) -> Value {
-        json!({
-            "keyword": self.word(&node.keyword),
-            "flags": self.words(&node.flags),
-            "args": self.words(&node.args),
-            "json": node.json,
-            "original": node.original,
-            "comments": self.words(&node.comments),
-            "heredocs": node.heredocs.iter().map(|it| self.heredoc(it)).collect::<Vec<_>>(),
-            "onbuild": node.child.as_ref().map(|it| self.node(it)),
-            "lines": [node.lines.start, node.lines.end],
-            "span": self.span(node.span),
-        })
+    fn node<'n>(&self, node: &'n Node) -> Instruction<'n> {
+        Instruction {
+            keyword: self.word(&node.keyword),
+            flags: self.words(&node.flags),
+            args: self.words(&node.args),
+            json: node.json,
+            original: &node.original,
+            comments: self.words(&node.comments),
+            heredocs: node.heredocs.iter().map(|it| self.heredoc(it)).collect(),
+            onbuild: node.child.as_ref().map(|it| Box::new(self.node(it))),
+            lines: [node.lines.start, node.lines.end],
+            span: self.place(node.span),
+        }
     }
 
-    fn heredoc(&self, heredoc: &Heredoc) -> Value {
-        json!({
-            "name": heredoc.name,
-            "fd": heredoc.fd,
-            "expand": heredoc.expand,
-            "chomp": heredoc.chomp,
-            "content": heredoc.content,
-            "span": self.span(heredoc.span),
-        })
+    fn heredoc<'h>(&self, heredoc: &'h Heredoc) -> Inline<'h> {
+        Inline {
+            name: &heredoc.name,
+            fd: heredoc.fd,
+            expand: heredoc.expand,
+            chomp: heredoc.chomp,
+            content: &heredoc.content,
+            span: self.place(heredoc.span),
+        }
     }
 
-    fn diagnostic(&self, diagnostic: &Diagnostic) -> Value {
-        let fix = diagnostic.fix.as_ref();
-        json!({
-            "severity": if diagnostic.is_error() { "error" } else { "warning" },
-            "message": diagnostic.text(),
-            "span": self.span(diagnostic.span),
-            "help": diagnostic.help,
-            "labels": diagnostic.labels.iter()
-                .map(|it| json!({ "text": it.text, "span": self.span(it.span) }))
-                .collect::<Vec<_>>(),
-            "fix": fix.map(|fix| json!({ "span": self.span(fix.span), "text": fix.replacement })),
-        })
+    fn diagnostic<'d>(&self, diagnostic: &'d Diagnostic) -> Said<'d> {
+        let label = |text, span| Label { text, span: self.place(span) };
+        Said {
+            severity: if diagnostic.is_error() { "error" } else { "warning" },
+            message: diagnostic.text(),
+            span: self.place(diagnostic.span),
+            help: diagnostic.help.as_deref(),
+            labels: diagnostic.labels.iter().map(|it| label(it.text.as_str(), it.span)).collect(),
+            fix: diagnostic.fix.as_ref().map(|it| label(it.replacement.as_str(), it.span)),
+        }
     }
 }

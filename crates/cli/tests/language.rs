@@ -122,6 +122,8 @@ fn ignored_paths() {
         "included\t\nignored\tD.dockerignore:1:**/x\n",
         "",
     );
+    fs::write(folder.path().join("all"), "**\n").expect("writable");
+    check(&["--file", "all", "--", "/"], 0, "ignored\tall:1:**\n", "");
     check(&["--file", "bad", "--", "a"], 1, "", "ERROR: bad:2: syntax error in pattern\n");
     check(&["sub", "--", "a.log"], 0, "included\t\n", "");
 }

@@ -11,14 +11,9 @@
 //!
 //! Sources are text: bytes that are not UTF-8 have to be replaced first, as [`String::from_utf8_lossy`] does.
 //!
-//! These differ from BuildKit on purpose:
-//! - An indented comment loses its whole `#`, not just the first byte of its line.
-//! - Splitting expansion keeps the text before `${name:-word}`, which BuildKit loses.
-//! - `<< NAME` is a heredoc in `COPY` and `ADD` as it is in `RUN`.
-//! - A heredoc name in a JSON array is a path.
-//! - A trigger of `ONBUILD` that no build could run has a warning.
-//! - Where several names are equally close, the one that is suggested is always the same.
-//! - Variables nest up to 128 levels deep.
+//! Where this differs from BuildKit on purpose, `docs/compatibility.md` of the project says how and why.
+//!
+//! The tree borrows from the source. A value is at most 16 MiB long, and variables nest up to 128 levels deep.
 //!
 //! # Example
 //!

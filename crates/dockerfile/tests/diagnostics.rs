@@ -160,6 +160,60 @@ fn suspicious_text() {
 }
 
 #[test]
+fn several_sources_need_a_directory() {
+    let message = |dest: &str| format!("several sources, but `{dest}` does not end with `/`");
+    check("FROM a\nCOPY b c «/d»\n", Severity::Warning, &message("/d"));
+    check("FROM a\nONBUILD ADD [\"b\", \"c\", «\"d\"»]\n", Severity::Warning, &message("d"));
+    for good in
+        ["COPY b c d/", "COPY b c .", "COPY b c ./.", "COPY b c $d", "COPY b d", "COPY b/ c/ d"]
+    {
+        assert_eq!(parse(&format!("FROM a\n{good}\n")).diagnostics, [], "{good}");
+    }
+    let fix = parse("FROM a\nCOPY [\"b\", \"c\", \"d\"]\n").diagnostics[0].fix.clone();
+    assert_eq!(
+        fix.map(|it| (it.span.start, it.span.end, it.replacement)),
+        Some((25, 25, "/".to_owned()))
+    );
+}
+
+#[test]
+fn curly_quotes_are_letters() {
+    let message = "these quotes become a part of the value";
+    check("FROM a\nENV b=«“c”»\n", Severity::Warning, message);
+    check("FROM a\nARG «b=‘c’»\n", Severity::Warning, message);
+    check("FROM a\nENV b «“c d”»\n", Severity::Warning, message);
+    let parsed = parse("FROM a\nENV b=“c d”\n");
+    assert!(parsed.diagnostics[0].is_error());
+    assert!(parsed.diagnostics[0].help.as_deref().unwrap_or_default().contains("curly"));
+    assert_eq!(parse("FROM a\nENV b=c”\nRUN echo “x”\n").diagnostics, []);
+}
+
+#[test]
+fn windows_line_ends_in_a_script() {
+    let message = "the lines of this heredoc end with CR LF, as on Windows";
+    check("FROM a\r\nRUN «<<E»\r\nb\r\nE\r\n", Severity::Warning, message);
+    let fix = parse("FROM a\nRUN <<E\nb\r\nE\n").diagnostics[0].fix.clone();
+    assert_eq!(fix.map(|it| it.replacement).as_deref(), Some("b\n"));
+    assert_eq!(parse("FROM a\nCOPY <<E /x\nb\r\nE\n").diagnostics, [], "files may have them");
+}
+
+#[test]
+fn a_blank_behind_the_marker_is_explained() {
+    let parsed = parse("FROM a\nRUN cat << EOF\nc\n");
+    let help = parsed.diagnostics[0].help.as_deref().unwrap_or_default();
+    assert!(help.contains("begins a heredoc"), "{help}");
+}
+
+#[test]
+fn misspelt_flags_in_quotes_have_whole_places() {
+    check(
+        "FROM a\nRUN «--devicu\"ü x\"=y» z\n",
+        Severity::Error,
+        "dockerfile parse error on line 2: unknown flag: --devicuü x",
+    );
+}
+
+#[test]
 fn spans_go_through_continuations() {
     instruction_error(
         "COPY \\\n  --link \\\n  «--li\\\nnk» a b",

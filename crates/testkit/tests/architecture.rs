@@ -42,6 +42,12 @@ const ARROWS: [(&str, &[&str]); 13] = [
 /// They take values and return values.
 const PURE: [&str; 4] = ["dfbuild-dockerfile", "dfbuild-plan", "dfbuild-cache", "dfbuild-pattern"];
 
+/// All that the language crates stand on: none of it does anything but compute.
+const LANGUAGE: [(&str, &[&str]); 2] = [
+    ("dfbuild-dockerfile", &["dfbuild-pattern", "memchr", "nom", "thiserror"]),
+    ("dfbuild-pattern", &["thiserror"]),
+];
+
 /// They are no libraries that others embed.
 const NOT_EMBEDDED: [&str; 2] = ["dfbuild-cli", "dfbuild-testkit"];
 
@@ -92,6 +98,16 @@ fn arrows_between_crates() {
             assert_ne!(used, "dfbuild-testkit", "{} needs it for more than tests", package.name);
             assert!(allowed.contains(&used), "{} must not use {used}", package.name);
         }
+    }
+}
+
+#[test]
+fn the_language_stands_on_little() {
+    let workspace = workspace();
+    for (name, allowed) in LANGUAGE {
+        let package = workspace.iter().find(|package| package.name == name).unwrap();
+        let used: Vec<&str> = package.normal().collect();
+        assert_eq!(used, allowed, "{name} is to build for anything, a browser too");
     }
 }
 

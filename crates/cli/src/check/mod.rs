@@ -19,7 +19,7 @@ use crate::args::{CheckArgs, CheckFormat, KeyValue};
 use crate::ignore_file::IgnoreFile;
 use crate::source::Source;
 use crate::{diagnostics, report};
-pub(crate) use place::Places;
+pub(crate) use place::{Places, Region};
 
 /// What came of looking at a file.
 struct Checked {

@@ -25,6 +25,11 @@ impl<'a> Places<'a> {
         Self { text: &source.text, index: LineIndex::new(&source.text) }
     }
 
+    /// Where the lines are.
+    pub(crate) fn index(&self) -> &LineIndex {
+        &self.index
+    }
+
     pub(crate) fn region(&self, span: Span) -> Region {
         let (line, column) = self.position(span.start);
         let (end_line, end_column) = self.position(span.end.max(span.start));

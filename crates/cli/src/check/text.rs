@@ -11,8 +11,9 @@ use crate::source::Source;
 
 pub(super) fn render(checked: &Checked) -> String {
     let mut out = String::new();
+    let places = Places::new(&checked.source);
     for finding in &checked.report.findings {
-        out.push_str(&one(finding, &checked.source));
+        out.push_str(&one(finding, &checked.source, &places));
         out.push('\n');
     }
     if let Some(violation) = &checked.report.violation {
@@ -38,19 +39,19 @@ pub(super) fn render(checked: &Checked) -> String {
     out
 }
 
-fn one(finding: &Finding, source: &Source) -> String {
+fn one(finding: &Finding, source: &Source, places: &Places) -> String {
     let mut out = match (finding.level, finding.url) {
         (Level::Warning, Some(url)) => format!("WARNING: {} - {url}\n", finding.rule),
         (Level::Warning, None) => format!("WARNING: {}\n", finding.rule),
         (Level::Advice, _) => format!("ADVICE: {} {}\n", finding.rule, finding.name),
     };
     let _ = writeln!(out, "{}", finding.detail);
-    out.push_str(&excerpt::of(source, finding.lines.start..=finding.lines.end));
+    out.push_str(&excerpt::of(source, places.index(), finding.lines.start..=finding.lines.end));
     if let Some(help) = &finding.help {
         let _ = writeln!(out, "help: {help}");
     }
     if let Some(fix) = &finding.fix {
-        let region = Places::new(source).region(fix.span);
+        let region = places.region(fix.span);
         let (line, column) = (region.line, region.column);
         let old = source.text.get(fix.span.start..fix.span.end).unwrap_or_default();
         let new = &fix.replacement;

@@ -1,20 +1,32 @@
 //! Text that is legal, but very likely not what was meant.
 
+use crate::ast::Heredoc;
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Fix, Label};
 use crate::keyword::Keyword;
 use crate::node::Node;
 use crate::parse::json::{self, Array};
 use crate::parse::lines::trim_end;
-use crate::span::Span;
+use crate::span::{Span, Word};
 
 /// Looks at one instruction.
 pub(super) fn check(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
+    let heredocs = &node.heredocs;
     let node = node.child.as_deref().unwrap_or(node);
-    if node.broken || node.json {
+    if node.broken {
+        return;
+    }
+    if matches!(node.name, Some(Keyword::Copy | Keyword::Add)) {
+        diagnostics.extend(no_directory(node));
+    }
+    if node.json {
         return;
     }
     match node.name {
+        Some(Keyword::Env | Keyword::Label | Keyword::Arg) => {
+            diagnostics.extend(node.args.iter().filter_map(curly_quotes));
+        }
         Some(Keyword::Run) => {
+            diagnostics.extend(heredocs.iter().find_map(windows_lines));
             diagnostics.extend(open_end(node));
             diagnostics.extend(almost_json(node, true));
         }
@@ -31,6 +43,59 @@ pub(super) fn check(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
         }
         _ => {}
     }
+}
+
+/// Quotes that are none.
+const CURLY: [char; 4] = ['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
+
+/// What to do about quotes that are none.
+pub(crate) const CURLY_HELP: &str = "curly quotes are letters: only `\"` and `'` quote";
+
+/// Whether a text has quotes that are none.
+pub(crate) fn has_curly_quotes(text: &str) -> bool {
+    !text.is_ascii() && text.contains(CURLY)
+}
+
+/// Several files that go to one name.
+fn no_directory(node: &Node) -> Option<Diagnostic> {
+    let (dest, sources) = node.args.split_last()?;
+    let name = dest.as_str();
+    let is_directory = name.ends_with(['/', '$', '}', '"', '\'', '\\'])
+        || name == "."
+        || name.ends_with("/.")
+        || name.contains('$');
+    // Directories are merged, and that is all that is known of a source whose name ends so.
+    if is_directory || sources.len() < 2 || sources.iter().all(|it| it.value.ends_with('/')) {
+        return None;
+    }
+    let message = format!("several sources, but `{name}` does not end with `/`");
+    let end = if node.json { dest.span.end - 1 } else { dest.span.end };
+    let diagnostic = Diagnostic::warning(DiagnosticKind::Suspicious, message, dest.span);
+    let help =
+        "without it each file is written over the one before; with it they go into the directory";
+    Some(diagnostic.with_help(help).with_fix(Span::at(end), "/"))
+}
+
+/// A value in quotes of a text processor.
+fn curly_quotes(word: &Word) -> Option<Diagnostic> {
+    let value = word.value.split_once('=').map_or(word.as_str(), |(_, value)| value);
+    if !has_curly_quotes(value) || !value.starts_with(CURLY) {
+        return None;
+    }
+    let message = "these quotes become a part of the value";
+    let diagnostic = Diagnostic::warning(DiagnosticKind::Suspicious, message, word.span);
+    let mended = word.value.replace(CURLY, "\"");
+    Some(diagnostic.with_help(CURLY_HELP).with_fix(word.span, mended))
+}
+
+/// A script whose lines end as they do on Windows.
+fn windows_lines(heredoc: &Heredoc) -> Option<Diagnostic> {
+    memchr::memmem::find(heredoc.content.as_bytes(), b"\r\n")?;
+    let message = "the lines of this heredoc end with CR LF, as on Windows";
+    let diagnostic = Diagnostic::warning(DiagnosticKind::Suspicious, message, heredoc.marker);
+    let help =
+        "the CR becomes a part of the last word of each command; save the file with LF alone";
+    Some(diagnostic.with_help(help).with_fix(heredoc.span, heredoc.content.replace("\r\n", "\n")))
 }
 
 /// A command that ends where another one should follow.
@@ -55,14 +120,14 @@ fn almost_json(node: &Node, needs_comma: bool) -> Option<Diagnostic> {
     let text = &text[text.find('[')?..];
     // The `[` of a shell needs a blank behind it.
     let inside = if needs_comma { &text[1..] } else { text[1..].trim_start() };
-    let quoted = inside.starts_with(['\'', '"', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}']);
+    let quoted = inside.starts_with(['\'', '"']) || inside.starts_with(CURLY);
     if !quoted || (needs_comma && !text.contains(',')) {
         return None;
     }
     let message = "this looks like a JSON array, but is none, so it is taken as it stands";
     let span = Span::new(first.span.start, node.args_span.end);
     let diagnostic = Diagnostic::warning(DiagnosticKind::Suspicious, message, span);
-    let mended = text.replace(['\'', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'], "\"");
+    let mended = text.replace('\'', "\"").replace(CURLY, "\"");
     Some(if matches!(json::array(&mended), Array::Strings(_)) {
         diagnostic.with_help("JSON takes only straight double quotes").with_fix(span, mended)
     } else {

@@ -2,7 +2,7 @@
 
 mod flags;
 mod healthcheck;
-mod hints;
+pub(crate) mod hints;
 mod instruction;
 pub(crate) mod mount;
 pub(crate) mod transfer;

@@ -1,6 +1,6 @@
 //! The stages of a file in the order in which the reference implementation converts them, without building anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::dispatch;
 use super::env::Env;
@@ -94,6 +94,7 @@ pub(super) fn run(
         target_platform,
         expander: Expander::new(dockerfile.escape()),
         scopes: Vec::new(),
+        names: names(dockerfile),
         done: vec![false; dockerfile.stages.len()],
     };
     converter.bases(linter)?;
@@ -120,13 +121,19 @@ fn read(linter: &mut Linter, parsed: &Parsed) -> Result<(), Failed> {
     for node in &nodes {
         syntax::empty_continuation(linter, node);
     }
-    for node in &nodes {
-        let is_here = |it: &&Diagnostic| match it.line {
-            Some(line) => line == node.lines.start,
-            None => it.kind == DiagnosticKind::BeforeFrom && it.span == node.keyword.span,
+    // All that are known of an instruction are found by its line or by its keyword; the first one counts.
+    let mut by_line: HashMap<usize, &Diagnostic> = HashMap::new();
+    let mut by_keyword: HashMap<Span, &Diagnostic> = HashMap::new();
+    for error in errors().filter(|it| of_instruction(it)) {
+        match error.line {
+            Some(line) => by_line.entry(line).or_insert(error),
+            None => by_keyword.entry(error.span).or_insert(error),
         };
+    }
+    for node in &nodes {
         syntax::before_reading(linter, node);
-        if let Some(error) = errors().filter(|it| of_instruction(it)).find(is_here) {
+        let here = [by_line.get(&node.lines.start), by_keyword.get(&node.keyword.span)];
+        if let Some(error) = here.into_iter().flatten().min_by_key(|it| it.span.start) {
             return Err(failed_at_node(node, error));
         }
         syntax::after_reading(linter, node);
@@ -152,8 +159,21 @@ pub(super) struct Converter<'a> {
     target_platform: Platform,
     pub(super) expander: Expander,
     scopes: Vec<Scope>,
+    /// The stages of each name in lower case, in order.
+    names: HashMap<String, Vec<usize>>,
     /// Which stages have been converted.
     done: Vec<bool>,
+}
+
+/// The stages of each name in lower case, in order.
+fn names(dockerfile: &Dockerfile) -> HashMap<String, Vec<usize>> {
+    let mut names: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, stage) in dockerfile.stages.iter().enumerate() {
+        if let Some(name) = &stage.from.name {
+            names.entry(name.value.to_ascii_lowercase()).or_default().push(index);
+        }
+    }
+    names
 }
 
 /// What `--from` means.
@@ -200,12 +220,12 @@ impl Converter<'_> {
 
     /// The last stage of this name before number `index`. The reference implementation wants the name in lower case.
     fn earlier_stage(&self, index: usize, name: &str) -> Option<usize> {
-        self.dockerfile.stages[..index].iter().rposition(|stage| {
-            stage.from.name.as_ref().is_some_and(|known| {
-                known.value == name
-                    || (!self.options.compat && known.value.eq_ignore_ascii_case(name))
-            })
-        })
+        let lower = name.to_ascii_lowercase();
+        if self.options.compat && lower != name {
+            return None;
+        }
+        let stages = self.names.get(&lower)?;
+        stages[..stages.partition_point(|it| *it < index)].last().copied()
     }
 
     fn target(&self) -> Result<usize, Failed> {
@@ -218,10 +238,7 @@ impl Converter<'_> {
     }
 
     fn named_stage(&self, name: &str) -> Option<usize> {
-        let is_it = |stage: &Stage| {
-            stage.from.name.as_ref().is_some_and(|it| it.value.eq_ignore_ascii_case(name))
-        };
-        self.dockerfile.stages.iter().rposition(is_it)
+        self.names.get(&name.to_ascii_lowercase())?.last().copied()
     }
 
     /// What `COPY --from=name` means.

@@ -120,9 +120,12 @@ impl<'s> Dispatcher<'_, '_, 's> {
 
     /// Notes an instruction with the variables before it; `ARG` sees its own.
     fn record(&mut self, instruction: &Instruction) {
-        let mut env = self.scope.env.clone();
+        if !self.linter.is_recording() {
+            return;
+        }
         let expander = self.converter.expander;
         if let InstructionKind::Arg(arg) = &instruction.kind {
+            let mut env = self.scope.env.clone();
             let words = arg.declarations.iter().map(|it| self.effective(&mut env, it));
             let words: Vec<String> = words.collect();
             self.linter.record_text(
@@ -132,6 +135,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
             return;
         }
         let split = matches!(instruction.kind, InstructionKind::Expose(_));
+        let env = &self.scope.env;
         let mut expand = |word: &str| {
             if split {
                 let lookup = |name: &str| env.get(name).map(str::to_owned);
@@ -197,8 +201,12 @@ impl<'s> Dispatcher<'_, '_, 's> {
             if self.scope.arguments.contains(name) || NO_VARIABLES.contains(&name.as_str()) {
                 continue;
             }
-            let meant = suggest::closest(name, self.scope.env.names())
-                .map_or(String::new(), |it| format!(" (did you mean ${it}?)"));
+            let closest = if self.linter.may_compare(self.scope.env.len()) {
+                suggest::closest(name, self.scope.env.names())
+            } else {
+                None
+            };
+            let meant = closest.map_or(String::new(), |it| format!(" (did you mean ${it}?)"));
             let detail = format!("Usage of undefined variable '${name}'{meant}");
             let help = "the base image may define it: it is not known here".to_owned();
             let help = if self.scope.unknown_base { Some(help) } else { None };

@@ -55,6 +55,10 @@ impl Env {
         self.values.insert(name.to_owned(), value);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
     }

@@ -10,12 +10,18 @@ use crate::Parsed;
 use crate::ast::Instruction;
 use crate::span::{LineIndex, LineRange, Span, Word};
 
+/// Comparing names is all that grows with the product of two numbers of lines: a file with a thousand unknown variables
+/// among a thousand known ones still has all its suggestions.
+const MAX_COMPARISONS: usize = 1_000_000;
+
 /// Collects findings.
 pub(super) struct Linter<'a> {
     pub(super) source: &'a str,
     pub(super) index: &'a LineIndex,
     config: Config,
     experimental: bool,
+    /// How many more names may be compared for suggestions.
+    comparisons: usize,
     findings: Vec<Finding>,
     /// The instructions after expansion, if somebody wants them.
     recorded: Option<Vec<ExpandedInstruction>>,
@@ -57,15 +63,40 @@ impl<'a> Linter<'a> {
         };
         let config = Config::parse(text)
             .map_err(|reason| format!("failed to parse check options: {reason}"))?;
-        let (findings, experimental) = (Vec::new(), options.experimental);
-        Ok(Self { source, index, config, experimental, findings, recorded: None })
+        let experimental = options.experimental;
+        Ok(Self {
+            source,
+            index,
+            config,
+            experimental,
+            comparisons: MAX_COMPARISONS,
+            findings: Vec::new(),
+            recorded: None,
+        })
     }
 
     /// One that is after the instructions, not after findings.
     pub(super) fn recording(source: &'a str, index: &'a LineIndex, options: &LintOptions) -> Self {
         let config = Config { skip_all: true, ..Config::default() };
-        let (findings, experimental) = (Vec::new(), options.experimental);
-        Self { source, index, config, experimental, findings, recorded: Some(Vec::new()) }
+        let experimental = options.experimental;
+        Self {
+            source,
+            index,
+            config,
+            experimental,
+            comparisons: 0,
+            findings: Vec::new(),
+            recorded: Some(Vec::new()),
+        }
+    }
+
+    /// Whether a name may be compared with `count` others to suggest one of them.
+    pub(super) fn may_compare(&mut self, count: usize) -> bool {
+        match self.comparisons.checked_sub(count) {
+            Some(rest) => self.comparisons = rest,
+            None => return false,
+        }
+        true
     }
 
     pub(super) fn is_recording(&self) -> bool {

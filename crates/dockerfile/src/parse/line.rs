@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::json::{self, Array};
 use super::logical::Fragment;
 use super::words::{is_separator, split_flags, split_keyword, split_quoted, split_separators};
+use crate::build::hints::{CURLY_HELP, has_curly_quotes};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::keyword::Keyword;
 use crate::node::Node;
@@ -161,7 +162,11 @@ fn key_values<'a>(
                 quote(word.text)
             );
             let diagnostic = Diagnostic::error(DiagnosticKind::KeyValue, message, word.span());
-            return Err(diagnostic.with_help("quote a value that has blanks in it"));
+            return Err(diagnostic.with_help(if has_curly_quotes(args.text) {
+                CURLY_HELP
+            } else {
+                "quote a value that has blanks in it"
+            }));
         };
         node.args.push(word.slice(0..equals).spanned());
         node.args.push(word.from(equals + 1).spanned());

@@ -128,7 +128,8 @@ fn write_results(args: &BuildArgs, built: &Built, summary: &Summary) -> Result<(
     }
     if let Some(path) = &args.metadata_file {
         let digest = &summary.digest;
-        let value = metadata::of(&summary.image_id, digest, &built.descriptor, &summary.tags);
+        let config = (built.platforms.len() == 1).then_some(summary.image_id.as_str());
+        let value = metadata::of(config, digest, &built.descriptor, &summary.tags);
         write(path, &format!("{value:#}\n"))?;
     }
     Ok(())

@@ -34,7 +34,7 @@ impl Findings {
             // The images are not known yet.
             unknown_bases_set_variables: true,
             named_contexts: names.collect(),
-            ..check::options(&args.build_arg, target, args.platform.as_ref(), &environment)
+            ..check::options(&args.build_arg, target, args.platform.first(), &environment)
         };
         let report = lint(&source.text, &parsed, &options);
         let findings = report.of_level(Level::Warning).cloned().collect();

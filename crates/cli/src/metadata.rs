@@ -3,16 +3,19 @@ use serde_json::{Value, json};
 
 /// The content of `--metadata-file`, with buildx's keys.
 pub(crate) fn of(
-    config_digest: &str,
+    config_digest: Option<&str>,
     manifest_digest: &str,
     descriptor: &impl Serialize,
     names: &[String],
 ) -> Value {
     let mut metadata = json!({
-        "containerimage.config.digest": config_digest,
         "containerimage.descriptor": serde_json::to_value(descriptor).unwrap_or_default(),
         "containerimage.digest": manifest_digest,
     });
+    // An index has no configuration.
+    if let Some(digest) = config_digest {
+        metadata["containerimage.config.digest"] = digest.into();
+    }
     if !names.is_empty() {
         metadata["image.name"] = names.join(",").into();
     }
@@ -28,7 +31,7 @@ mod tests {
         let descriptor = json!({"digest": "sha256:b", "size": 1});
         let names = ["docker.io/library/a:1".to_owned(), "docker.io/library/b:1".to_owned()];
         assert_eq!(
-            of("sha256:a", "sha256:b", &descriptor, &names),
+            of(Some("sha256:a"), "sha256:b", &descriptor, &names),
             json!({
                 "containerimage.config.digest": "sha256:a",
                 "containerimage.descriptor": {"digest": "sha256:b", "size": 1},
@@ -36,6 +39,6 @@ mod tests {
                 "image.name": "docker.io/library/a:1,docker.io/library/b:1",
             })
         );
-        assert_eq!(of("a", "b", &descriptor, &[]).get("image.name"), None);
+        assert_eq!(of(None, "b", &descriptor, &[]).get("image.name"), None);
     }
 }

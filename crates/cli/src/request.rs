@@ -1,12 +1,11 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use dfbuild::{Build, Output, Secret, SecretSource};
+use dfbuild::{Build, Output, OutputKind, Secret, SecretSource};
 use tempfile::TempDir;
 
 use crate::args::{
-    BuildArgs, Destination, Entitlement, NetworkArg, OutputFlag, OutputKind, SecretFlag,
-    SecretOrigin,
+    BuildArgs, Destination, Entitlement, FlagKind, NetworkArg, OutputFlag, SecretFlag, SecretOrigin,
 };
 use crate::remote::remote_context;
 use crate::source::Source;
@@ -71,7 +70,11 @@ impl Request {
     }
 
     fn add_output(&mut self, flag: &OutputFlag, terminal: bool) -> Result<(), RequestError> {
+        if flag.push {
+            self.change(|build| build.push(true));
+        }
         let path = match &flag.destination {
+            Destination::None => PathBuf::new(),
             Destination::Path(path) => path.clone(),
             Destination::Stdout if self.piped.is_some() => {
                 return Err(usage("--output: only one can go to standard output"));
@@ -83,12 +86,17 @@ impl Request {
             }
             Destination::Stdout => self.pipe()?,
         };
-        let output = match flag.kind {
-            OutputKind::Oci => Output::OciArchive(path),
-            OutputKind::Docker => Output::DockerArchive(path),
-            OutputKind::Local => Output::Directory(path),
-            OutputKind::Tar => Output::Tar(path),
-        };
+        let mut output = Output::new(match flag.kind {
+            FlagKind::OciFolder => OutputKind::OciDirectory(path),
+            FlagKind::Oci => OutputKind::OciArchive(path),
+            FlagKind::Docker => OutputKind::DockerArchive(path),
+            FlagKind::Local => OutputKind::Directory(path),
+            FlagKind::Tar => OutputKind::Tar(path),
+            FlagKind::Image => OutputKind::Store,
+        });
+        output.compression = flag.compression;
+        output.rewrite_timestamp = flag.rewrite_timestamp;
+        output.platform_split = flag.platform_split;
         let names = flag.names.clone();
         self.change(|build| names.into_iter().fold(build.output(output), Build::tag));
         Ok(())
@@ -144,7 +152,9 @@ fn secret_file(id: &str, path: &Path) -> Result<SecretSource, RequestError> {
 
 /// Refuses what would be lost silently.
 fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
-    if args.push && args.tag.is_empty() {
+    let names = args.output.iter().any(|output| !output.names.is_empty());
+    let pushes = args.push || args.output.iter().any(|output| output.push);
+    if pushes && args.tag.is_empty() && !names {
         return Err(usage("--push needs a name to push to: give --tag"));
     }
     if !args.cache_from.is_empty() {
@@ -208,9 +218,9 @@ fn what_to_build(
     if let Some(target) = &args.target {
         build = build.target(target);
     }
-    if let Some(platform) = &args.platform {
-        build = build.platform(platform.clone());
-    }
+    build = args.platform.iter().cloned().fold(build, Build::platform);
+    let annotations = args.annotation.iter().flat_map(|annotations| &annotations.0);
+    build = annotations.cloned().fold(build, Build::annotation);
     if let Some(epoch) = environment(EPOCH).filter(|epoch| !epoch.is_empty()) {
         build = build.build_arg(EPOCH, epoch);
     }

@@ -8,7 +8,7 @@ use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Observer;
-use crate::options::{BuildContext, Output, Secret, Ulimit};
+use crate::options::{Annotation, AnnotationTarget, BuildContext, Output, Secret, Ulimit};
 
 /// What to build. Each method changes one thing and returns the build, so that calls can be
 /// chained; the defaults are those of `docker build`.
@@ -23,7 +23,8 @@ pub struct Build {
     pub(crate) build_args: BTreeMap<String, String>,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) build_contexts: BTreeMap<String, BuildContext>,
-    pub(crate) platform: Option<Platform>,
+    pub(crate) platforms: Vec<Platform>,
+    pub(crate) annotations: Vec<Annotation>,
     pub(crate) pull: bool,
     pub(crate) push: bool,
     pub(crate) no_cache: bool,
@@ -62,7 +63,8 @@ impl Build {
             build_args: BTreeMap::new(),
             labels: BTreeMap::new(),
             build_contexts: BTreeMap::new(),
-            platform: None,
+            platforms: Vec::new(),
+            annotations: Vec::new(),
             pull: false,
             push: false,
             no_cache: false,
@@ -122,10 +124,32 @@ impl Build {
         self
     }
 
-    /// The platform to build for, instead of this machine's.
+    /// A platform to build for, instead of this machine's; may be given several times. For more
+    /// than one the result is an image index.
     pub fn platform(mut self, platform: Platform) -> Self {
-        self.platform = Some(platform);
+        if !self.platforms.contains(&platform) {
+            self.platforms.push(platform);
+        }
         self
+    }
+
+    /// A note on the image; may be given several times.
+    pub fn annotation(mut self, annotation: Annotation) -> Self {
+        self.annotations.push(annotation);
+        self
+    }
+
+    /// The notes on one kind of document, of one platform.
+    pub(crate) fn annotations_of(
+        &self,
+        target: AnnotationTarget,
+        platform: Option<&Platform>,
+    ) -> Vec<(String, String)> {
+        let wanted = self.annotations.iter().filter(|annotation| {
+            annotation.target == target
+                && (annotation.platform.is_none() || annotation.platform.as_ref() == platform)
+        });
+        wanted.map(|annotation| (annotation.key.clone(), annotation.value.clone())).collect()
     }
 
     /// Whether to ask registries for newer base images than those in the store.
@@ -227,10 +251,13 @@ impl Build {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Built {
-    /// The digest of the image configuration, which `docker images` shows as image id.
+    /// The digest of the image configuration, which `docker images` shows as image id; for several
+    /// platforms the digest of the index.
     pub image_id: Digest,
-    /// The manifest.
+    /// The manifest, or the index for several platforms.
     pub descriptor: Descriptor,
+    /// What it was built for.
+    pub platforms: Vec<Platform>,
     /// The names that it was given.
     pub tags: Vec<Reference>,
     /// The sum of its uncompressed layers, in bytes.

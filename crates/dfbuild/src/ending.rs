@@ -69,6 +69,12 @@ pub(crate) struct Watched<T> {
     ending: Ending,
 }
 
+impl<T> Watched<T> {
+    pub(crate) fn into_inner(self) -> T {
+        self.inner
+    }
+}
+
 impl<T: Read> Read for Watched<T> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.ending.check()?;

@@ -56,4 +56,7 @@ pub use engine::Engine;
 pub use error::{Cause, Error, StepError};
 pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream, TransferState};
 pub use image_list::ImageSummary;
-pub use options::{BuildContext, Output, Secret, SecretSource, Ulimit};
+pub use options::{
+    Annotation, AnnotationTarget, BuildContext, Compression, Output, OutputKind, Secret,
+    SecretSource, Ulimit,
+};

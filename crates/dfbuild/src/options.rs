@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use dfbuild_image::Platform;
+
 /// What a `--build-context` is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BuildContext {
@@ -42,12 +44,32 @@ impl BuildContext {
     }
 }
 
-/// Where an image goes, beside the store.
+/// Where an image goes, beside the store, and in which form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Output {
+pub struct Output {
+    /// Where to, and as what.
+    pub kind: OutputKind,
+    /// How new layers are compressed. Those of a base stay as they are.
+    pub compression: Compression,
+    /// Whether all times in new layers that are later than `SOURCE_DATE_EPOCH` become that
+    /// (BuildKit's `rewrite-timestamp`).
+    pub rewrite_timestamp: bool,
+    /// Whether each of several platforms gets a folder of its own in [`OutputKind::Directory`] and
+    /// [`OutputKind::Tar`], such as `linux_arm64/`.
+    pub platform_split: bool,
+}
+
+/// Where an image goes, beside the store, and as what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OutputKind {
+    /// The store alone.
+    Store,
     /// An OCI image layout as a tar archive.
     OciArchive(PathBuf),
+    /// An OCI image layout as a folder. Images that are there stay.
+    OciDirectory(PathBuf),
     /// The same for `docker load`: OCI layout and `manifest.json` in one archive.
     DockerArchive(PathBuf),
     /// The root file system as a folder. Owners are kept as root, otherwise everything is the
@@ -55,6 +77,68 @@ pub enum Output {
     Directory(PathBuf),
     /// The root file system as a tar archive.
     Tar(PathBuf),
+}
+
+impl Output {
+    /// An output with BuildKit's defaults.
+    pub fn new(kind: OutputKind) -> Self {
+        Self {
+            kind,
+            compression: Compression::default(),
+            rewrite_timestamp: false,
+            platform_split: true,
+        }
+    }
+}
+
+/// How a layer is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// gzip at a level from 0 to 9.
+    Gzip {
+        /// Docker's is 6.
+        level: u32,
+    },
+    /// Zstandard at a level from 1 to 22.
+    Zstd {
+        /// The default of the reference implementation is 3.
+        level: i32,
+    },
+    /// Not at all.
+    Uncompressed,
+}
+
+impl Default for Compression {
+    fn default() -> Self {
+        Self::Gzip { level: dfbuild_layer::DEFAULT_LEVEL }
+    }
+}
+
+/// A note on an image that is not part of its configuration (OCI image-spec, annotations.md).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// What it is a note on.
+    pub target: AnnotationTarget,
+    /// For manifests: of which platform; of all if none is given.
+    pub platform: Option<Platform>,
+    /// Its name.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// What an [`Annotation`] is a note on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnnotationTarget {
+    /// The manifest.
+    Manifest,
+    /// The index of the manifests of several platforms.
+    Index,
+    /// What leads to a manifest.
+    ManifestDescriptor,
+    /// What leads to the index.
+    IndexDescriptor,
 }
 
 /// A secret for `RUN --mount=type=secret`. Its value is in no key, no history and no event.

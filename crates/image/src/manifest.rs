@@ -29,6 +29,18 @@ impl Manifest {
         Self(manifest.expect("every required field is given"))
     }
 
+    /// The same manifest with `annotations` added.
+    #[must_use]
+    pub fn with_annotations(
+        mut self,
+        annotations: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let mut all = self.0.annotations().clone().unwrap_or_default();
+        all.extend(annotations);
+        self.0.set_annotations((!all.is_empty()).then_some(all));
+        self
+    }
+
     /// Reads a manifest, Docker's schema 2 as well as OCI's.
     pub fn from_json(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes).map(Self)
@@ -56,6 +68,18 @@ impl Index {
             .manifests(manifests)
             .build();
         Self(index.expect("every required field is given"))
+    }
+
+    /// The same index with `annotations` added.
+    #[must_use]
+    pub fn with_annotations(
+        mut self,
+        annotations: impl IntoIterator<Item = (String, String)>,
+    ) -> Self {
+        let mut all = self.0.annotations().clone().unwrap_or_default();
+        all.extend(annotations);
+        self.0.set_annotations((!all.is_empty()).then_some(all));
+        self
     }
 
     /// Reads an index, Docker's manifest list as well as OCI's.

@@ -3,7 +3,7 @@ use std::io::{self, Write};
 
 use dfbuild_image::{Digest, Hasher, HashingWriter};
 
-use crate::Gzip;
+use crate::encoder::{Encoder, Encoding};
 
 /// What a layer blob turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,21 +21,22 @@ pub struct Sealed {
 /// Takes an archive, and digests, compresses, digests and writes it in one pass.
 #[must_use = "the blob is cut off unless `finish` is called"]
 pub struct BlobWriter<W: Write> {
-    gzip: Gzip<HashingWriter<W>>,
+    encoder: Encoder<HashingWriter<W>>,
     hasher: Hasher,
     tar_size: u64,
 }
 
 impl<W: Write> BlobWriter<W> {
-    /// Writes the blob to `inner`; `level` and `threads` as for [`Gzip::new`].
-    pub fn new(inner: W, level: u32, threads: usize) -> Self {
-        let gzip = Gzip::new(HashingWriter::new(inner), level, threads);
-        Self { gzip, hasher: Hasher::new(), tar_size: 0 }
+    /// Writes the blob to `inner`, compressed on `threads` threads; their number does not change
+    /// the bytes.
+    pub fn new(inner: W, encoding: Encoding, threads: usize) -> io::Result<Self> {
+        let encoder = Encoder::new(HashingWriter::new(inner), encoding, threads)?;
+        Ok(Self { encoder, hasher: Hasher::new(), tar_size: 0 })
     }
 
     /// Ends the blob.
     pub fn finish(self) -> io::Result<(W, Sealed)> {
-        let (inner, blob_digest, blob_size) = self.gzip.finish()?.finish();
+        let (inner, blob_digest, blob_size) = self.encoder.finish()?.finish();
         let (diff_id, tar_size) = (self.hasher.finish(), self.tar_size);
         Ok((inner, Sealed { diff_id, tar_size, blob_digest, blob_size }))
     }
@@ -43,14 +44,14 @@ impl<W: Write> BlobWriter<W> {
 
 impl<W: Write> Write for BlobWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.gzip.write(bytes)?;
+        let count = self.encoder.write(bytes)?;
         self.hasher.update(&bytes[..count]);
         self.tar_size += count as u64;
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.gzip.flush()
+        self.encoder.flush()
     }
 }
 

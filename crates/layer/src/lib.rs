@@ -31,6 +31,7 @@ pub mod archive;
 mod blob;
 mod contents;
 mod disk;
+mod encoder;
 mod error;
 mod gzip;
 mod header;
@@ -43,6 +44,7 @@ mod view;
 
 pub use blob::{BlobWriter, Sealed};
 pub use contents::{Contents, Directory, Layers};
+pub use encoder::Encoding;
 pub use error::Error;
 pub use gzip::{DEFAULT_LEVEL, GZIP_ID, Gzip, gzip_id};
 pub use index::Index;

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 
 use dfbuild_image::Digest;
 use dfbuild_layer::archive::{Compression, decompress};
-use dfbuild_layer::{BlobWriter, DEFAULT_LEVEL, GZIP_ID, Gzip, gzip_id};
+use dfbuild_layer::{BlobWriter, DEFAULT_LEVEL, Encoding, GZIP_ID, Gzip, gzip_id};
 
 const BLOCK: usize = 512 << 10;
 
@@ -84,7 +84,7 @@ fn the_bytes_are_those_of_the_id() {
 #[test]
 fn a_blob_says_what_it_is() {
     let data = text(2 * BLOCK + 5);
-    let mut writer = BlobWriter::new(Vec::new(), 6, 2);
+    let mut writer = BlobWriter::new(Vec::new(), Encoding::Gzip(6), 2).unwrap();
     writer.write_all(&data).unwrap();
     let (blob, sealed) = writer.finish().unwrap();
     assert_eq!((sealed.diff_id, sealed.tar_size), (Digest::of(&data), data.len() as u64));

@@ -10,8 +10,10 @@ use crate::BaseRequest;
 /// The stages that a target needs, each after those that it needs itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
-    /// The stages; the target is the last one.
+    /// The stages.
     pub stages: Vec<Stage>,
+    /// The stages to build: one for each platform.
+    pub targets: Vec<StageId>,
     /// `SOURCE_DATE_EPOCH`, seconds since 1970-01-01 UTC.
     pub epoch: Option<i64>,
     /// What is worth saying although the build can go on.
@@ -19,12 +21,22 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// The stage to build.
+    /// The stage to build; the last one of several.
     ///
     /// # Panics
-    /// Never: a graph has at least one stage.
+    /// Never: a graph has a target.
     pub fn target(&self) -> &Stage {
-        self.stages.last().expect("a graph has a target")
+        self.stage(*self.targets.last().expect("a graph has a target"))
+    }
+
+    /// The stages of the image of `target`, from the one that begins with an image or nothing down
+    /// to the target itself.
+    pub fn lineage(&self, target: StageId) -> Vec<StageId> {
+        let mut stages = vec![target];
+        while let Base::Stage(base) = self.stage(stages[0]).base {
+            stages.insert(0, base);
+        }
+        stages
     }
 
     /// The stage with this id.

@@ -27,6 +27,7 @@ mod error;
 mod go_duration;
 mod graph;
 mod input;
+mod join;
 mod planner;
 mod run_steps;
 mod scope;

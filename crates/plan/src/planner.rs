@@ -575,7 +575,8 @@ impl<'a> Planner<'a> {
                 Span::at(0),
             ));
         }
-        Graph { stages: self.stages, epoch: self.epoch, warnings: self.warnings }
+        let targets = vec![StageId(self.stages.len() - 1)];
+        Graph { stages: self.stages, targets, epoch: self.epoch, warnings: self.warnings }
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use dfbuild_dockerfile::parse;
 use dfbuild_image::{Digest, ImageConfig, Platform};
 use dfbuild_plan::{
-    Base, BaseImage, BaseRequest, Graph, Input, NamedContext, Outcome, StepKind, TreeSource, plan,
+    Base, BaseImage, BaseRequest, Graph, Input, NamedContext, Outcome, StageId, StepKind,
+    TreeSource, plan,
 };
 
 fn platform() -> Platform {
@@ -28,6 +29,7 @@ struct Case {
     args: BTreeMap<String, String>,
     named: BTreeMap<String, NamedContext>,
     target: Option<String>,
+    platform: Platform,
 }
 
 fn case(text: &str) -> Case {
@@ -38,6 +40,7 @@ fn case(text: &str) -> Case {
         args: BTreeMap::new(),
         named: BTreeMap::new(),
         target: None,
+        platform: platform(),
     }
 }
 
@@ -59,7 +62,7 @@ impl Case {
             target: self.target.clone(),
             build_args: self.args.clone(),
             named_contexts: self.named.clone(),
-            platform: platform(),
+            platform: self.platform.clone(),
             build_platform: platform(),
             bases: self.bases.clone(),
             ..Input::new(&parsed.dockerfile)
@@ -301,4 +304,26 @@ fn all_errors_of_a_stage_are_reported() {
 fn unused_arguments_are_mentioned() {
     let graph = case("FROM busybox\nARG A\n").arg("A", "1").arg("TYPO", "1").graph();
     assert_eq!(graph.warnings[0].message, "one or more build-args [TYPO] were not consumed");
+}
+
+#[test]
+fn graphs_of_several_platforms_share_what_is_the_same() {
+    let text = "FROM --platform=$BUILDPLATFORM busybox AS tools\nRUN make tools\n\
+        FROM busybox\nCOPY --from=tools /t /t\nRUN --mount=from=tools,target=/m x\n";
+    let on = |platform: &str| {
+        let mut case = case(text);
+        case.platform = platform.parse().expect("a platform");
+        let request = BaseRequest { name: "busybox".to_owned(), platform: case.platform.clone() };
+        case.bases.insert(request, base(r#"["PATH=/bin"]"#, "[]"));
+        case.graph()
+    };
+    let (one, two) = (platform().to_string(), "linux/s390x");
+    let joined = dfbuild_plan::Graph::join(vec![on(&one), on(two)]);
+    let platforms = joined.stages.iter().map(|stage| stage.platform.to_string());
+    assert_eq!(platforms.collect::<Vec<_>>(), [one.as_str(), one.as_str(), two]);
+    assert_eq!(joined.targets, [StageId(1), StageId(2)]);
+    for target in &joined.targets {
+        assert_eq!(joined.stage(*target).needs().into_iter().collect::<Vec<_>>(), [StageId(0)]);
+    }
+    assert_eq!(dfbuild_plan::Graph::join(vec![on(&one), on(&one)]).stages.len(), 2);
 }

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use dfbuild::{BuildContext, Platform, Ulimit};
 
 use super::{
-    Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, allow, hosts, key_value,
-    named_context, outputs, secrets, ulimits,
+    Annotations, Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, allow, annotation,
+    hosts, key_value, named_context, outputs, secrets, ulimits,
 };
 use crate::units;
 
@@ -42,10 +42,10 @@ pub(crate) struct BuildArgs {
           value_parser = named_context::parse, help_heading = "What to build")]
     pub(crate) build_context: Vec<(String, BuildContext)>,
 
-    /// Platform to build for, as linux/arm64 [default: this machine's]
+    /// Platforms to build for, as linux/amd64,linux/arm64 [default: this machine's]
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform,
-          help_heading = "What to build")]
-    pub(crate) platform: Option<Platform>,
+          value_delimiter = ',', help_heading = "What to build")]
+    pub(crate) platform: Vec<Platform>,
 
     /// Look at the Dockerfile like `dfbuild check`, and build nothing
     #[arg(long, help_heading = "What to build")]
@@ -64,6 +64,11 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "NAME=VALUE", value_parser = key_value::parse,
           help_heading = "What comes out")]
     pub(crate) label: Vec<KeyValue>,
+
+    /// Note on the manifest, or on what TYPE says; repeatable
+    #[arg(long, value_name = "[TYPE:]KEY=VALUE", value_parser = annotation::parse,
+          help_heading = "What comes out")]
+    pub(crate) annotation: Vec<Annotations>,
 
     /// Write the image id to a file
     #[arg(long, value_name = "FILE", help_heading = "What comes out")]
@@ -200,9 +205,6 @@ pub(crate) enum NetworkArg {
 }
 
 pub(super) fn parse_platform(value: &str) -> Result<Platform, String> {
-    if value.contains(',') {
-        return Err("an image for several platforms cannot be built yet: give one".to_owned());
-    }
     value.parse().map_err(|error: <Platform as std::str::FromStr>::Err| error.to_string())
 }
 
@@ -235,9 +237,8 @@ mod tests {
     }
 
     #[test]
-    fn one_platform() {
+    fn platforms() {
         assert_eq!(parse_platform("linux/arm64").unwrap().to_string(), "linux/arm64");
-        assert!(parse_platform("linux/arm64,linux/amd64").unwrap_err().contains("several"));
         assert!(parse_platform("a/b/c/d").unwrap_err().contains("os/architecture"));
     }
 }

@@ -59,7 +59,7 @@ impl From<&BuildArgs> for CheckArgs {
             compat: false,
             build_arg: args.build_arg.clone(),
             target: args.target.clone(),
-            platform: args.platform.clone(),
+            platform: args.platform.first().cloned(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The grammar of the command line. Nothing here looks at the machine.
 
 mod allow;
+mod annotation;
 mod build_args;
 mod check_args;
 mod csv;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use allow::Entitlement;
+pub(crate) use annotation::Annotations;
 pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg};
 pub(crate) use check_args::{CheckArgs, CheckFormat};
 pub(crate) use expand_args::ExpandArgs;
@@ -30,7 +32,7 @@ pub(crate) use fmt_args::FmtArgs;
 pub(crate) use ignore_args::IgnoreArgs;
 pub(crate) use images_args::{ImagesArgs, ImagesFormat};
 pub(crate) use key_value::KeyValue;
-pub(crate) use outputs::{Destination, OutputFlag, OutputKind};
+pub(crate) use outputs::{Destination, FlagKind, OutputFlag};
 pub(crate) use parse_args::{ParseArgs, ParseFormat};
 pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};

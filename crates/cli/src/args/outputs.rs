@@ -1,28 +1,41 @@
 use std::path::PathBuf;
 
+use dfbuild::Compression;
+
 use super::csv;
 
 /// An `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OutputFlag {
-    pub(crate) kind: OutputKind,
+    pub(crate) kind: FlagKind,
     pub(crate) destination: Destination,
     /// Further names for the image, from `name=…`.
     pub(crate) names: Vec<String>,
+    /// Whether it goes to the registries of its names.
+    pub(crate) push: bool,
+    pub(crate) compression: Compression,
+    pub(crate) rewrite_timestamp: bool,
+    pub(crate) platform_split: bool,
 }
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum OutputKind {
+pub(crate) enum FlagKind {
     Oci,
+    /// An OCI layout that is no archive (`tar=false`).
+    OciFolder,
     Docker,
     Local,
     Tar,
+    /// Nothing but the image in the store, which is there with every output.
+    Image,
 }
 
 /// Where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Destination {
+    /// Nowhere: it is not written to a file.
+    None,
     Path(PathBuf),
     /// Standard output; the image id goes nowhere else then.
     Stdout,
@@ -33,51 +46,119 @@ pub(crate) enum Destination {
 pub(crate) fn parse(text: &str) -> Result<OutputFlag, String> {
     if !text.contains(['=', ',']) && !text.is_empty() {
         return Ok(match text {
-            "-" => flag(OutputKind::Tar, Destination::Stdout),
-            _ => flag(OutputKind::Local, Destination::Path(text.into())),
+            "-" => flag(FlagKind::Tar, Destination::Stdout),
+            _ => flag(FlagKind::Local, Destination::Path(text.into())),
         });
     }
-    let (mut kind, mut dest, mut names) = (None, None, Vec::new());
+    let (mut kind, mut dest) = (None, None);
+    let mut output = flag(FlagKind::Image, Destination::None);
+    let (mut level, mut folder) = (None, false);
     for (key, value) in csv::key_values(text)? {
         match key.as_str() {
+            "type" if value == "registry" => {
+                output.push = true;
+                kind = Some(FlagKind::Image);
+            }
             "type" => kind = Some(parse_kind(&value)?),
             "dest" => dest = Some(value),
-            "name" => names.extend(value.split(',').map(ToOwned::to_owned)),
+            "name" => output.names.extend(value.split(',').map(ToOwned::to_owned)),
+            "push" => output.push = boolean(&key, &value)?,
+            "tar" => folder = !boolean(&key, &value)?,
+            "rewrite-timestamp" => output.rewrite_timestamp = boolean(&key, &value)?,
+            "platform-split" => output.platform_split = boolean(&key, &value)?,
+            "compression" => output.compression = parse_compression(&value)?,
+            "compression-level" => level = Some(value),
             _ => check_attribute(&key, &value)?,
         }
     }
-    let kind = kind.ok_or("`type=…` is missing: there are oci, docker, local and tar")?;
-    let destination = match dest.as_deref() {
-        Some("-") if kind == OutputKind::Local => {
+    output.kind =
+        kind.ok_or("`type=…` is missing: there are oci, docker, local, tar, image and registry")?;
+    if folder && output.kind == FlagKind::Oci {
+        output.kind = FlagKind::OciFolder;
+    }
+    output.compression = with_level(output.compression, level.as_deref())?;
+    output.destination = destination(&output, dest.as_deref())?;
+    Ok(output)
+}
+
+fn destination(output: &OutputFlag, dest: Option<&str>) -> Result<Destination, String> {
+    Ok(match (output.kind, dest) {
+        (FlagKind::Image, None) => Destination::None,
+        (FlagKind::Image, Some(_)) => {
+            return Err("an image goes into the store: `dest=` is for files".to_owned());
+        }
+        (_, Some("")) => return Err("`dest=` is empty".to_owned()),
+        (FlagKind::Local, Some("-")) => {
             return Err("a folder cannot go to standard output: use type=tar".to_owned());
         }
-        Some("-") => Destination::Stdout,
-        Some("") => return Err("`dest=` is empty".to_owned()),
-        Some(path) => Destination::Path(path.into()),
-        None if kind == OutputKind::Local => return Err("`dest=FOLDER` is missing".to_owned()),
-        None if kind == OutputKind::Docker => {
+        (FlagKind::OciFolder, Some("-") | None) | (FlagKind::Local, None) => {
+            return Err("`dest=FOLDER` is missing".to_owned());
+        }
+        (FlagKind::Docker, None) => {
             return Err("`dest=FILE` is missing: there is no docker daemon to load into".to_owned());
         }
-        None => Destination::Stdout,
-    };
-    Ok(OutputFlag { kind, destination, names })
+        (_, Some("-") | None) => Destination::Stdout,
+        (_, Some(path)) => Destination::Path(path.into()),
+    })
 }
 
-fn flag(kind: OutputKind, destination: Destination) -> OutputFlag {
-    OutputFlag { kind, destination, names: Vec::new() }
+fn flag(kind: FlagKind, destination: Destination) -> OutputFlag {
+    OutputFlag {
+        kind,
+        destination,
+        names: Vec::new(),
+        push: false,
+        compression: Compression::default(),
+        rewrite_timestamp: false,
+        platform_split: true,
+    }
 }
 
-fn parse_kind(text: &str) -> Result<OutputKind, String> {
+fn parse_kind(text: &str) -> Result<FlagKind, String> {
     match text {
-        "oci" => Ok(OutputKind::Oci),
-        "docker" => Ok(OutputKind::Docker),
-        "local" => Ok(OutputKind::Local),
-        "tar" => Ok(OutputKind::Tar),
-        "image" | "registry" => Err(format!(
-            "type={text} comes with registries, which are not there yet; -t puts the image into the store"
+        "oci" => Ok(FlagKind::Oci),
+        "docker" => Ok(FlagKind::Docker),
+        "local" => Ok(FlagKind::Local),
+        "tar" => Ok(FlagKind::Tar),
+        // The image is in the store with every output, and so are the steps.
+        "image" | "cacheonly" => Ok(FlagKind::Image),
+        _ => Err(format!(
+            "unknown type `{text}`: there are oci, docker, local, tar, image and registry"
         )),
-        "cacheonly" => Err("type=cacheonly is not there yet".to_owned()),
-        _ => Err(format!("unknown type `{text}`: there are oci, docker, local and tar")),
+    }
+}
+
+fn boolean(key: &str, value: &str) -> Result<bool, String> {
+    match value {
+        "" | "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(format!("`{key}={value}`: it is true or false")),
+    }
+}
+
+fn parse_compression(text: &str) -> Result<Compression, String> {
+    match text {
+        "gzip" => Ok(Compression::default()),
+        "zstd" => Ok(Compression::Zstd { level: 3 }),
+        "uncompressed" => Ok(Compression::Uncompressed),
+        "estargz" => Err("compression=estargz is not there: gzip, zstd or uncompressed".to_owned()),
+        _ => Err(format!("unknown compression `{text}`: there are gzip, zstd and uncompressed")),
+    }
+}
+
+fn with_level(compression: Compression, level: Option<&str>) -> Result<Compression, String> {
+    let Some(level) = level else { return Ok(compression) };
+    let wrong = |range: &str| format!("`compression-level={level}`: it is {range}");
+    match compression {
+        Compression::Gzip { .. } => {
+            let level = level.parse().ok().filter(|level| (0..=9).contains(level));
+            Ok(Compression::Gzip { level: level.ok_or_else(|| wrong("from 0 to 9"))? })
+        }
+        Compression::Zstd { .. } => {
+            let level = level.parse().ok().filter(|level| (1..=22).contains(level));
+            Ok(Compression::Zstd { level: level.ok_or_else(|| wrong("from 1 to 22"))? })
+        }
+        _ => Err("`compression-level` needs compression=gzip or zstd".to_owned()),
     }
 }
 
@@ -86,22 +167,12 @@ fn parse_kind(text: &str) -> Result<OutputKind, String> {
 fn check_attribute(key: &str, value: &str) -> Result<(), String> {
     let harmless = matches!(
         (key, value),
-        ("tar" | "oci-mediatypes" | "store", "true" | "")
-            | ("compression", "gzip")
-            | (
-                "rewrite-timestamp"
-                    | "platform-split"
-                    | "force-compression"
-                    | "push"
-                    | "unpack"
-                    | "attestation-inline",
-                "false"
-            )
+        ("oci-mediatypes" | "store", "true" | "")
+            | ("force-compression" | "unpack" | "attestation-inline", "false")
     );
     match key {
         _ if harmless => Ok(()),
-        "tar" | "compression" | "compression-level" | "force-compression" | "rewrite-timestamp"
-        | "oci-mediatypes" | "platform-split" => Err(format!("`{key}={value}` is not there yet")),
+        "force-compression" | "oci-mediatypes" => Err(format!("`{key}={value}` is not there yet")),
         _ => Err(format!("unknown attribute `{key}`")),
     }
 }
@@ -114,19 +185,28 @@ mod tests {
     fn kinds_and_destinations() {
         let path = |path: &str| Destination::Path(path.into());
         for (given, kind, destination) in [
-            ("type=oci,dest=a.tar", OutputKind::Oci, path("a.tar")),
-            ("dest=a.tar,type=oci", OutputKind::Oci, path("a.tar")),
-            ("type=oci", OutputKind::Oci, Destination::Stdout),
-            ("type=docker,dest=-", OutputKind::Docker, Destination::Stdout),
-            ("type=local,dest=out", OutputKind::Local, path("out")),
-            ("type=tar,\"dest=a,b\"", OutputKind::Tar, path("a,b")),
-            ("type=oci,dest=a,compression=gzip,tar=true", OutputKind::Oci, path("a")),
-            ("out", OutputKind::Local, path("out")),
-            ("./a/b", OutputKind::Local, path("./a/b")),
-            ("-", OutputKind::Tar, Destination::Stdout),
+            ("type=oci,dest=a.tar", FlagKind::Oci, path("a.tar")),
+            ("dest=a.tar,type=oci", FlagKind::Oci, path("a.tar")),
+            ("type=oci", FlagKind::Oci, Destination::Stdout),
+            ("type=docker,dest=-", FlagKind::Docker, Destination::Stdout),
+            ("type=local,dest=out", FlagKind::Local, path("out")),
+            ("type=tar,\"dest=a,b\"", FlagKind::Tar, path("a,b")),
+            ("type=oci,dest=a,compression=gzip,tar=true", FlagKind::Oci, path("a")),
+            ("out", FlagKind::Local, path("out")),
+            ("./a/b", FlagKind::Local, path("./a/b")),
+            ("-", FlagKind::Tar, Destination::Stdout),
         ] {
             assert_eq!(parse(given), Ok(flag(kind, destination)), "{given}");
         }
+        let zstd = parse("type=oci,dest=a,tar=false,compression=zstd,compression-level=9").unwrap();
+        assert!(
+            zstd.kind == FlagKind::OciFolder && zstd.compression == Compression::Zstd { level: 9 }
+        );
+        let pushed = parse("type=registry,name=localhost:5000/a").unwrap();
+        assert!(pushed.push && pushed.kind == FlagKind::Image);
+        let clamped = parse("type=local,dest=a,rewrite-timestamp=true,platform-split=false");
+        let clamped = clamped.unwrap();
+        assert!(clamped.rewrite_timestamp && !clamped.platform_split);
         let named = parse("type=docker,dest=a,\"name=x,y:1\"").unwrap();
         assert_eq!(named.names, ["x", "y:1"]);
     }
@@ -134,15 +214,18 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_refused() {
         for (given, part) in [
-            ("type=registry", "registries"),
-            ("type=image,name=x", "registries"),
+            ("type=image,dest=x", "goes into the store"),
+            ("type=oci,tar=false", "`dest=FOLDER` is missing"),
+            ("type=oci,tar=maybe", "true or false"),
+            ("type=oci,compression=zstd,compression-level=99", "from 1 to 22"),
             ("type=zip,dest=a", "unknown type `zip`"),
             ("dest=a", "`type=…` is missing"),
             ("type=local", "`dest=FOLDER` is missing"),
             ("type=local,dest=-", "use type=tar"),
             ("type=docker", "no docker daemon"),
             ("type=oci,dest=", "empty"),
-            ("type=oci,dest=a,compression=zstd", "`compression=zstd` is not there yet"),
+            ("type=oci,dest=a,compression=lzma", "unknown compression `lzma`"),
+            ("type=oci,dest=a,force-compression=true", "not there yet"),
             ("type=oci,dest=a,colour=red", "unknown attribute `colour`"),
         ] {
             let error = parse(given).unwrap_err();

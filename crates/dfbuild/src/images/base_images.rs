@@ -6,6 +6,7 @@ use std::thread;
 use dfbuild_image::{
     Descriptor, Digest, HashingWriter, ImageConfig, MediaType, Reference, digest_of,
 };
+use dfbuild_layer::Encoding;
 use dfbuild_plan::{BaseImage, BaseRequest, context_key};
 use dfbuild_store::Layout;
 
@@ -14,6 +15,7 @@ use crate::damage::{cause_of, is_lost_blob};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Observer;
+use crate::images::blobs::Packing;
 use crate::images::layers::LayerRef;
 use crate::options::BuildContext;
 use crate::schedule::progress::InTurn;
@@ -250,8 +252,9 @@ impl<'a> BaseImages<'a> {
     fn pack_again(&self, blob: &Digest, diff_id: &Digest, below: &[LayerRef]) -> bool {
         let Ok(content_id) = self.engine.content_id(diff_id) else { return false };
         let layer = LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None };
+        let packing = Packing { encoding: Encoding::default(), times: None };
         self.engine.has_snapshot(diff_id)
-            && self.engine.finish_layer(&layer, below, None).is_ok()
+            && self.engine.finish_layer(&layer, below, &packing).is_ok()
             && self.engine.store().blob_path(blob).is_file()
     }
 }

@@ -2,12 +2,11 @@ use std::io::{self, Write};
 
 use dfbuild_cache::{ClockTimes, LayerRecord};
 use dfbuild_image::{Descriptor, Digest, Entry, HashingWriter, Kind, MediaType, descriptor};
-use dfbuild_layer::{
-    BlobWriter, Contents, DEFAULT_LEVEL, Directory, GZIP_ID, Index, Sealed, materialise, pack,
-};
+use dfbuild_layer::{BlobWriter, Contents, Directory, Encoding, Index, Sealed, materialise, pack};
 use dfbuild_store::Staging;
 use serde::{Deserialize, Serialize};
 
+use crate::damage::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::layers::{LayerRef, Rootfs};
@@ -17,6 +16,23 @@ use crate::images::layers::{LayerRef, Rootfs};
 pub(crate) struct FinalLayer {
     pub(crate) diff_id: Digest,
     pub(crate) blob: Descriptor,
+}
+
+/// In which form the layers of a build go into an image. Those of a base stay as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Packing {
+    pub(crate) encoding: Encoding,
+    /// Which times change.
+    pub(crate) times: Option<Times>,
+}
+
+/// Which times `SOURCE_DATE_EPOCH` replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// Those that came from a clock.
+    Clock(i64),
+    /// Those, and whatever is later than it.
+    All(i64),
 }
 
 impl Engine {
@@ -40,16 +56,17 @@ impl Engine {
         self.keep(index, diff_id, tar_size, clock)
     }
 
-    /// Makes a layer from an index and its contents, as a compressed blob: it goes into the image
-    /// and nobody looks into it before.
+    /// Makes a layer from an index and its contents, as a blob: it goes into the image and nobody
+    /// looks into it before.
     pub(crate) fn keep_as_blob(
         &self,
         staging: &Staging,
         index: Index,
         contents: &dyn Contents,
         clock: ClockTimes,
+        encoding: Encoding,
     ) -> Result<LayerRecord, StepError> {
-        let sealed = self.write_blob(staging, &index, contents)?;
+        let sealed = self.write_blob(staging, encoding, |out| Ok(pack(&index, contents, out)?))?;
         self.keep(index, sealed.diff_id, sealed.tar_size, clock)
     }
 
@@ -66,26 +83,40 @@ impl Engine {
         Ok(LayerRecord { diff_id, content_id, tar_size, clock })
     }
 
-    /// The layer as it goes into an image: packed if it is not yet, and with `epoch` in the place
-    /// of the times that are not the user's. `below` are the layers under it.
+    /// The layer as it goes into an image: packed if it is not yet. `below` are the layers under
+    /// it.
     pub(crate) fn finish_layer(
         &self,
         layer: &LayerRef,
         below: &[LayerRef],
-        epoch: Option<i64>,
+        packing: &Packing,
     ) -> Result<FinalLayer, StepError> {
         let diff_id = layer.diff_id;
         if let Some(blob) = &layer.blob {
             return Ok(FinalLayer { diff_id, blob: blob.clone() });
         }
-        if let (Some(epoch), Some(clock)) = (epoch, &layer.clock) {
-            return self.derive(layer, below, clock, epoch);
+        if let (Some(times), Some(clock)) = (packing.times, &layer.clock) {
+            return self.derive(layer, below, clock, times, packing.encoding);
         }
-        if let Some(blob) = self.store().layer_blob(&diff_id, &compressor()) {
+        if let Some(blob) = self.store().layer_blob(&diff_id, &file_name(packing.encoding)) {
             return Ok(FinalLayer { diff_id, blob });
         }
-        let index = self.index(&diff_id)?;
-        self.pack_from_snapshot(layer, below, &index)
+        if self.has_snapshot(&diff_id) {
+            let index = self.index(&diff_id)?;
+            return self.pack_from_snapshot(layer, below, &index, packing.encoding);
+        }
+        // Only the compression changes, so nothing needs to be unpacked.
+        let (blob, archive) = self.open_archive(&diff_id)?;
+        let mut archive = self.ending().watch(archive);
+        let path = self.store().blob_path(&blob);
+        let staging = self.store().stage()?;
+        let sealed = self.write_blob(&staging, packing.encoding, |out| {
+            io::copy(&mut archive, out).map(drop).map_err(StepError::io("read", path))
+        })?;
+        if sealed.diff_id != diff_id {
+            return Err(StepError::Damaged(Damaged::Blob(blob)));
+        }
+        Ok(sealed.into())
     }
 
     /// The layer with other times. Which one it is, is remembered: the epoch is in no key.
@@ -94,20 +125,26 @@ impl Engine {
         layer: &LayerRef,
         below: &[LayerRef],
         clock: &ClockTimes,
-        epoch: i64,
+        times: Times,
+        encoding: Encoding,
     ) -> Result<FinalLayer, StepError> {
-        let key = Digest::of(format!("epoch 1 {} {epoch} {}", layer.diff_id, compressor()));
+        let name = file_name(encoding);
+        let key = match times {
+            Times::Clock(epoch) => format!("epoch 1 {} {epoch} {name}", layer.diff_id),
+            Times::All(epoch) => format!("epoch of all 1 {} {epoch} {name}", layer.diff_id),
+        };
+        let key = Digest::of(key);
         let known = self.store().record(&key);
         let known = known.and_then(|bytes| serde_json::from_slice::<FinalLayer>(&bytes).ok());
         let there = |known: &FinalLayer| {
-            self.store().layer_blob(&known.diff_id, &compressor()).as_ref() == Some(&known.blob)
+            self.store().layer_blob(&known.diff_id, &name).as_ref() == Some(&known.blob)
         };
         if let Some(known) = known.filter(there) {
             return Ok(known);
         }
         let index = self.index(&layer.diff_id)?;
-        let derived = with_epoch(&index, clock, epoch)?;
-        let last = self.pack_from_snapshot(layer, below, &derived)?;
+        let derived = with_times(&index, clock, times)?;
+        let last = self.pack_from_snapshot(layer, below, &derived, encoding)?;
         self.store().put_record(key, dfbuild_image::canonical_json(&last));
         Ok(last)
     }
@@ -117,58 +154,103 @@ impl Engine {
         layer: &LayerRef,
         below: &[LayerRef],
         index: &Index,
+        encoding: Encoding,
     ) -> Result<FinalLayer, StepError> {
         let stack = below.iter().chain([layer]).cloned().collect();
         let rootfs = Rootfs::new(self, stack);
         let folder = rootfs.directories()?.last().expect("the layer itself is there").clone();
         let staging = self.store().stage()?;
-        let sealed = self.write_blob(&staging, index, &Directory::new(folder))?;
+        let contents = Directory::new(folder);
+        let sealed = self.write_blob(&staging, encoding, |out| Ok(pack(index, &contents, out)?))?;
         self.store().put_layer_size(&sealed.diff_id, sealed.tar_size)?;
-        let blob = gzip_descriptor(&sealed);
-        Ok(FinalLayer { diff_id: sealed.diff_id, blob })
+        Ok(sealed.into())
     }
 
+    /// Writes a blob into the store: whatever archive `write` gives.
     fn write_blob(
         &self,
         staging: &Staging,
-        index: &Index,
-        contents: &dyn Contents,
-    ) -> Result<Sealed, StepError> {
+        encoding: Encoding,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), StepError>,
+    ) -> Result<SealedAs, StepError> {
         let file = staging.file()?;
         let path = file.path().to_owned();
-        let mut writer = BlobWriter::new(file, DEFAULT_LEVEL, threads());
-        pack(index, &self.ending().watch(contents), &mut writer)?;
-        writer.flush().map_err(StepError::io("write", &path))?;
-        let (file, sealed) = writer.finish().map_err(StepError::io("write", &path))?;
+        let failed = |error| StepError::io("write", &path)(error);
+        let blob = BlobWriter::new(file, encoding, threads()).map_err(failed)?;
+        let mut blob = self.ending().watch(blob);
+        write(&mut blob)?;
+        blob.flush().map_err(failed)?;
+        let (file, sealed) = blob.into_inner().finish().map_err(failed)?;
         self.store().put_staged(file, &sealed.blob_digest)?;
-        self.store().put_layer_blob(&sealed.diff_id, &compressor(), &gzip_descriptor(&sealed))?;
+        let sealed = SealedAs { sealed, encoding };
+        let descriptor = sealed.descriptor();
+        self.store().put_layer_blob(&sealed.diff_id, &file_name(encoding), &descriptor)?;
         Ok(sealed)
     }
 }
 
-fn gzip_descriptor(sealed: &Sealed) -> Descriptor {
-    descriptor(MediaType::ImageLayerGzip, sealed.blob_digest, sealed.blob_size)
+/// A blob that is in the store, and how it is written.
+#[derive(Debug, Clone, Copy)]
+struct SealedAs {
+    sealed: Sealed,
+    encoding: Encoding,
+}
+
+impl std::ops::Deref for SealedAs {
+    type Target = Sealed;
+
+    fn deref(&self) -> &Sealed {
+        &self.sealed
+    }
+}
+
+impl SealedAs {
+    fn descriptor(&self) -> Descriptor {
+        let media_type = match self.encoding {
+            Encoding::Gzip(_) => MediaType::ImageLayerGzip,
+            Encoding::Zstd(_) => MediaType::ImageLayerZstd,
+            Encoding::Plain => MediaType::ImageLayer,
+        };
+        descriptor(media_type, self.blob_digest, self.blob_size)
+    }
+}
+
+impl From<SealedAs> for FinalLayer {
+    fn from(sealed: SealedAs) -> Self {
+        Self { diff_id: sealed.diff_id, blob: sealed.descriptor() }
+    }
 }
 
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The compressor as part of a file name.
-fn compressor() -> String {
-    GZIP_ID.replace(' ', "-")
+/// The encoding as part of a file name.
+fn file_name(encoding: Encoding) -> String {
+    encoding.id().replace(' ', "-")
 }
 
-fn with_epoch(index: &Index, clock: &ClockTimes, epoch: i64) -> Result<Index, StepError> {
+fn with_times(index: &Index, clock: &ClockTimes, times: Times) -> Result<Index, StepError> {
     let entries = index.entries().iter().map(|entry| {
-        let mtime = at_epoch(entry, clock, epoch);
+        let mtime = times.of(entry, clock);
         Entry { mtime, ..entry.clone() }
     });
     Ok(Index::new(entries.collect())?)
 }
 
+impl Times {
+    /// The time of an entry of a layer with these times. Whiteouts have none.
+    pub(crate) fn of(self, entry: &Entry, clock: &ClockTimes) -> i64 {
+        match self {
+            _ if entry.kind == Kind::Whiteout => entry.mtime,
+            Self::Clock(epoch) => at_epoch(entry, clock, epoch),
+            Self::All(epoch) => at_epoch(entry, clock, epoch).min(epoch),
+        }
+    }
+}
+
 /// The time of an entry, with `epoch` in the place of one that is not the user's.
-pub(crate) fn at_epoch(entry: &Entry, clock: &ClockTimes, epoch: i64) -> i64 {
+fn at_epoch(entry: &Entry, clock: &ClockTimes, epoch: i64) -> i64 {
     if is_clock_time(entry, clock) { epoch } else { entry.mtime }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod base_images;
 pub(crate) mod blobs;
 pub(crate) mod export;
 pub(crate) mod finish;
+pub(crate) mod image;
 pub(crate) mod layers;
 mod pull;
 mod push;

@@ -49,7 +49,10 @@ impl<'a> Progress<'a> {
             for (at, step) in stage.steps.iter().enumerate() {
                 let info = StepInfo {
                     id: StepId(all.len()),
-                    stage: stage.title(),
+                    stage: match graph.targets.len() {
+                        1 => stage.title(),
+                        _ => format!("{} {}", stage.platform, stage.title()),
+                    },
                     number: step.number,
                     total: stage.steps.len() + 1,
                     text: step.text.split_whitespace().collect::<Vec<_>>().join(" "),

@@ -129,36 +129,46 @@ fn make_plan(
         (context_key(name), kind)
     });
     let parsed = parse(&source.text);
+    let platforms = match build.platforms.as_slice() {
+        [] => vec![Platform::host()],
+        given => given.to_vec(),
+    };
     let mut input = Input {
         target: build.target.clone(),
         build_args: build.build_args.clone(),
         labels: build.labels.clone(),
         named_contexts: named.collect(),
-        platform: build.platform.clone().unwrap_or_else(Platform::host),
         ..Input::new(&parsed.dockerfile)
     };
+    // What all platforms need is asked for together.
     loop {
-        let outcome = plan(&input).map_err(|diagnostics| Error::Dockerfile {
-            name: source.name.clone(),
-            text: source.text.clone(),
-            diagnostics,
-        })?;
-        match outcome {
-            Outcome::Ready(mut graph) => {
-                graph.warnings.splice(0..0, parsed.diagnostics);
-                return Ok((graph, bases));
+        let mut graphs = Vec::new();
+        let mut needed = BTreeMap::new();
+        for platform in &platforms {
+            input.platform = platform.clone();
+            let outcome = plan(&input).map_err(|diagnostics| Error::Dockerfile {
+                name: source.name.clone(),
+                text: source.text.clone(),
+                diagnostics,
+            })?;
+            match outcome {
+                Outcome::Ready(graph) => graphs.push(graph),
+                Outcome::Need(requests) => needed.extend(requests),
             }
-            Outcome::Need(needed) => {
-                let (requests, spans): (Vec<_>, Vec<_>) = needed.into_iter().unzip();
-                let found = images.find_all(&requests);
-                for ((request, span), found) in requests.into_iter().zip(spans).zip(found) {
-                    let file = &parsed.dockerfile;
-                    let placed = |error| placed(error, file, &source.text, &request, span);
-                    let base = found.map_err(placed)?;
-                    input.bases.insert(request.clone(), base.for_plan());
-                    bases.insert(request, base);
-                }
-            }
+        }
+        if needed.is_empty() {
+            let mut graph = Graph::join(graphs);
+            graph.warnings.splice(0..0, parsed.diagnostics);
+            return Ok((graph, bases));
+        }
+        let (requests, spans): (Vec<_>, Vec<_>) = needed.into_iter().unzip();
+        let found = images.find_all(&requests);
+        for ((request, span), found) in requests.into_iter().zip(spans).zip(found) {
+            let file = &parsed.dockerfile;
+            let placed = |error| placed(error, file, &source.text, &request, span);
+            let base = found.map_err(placed)?;
+            input.bases.insert(request.clone(), base.for_plan());
+            bases.insert(request, base);
         }
     }
 }

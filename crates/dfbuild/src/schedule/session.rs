@@ -4,6 +4,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dfbuild_image::{Platform, Timestamp};
+use dfbuild_layer::Encoding;
 use dfbuild_plan::{BaseRequest, Graph, StageId};
 use dfbuild_sandbox::emulation;
 
@@ -12,9 +13,11 @@ use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::images::base_images::BaseLayers;
-use crate::images::finish::{finish, lineage};
+use crate::images::blobs::{Packing, Times};
+use crate::images::finish::finish;
 use crate::images::layers::LayerRef;
 use crate::inputs::Contexts;
+use crate::options::{Compression, Output, OutputKind};
 use crate::schedule::progress::Progress;
 use crate::schedule::slots::Slots;
 use crate::schedule::stage_run::{Definitions, StageResult, step_error};
@@ -29,6 +32,8 @@ pub(crate) struct Session<'a> {
     pub(crate) bases: BTreeMap<BaseRequest, BaseLayers>,
     pub(crate) progress: Progress<'a>,
     pub(crate) slots: Slots,
+    /// The form of the image in the store: that of the first output.
+    pub(crate) packing: Packing,
     stages: Stages,
     pub(crate) definitions: Definitions,
     pub(crate) fetches: Fetches,
@@ -66,7 +71,10 @@ impl<'a> Session<'a> {
         progress: Progress<'a>,
         slots: Slots,
     ) -> Self {
+        let plain = Output::new(OutputKind::Store);
+        let packing = packing(build.outputs.first().unwrap_or(&plain), graph);
         Self {
+            packing,
             engine,
             build,
             graph,
@@ -89,7 +97,6 @@ impl<'a> Session<'a> {
 
     /// Builds the target and hands it out.
     pub(crate) fn build(&self) -> Result<Built, Error> {
-        let target = StageId(self.graph.stages.len() - 1);
         let (sender, stacks) = mpsc::channel();
         *self.packer.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         let result = thread::scope(|scope| {
@@ -98,18 +105,27 @@ impl<'a> Session<'a> {
             let _end = OnDrop::new(|| {
                 drop(self.packer.lock().unwrap_or_else(PoisonError::into_inner).take());
             });
-            self.stage(scope, target)
+            for target in &self.graph.targets[1..] {
+                self.demand(scope, *target);
+            }
+            let targets = self.graph.targets.iter();
+            targets.map(|target| self.stage(scope, *target)).collect::<Result<Vec<_>, Failed>>()
         });
         if let Some(reason) = self.ending().reason() {
             return Err(reason);
         }
         match result {
-            Ok(result) => {
-                let finished = finish(self, &result);
+            Ok(results) => {
+                let finished = finish(self, &results);
                 finished.map_err(|error| self.ending().reason().unwrap_or(error))
             }
             Err(Failed) => Err(self.take_failure()),
         }
+    }
+
+    /// The form that an output wants.
+    pub(crate) fn packing_of(&self, output: &Output) -> Packing {
+        packing(output, self.graph)
     }
 
     /// Compresses layers as they are made: compression never stands between two steps.
@@ -120,13 +136,14 @@ impl<'a> Session<'a> {
                 return;
             }
             // Whoever needs the layer finds it, or tries again and tells why it cannot be had.
-            let _ = self.engine.finish_layer(layer, below, self.graph.epoch);
+            let _ = self.engine.finish_layer(layer, below, &self.packing);
         }
     }
 
     /// Has the topmost layer of a stack compressed, if it goes into the image.
     pub(crate) fn pack_soon(&self, id: StageId, stack: &[LayerRef]) {
-        if !lineage(self).contains(&id) {
+        let mut targets = self.graph.targets.iter();
+        if !targets.any(|target| self.graph.lineage(*target).contains(&id)) {
             return;
         }
         if let Some(packer) = &*self.packer.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -266,6 +283,17 @@ impl<'a> Session<'a> {
         let staging = self.engine.store().stage()?;
         dfbuild_sandbox::probe(staging.path()).map(drop).map_err(|error| refused(&error))
     }
+}
+
+fn packing(output: &Output, graph: &Graph) -> Packing {
+    let encoding = match output.compression {
+        Compression::Gzip { level } => Encoding::Gzip(level),
+        Compression::Zstd { level } => Encoding::Zstd(level),
+        Compression::Uncompressed => Encoding::Plain,
+    };
+    let times = if output.rewrite_timestamp { Times::All } else { Times::Clock };
+    let times = graph.epoch.map(times);
+    Packing { encoding, times }
 }
 
 /// Syncing costs tens of milliseconds on a busy file system, a lost step its whole time.

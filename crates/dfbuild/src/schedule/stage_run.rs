@@ -506,7 +506,7 @@ impl Session<'_> {
         if looked_into {
             self.engine.keep_as_snapshot(staging, rootfs, index, &contents, clock)
         } else {
-            self.engine.keep_as_blob(staging, index, &contents, clock)
+            self.engine.keep_as_blob(staging, index, &contents, clock, self.packing.encoding)
         }
     }
 
@@ -518,8 +518,7 @@ impl Session<'_> {
     /// Whether something later in this build needs the files of a step's layer.
     fn is_looked_into(&self, id: StageId, at: usize) -> bool {
         let runs = |steps: &[Step]| steps.iter().any(|step| matches!(step.kind, StepKind::Run(_)));
-        let target = StageId(self.graph.stages.len() - 1);
-        id != target || runs(&self.graph.stage(id).steps[at + 1..])
+        !self.graph.targets.contains(&id) || runs(&self.graph.stage(id).steps[at + 1..])
     }
 }
 

@@ -1,10 +1,8 @@
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 
 use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::members::is_header;
 
@@ -21,6 +19,15 @@ pub enum Compression {
     Bzip2,
     /// xz.
     Xz,
+}
+
+/// A reader that could not be made.
+struct Broken(Option<io::Error>);
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(self.0.take().unwrap_or_else(|| io::ErrorKind::Other.into()))
+    }
 }
 
 /// How the archive that begins with `head` is compressed; `None` if it is no archive.
@@ -46,67 +53,11 @@ pub fn decompress<'a>(compression: Compression, read: Box<dyn Read + 'a>) -> Box
     match compression {
         Compression::Plain => read,
         Compression::Gzip => Box::new(MultiGzDecoder::new(buffered(read))),
-        Compression::Zstd => {
-            Box::new(Zstd { source: buffered(read), decoder: FrameDecoder::new(), in_frame: false })
-        }
+        Compression::Zstd => match zstd::Decoder::with_buffer(buffered(read)) {
+            Ok(decoder) => Box::new(decoder),
+            Err(error) => Box::new(Broken(Some(error))),
+        },
         Compression::Bzip2 => Box::new(MultiBzDecoder::new(buffered(read))),
         Compression::Xz => Box::new(XzReader::new(buffered(read), true)),
     }
-}
-
-/// Frame after frame, each of which the decoder knows alone.
-struct Zstd<R> {
-    source: R,
-    decoder: FrameDecoder,
-    in_frame: bool,
-}
-
-impl<R: BufRead> Zstd<R> {
-    /// Begins the next frame; false at the end.
-    fn next_frame(&mut self) -> io::Result<bool> {
-        while !self.source.fill_buf()?.is_empty() {
-            match self.decoder.init(&mut self.source) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    io::copy(&mut self.source.by_ref().take(length.into()), &mut io::sink())?;
-                }
-                Err(error) => return Err(invalid(error)),
-            }
-        }
-        Ok(false)
-    }
-}
-
-impl<R: BufRead> Read for Zstd<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while !buffer.is_empty() {
-            if !self.in_frame {
-                if !self.next_frame()? {
-                    break;
-                }
-                self.in_frame = true;
-            }
-            while self.decoder.can_collect() < buffer.len() && !self.decoder.is_finished() {
-                let wanted = BlockDecodingStrategy::UptoBytes(buffer.len());
-                self.decoder.decode_blocks(&mut self.source, wanted).map_err(invalid)?;
-            }
-            let count = self.decoder.read(buffer)?;
-            if count > 0 {
-                return Ok(count);
-            }
-            let stored = self.decoder.get_checksum_from_data();
-            if stored.is_some() && stored != self.decoder.get_calculated_checksum() {
-                return Err(invalid("the checksum of a zstd frame does not match"));
-            }
-            self.in_frame = false;
-        }
-        Ok(0)
-    }
-}
-
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, error)
 }

@@ -1,0 +1,62 @@
+//! Images and their files, handed out. A file or folder appears at its place only when it is
+//! complete.
+
+mod files;
+mod layout;
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+use crate::ending::Ending;
+use crate::error::{Error, StepError};
+use crate::images::finish::Image;
+use crate::options::{Output, OutputKind};
+use crate::schedule::session::Session;
+
+/// Hands an image out.
+pub(crate) fn export(session: &Session<'_>, image: &Image, output: &Output) -> Result<(), Error> {
+    let (what, path) = match &output.kind {
+        OutputKind::Store => return Ok(()),
+        OutputKind::OciArchive(path) => ("oci archive", path),
+        OutputKind::OciDirectory(path) => ("oci layout", path),
+        OutputKind::DockerArchive(path) => ("docker archive", path),
+        OutputKind::Directory(path) => ("files to", path),
+        OutputKind::Tar(path) => ("tar archive", path),
+    };
+    let failed = |error: StepError| Error::Export { path: path.clone(), source: Box::new(error) };
+    let write = || match &output.kind {
+        OutputKind::Store => Ok(()),
+        OutputKind::OciArchive(path) => layout::archive(session, image, path, false),
+        OutputKind::OciDirectory(path) => layout::directory(session, image, path),
+        OutputKind::DockerArchive(path) => layout::archive(session, image, path, true),
+        OutputKind::Directory(path) => files::directory(session, image, output, path),
+        OutputKind::Tar(path) => files::tar(session, image, output, path),
+    };
+    let task = format!("exporting {what} {}", path.display());
+    session.progress.task(&task, || write().map_err(failed))
+}
+
+/// Writes a file beside `path` and moves it there when it is complete. What is no regular file,
+/// such as a pipe, is written to as it is.
+fn write_file(
+    path: &Path,
+    ending: &Ending,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return write(&mut ending.watch(File::create(path)?));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    let mut out = ending.watch(BufWriter::with_capacity(1 << 20, file.as_file_mut()));
+    write(&mut out)?;
+    out.flush()?;
+    drop(out);
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}

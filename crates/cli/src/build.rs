@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::{env, fs};
 
-use dfbuild::{Built, Cancel, Engine, Error, rootless};
+use dfbuild::{Built, Cancel, Engine, Error, LineIndex, rootless};
 
 use crate::args::BuildArgs;
 use crate::failure::{self, Failure};
@@ -192,7 +192,9 @@ fn write_failure(
             failure::write_step(&mut out, &step, output, mode.shows_output(), source)?;
         }
         Error::Image { line: Some(line), .. } => {
-            out.write_all(excerpt::of(source, *line..=*line).as_bytes())?;
+            out.write_all(
+                excerpt::of(source, &LineIndex::new(&source.text), *line..=*line).as_bytes(),
+            )?;
         }
         _ => {}
     }

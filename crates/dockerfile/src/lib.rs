@@ -13,7 +13,7 @@
 //!
 //! Where this differs from BuildKit on purpose, `docs/compatibility.md` of the project says how and why.
 //!
-//! The tree borrows from the source. A value is at most 16 MiB long, and variables nest up to 128 levels deep.
+//! The tree borrows from the source. A value is at most 1 MiB or 16 times as long as its word, and variables nest up to 128 levels deep.
 //!
 //! # Example
 //!

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use super::Lookup;
 use super::pattern::{self, Problem};
 use super::word::{Kind, Op, Piece, Variable};
-use super::{Lookup, MAX_LENGTH};
 
 /// What a word is worth.
 #[derive(Debug, Default)]
@@ -36,6 +36,8 @@ impl Failure {
 pub(super) struct Evaluator<'a> {
     pub(super) env: &'a Lookup<'a>,
     pub(super) skip_unset: bool,
+    /// The longest value.
+    pub(super) limit: usize,
     pub(super) matched: BTreeSet<String>,
     pub(super) unmatched: BTreeSet<String>,
 }
@@ -54,7 +56,7 @@ impl Evaluator<'_> {
                     splitter.append(&text, &piece.at);
                 }
             }
-            push(&mut value, &text, piece.at_end)?;
+            self.push(&mut value, &text, piece.at_end)?;
         }
         Ok(Evaluated { value, words: splitter.finish() })
     }
@@ -63,7 +65,7 @@ impl Evaluator<'_> {
         let mut value = String::new();
         for piece in pieces {
             let text = self.piece(piece)?;
-            push(&mut value, &text, piece.at_end)?;
+            self.push(&mut value, &text, piece.at_end)?;
         }
         Ok(value)
     }
@@ -75,6 +77,15 @@ impl Evaluator<'_> {
             Kind::Variable(variable) => self.variable(variable, piece.at_end),
             Kind::Broken(reason) => Err(Failure { reason: reason.clone(), at_end: piece.at_end }),
         }
+    }
+
+    /// Appends to a value that must not become too long.
+    fn push(&self, value: &mut String, text: &str, at_end: bool) -> Result<(), Failure> {
+        if value.len() + text.len() > self.limit {
+            return Err(Failure { reason: super::too_long(), at_end });
+        }
+        value.push_str(text);
+        Ok(())
     }
 
     fn look_up(&mut self, name: &str) -> Option<String> {
@@ -113,20 +124,17 @@ impl Evaluator<'_> {
                 if value.is_none() && self.skip_unset {
                     return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
                 }
-                pattern::replace(&value.unwrap_or_default(), &pattern, &replacement, *all)
-                    .or_else(|bad| fail(bad.in_substitution()))
+                pattern::replace(
+                    &value.unwrap_or_default(),
+                    &pattern,
+                    &replacement,
+                    *all,
+                    self.limit,
+                )
+                .or_else(|bad| fail(bad.in_substitution()))
             }
         }
     }
-}
-
-/// Appends to a value that must not become too long.
-fn push(value: &mut String, text: &str, at_end: bool) -> Result<(), Failure> {
-    if value.len() + text.len() > MAX_LENGTH {
-        return Err(Failure { reason: super::too_long(), at_end });
-    }
-    value.push_str(text);
-    Ok(())
 }
 
 fn with_word(

@@ -14,12 +14,17 @@ use evaluate::{Evaluated, Evaluator};
 use word::Switches;
 pub(crate) use word::heredoc_word;
 
-/// The longest value of a word: far more than a variable can hold in a process, and few enough bytes that a word which
+/// The longest value of a short word: more than a variable can hold in a process, and so little that a word which
 /// multiplies itself ends soon.
-const MAX_LENGTH: usize = 16 << 20;
+const MAX_LENGTH: usize = 1 << 20;
+
+/// How much longer than the word itself, the body of a heredoc perhaps, the value of a long one may be.
+const MAX_GROWTH: usize = 16;
 
 fn too_long() -> String {
-    format!("the value is longer than {MAX_LENGTH} bytes")
+    format!(
+        "the value is longer than {MAX_LENGTH} bytes and more than {MAX_GROWTH} times as long as the word"
+    )
 }
 
 /// Looks up a variable; `None` means that it is not set.
@@ -129,6 +134,7 @@ impl Expander {
         let mut evaluator = Evaluator {
             env,
             skip_unset: self.skip_unset,
+            limit: MAX_LENGTH.max(word.len().saturating_mul(MAX_GROWTH)),
             matched: BTreeSet::new(),
             unmatched: BTreeSet::new(),
         };

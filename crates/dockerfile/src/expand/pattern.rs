@@ -1,6 +1,5 @@
 //! The patterns of `${name#pattern}`, `${name%pattern}` and `${name/pattern/text}`.
 
-use super::MAX_LENGTH;
 use super::word::template_name;
 
 /// A part of a pattern.
@@ -63,6 +62,7 @@ pub(super) fn replace(
     pattern: &str,
     replacement: &str,
     all: bool,
+    limit: usize,
 ) -> Result<String, Problem> {
     let ends = longest_ends(&read(pattern)?, value);
     let find = |from: usize| {
@@ -85,7 +85,7 @@ pub(super) fn replace(
         if end > done || start == 0 {
             push_template(&mut out, replacement, &value[start..end]);
         }
-        if out.len() > MAX_LENGTH {
+        if out.len() > limit {
             return Err(Problem::Result);
         }
         done = end;
@@ -221,7 +221,16 @@ fn reverse_pattern(pattern: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{replace, trim_prefix, trim_suffix};
+    use super::{trim_prefix, trim_suffix};
+
+    fn replace(
+        value: &str,
+        pattern: &str,
+        replacement: &str,
+        all: bool,
+    ) -> Result<String, super::Problem> {
+        super::replace(value, pattern, replacement, all, 100)
+    }
 
     #[test]
     fn prefixes_are_cut_short_or_long() {
@@ -257,6 +266,14 @@ mod tests {
         assert_eq!(replace("äbäb", "?b", "<$0>", true).unwrap(), "<äb><äb>");
         assert_eq!(replace("äbäb", "ä*b", "-", false).unwrap(), "-");
         assert_eq!(replace("abab", "b?", "-", false).unwrap(), "a-b");
+    }
+
+    #[test]
+    fn there_is_an_end_to_growing() {
+        assert!(replace("abcdefghij", "?", "0123456789", true).is_ok());
+        assert_eq!(replace("abcdefghijk", "?", "0123456789", true), Err(super::Problem::Result));
+        let long = "?".repeat(2049);
+        assert_eq!(replace("a", &long, "", true), Err(super::Problem::Pattern));
     }
 
     #[test]

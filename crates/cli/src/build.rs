@@ -40,6 +40,7 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
     };
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
     let progress = Arc::new(Progress::new(mode, request.source.clone(), wants_colour()));
+    let engine = if args.trust_archives { engine.trusting_archives() } else { engine };
     let engine = match registry::network(&args.registries, &progress) {
         Ok(options) => engine.with_network(options),
         Err(error) => {

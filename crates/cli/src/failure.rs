@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use dfbuild::{Error, LineIndex, StepError};
+use dfbuild::{Error, LineIndex, StepError, is_bomb};
 
 use crate::progress::Capture;
 use crate::source::Source;
@@ -127,8 +127,12 @@ fn hints(error: &Error) -> Vec<String> {
         }
         _ => None,
     };
-    hint.or_else(|| system_hint(error)).into_iter().collect()
+    let bomb = || is_bomb(error).then(|| TRUST.to_owned());
+    hint.or_else(bomb).or_else(|| system_hint(error)).into_iter().collect()
 }
+
+/// What to do about an archive that is taken for a bomb.
+const TRUST: &str = "--trust-archives unpacks it nevertheless";
 
 fn step_hint(error: &StepError) -> Option<String> {
     match error {

@@ -3,6 +3,7 @@ use std::fmt;
 use std::io;
 
 use dfbuild_image::Digest;
+use dfbuild_layer::archive::Inflated;
 
 use crate::engine::Engine;
 use crate::error::StepError;
@@ -58,6 +59,16 @@ pub(crate) fn is_lost_blob(error: &(dyn StdError + 'static)) -> bool {
         _ => None,
     };
     find(error, &lost).is_some()
+}
+
+/// Whether an error says that an archive unpacks to more than an honest one. Whoever trusts it
+/// builds with [`Engine::trusting_archives`].
+pub fn is_bomb(error: &(dyn StdError + 'static)) -> bool {
+    let bomb = |error: &(dyn StdError + 'static)| {
+        let entries = matches!(error.downcast_ref(), Some(dfbuild_layer::Error::Bomb { .. }));
+        (entries || error.is::<Inflated>()).then_some(())
+    };
+    find(error, &bomb).is_some()
 }
 
 /// Looks at an error and its causes. What an [`io::Error`] was made of is a cause too; its own

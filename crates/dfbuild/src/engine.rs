@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use dfbuild_image::Digest;
+use dfbuild_layer::Limits;
 use dfbuild_remote::{Client, ClientOptions};
 use dfbuild_sandbox::{IdMap, IdMode};
 use dfbuild_store::Store;
@@ -22,6 +23,8 @@ pub struct Engine {
     refusal: Option<Arc<dfbuild_sandbox::Error>>,
     /// What ends the build that this is the engine of.
     ending: Ending,
+    /// What archives may unpack to.
+    limits: Limits,
 }
 
 /// What all builds of an engine have in common.
@@ -43,6 +46,7 @@ impl Engine {
             network: None,
             refusal: None,
             ending: Ending::default(),
+            limits: Limits::default(),
         })
     }
 
@@ -60,6 +64,17 @@ impl Engine {
         self
     }
 
+    /// The same engine for archives that are trusted, whatever they unpack to.
+    pub fn trusting_archives(mut self) -> Self {
+        self.limits = Limits::NONE;
+        self
+    }
+
+    /// What archives may unpack to.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// This engine for one build: whatever it does for it fails once that is to end.
     pub(crate) fn for_build(&self, ending: &Ending) -> Self {
         Self {
@@ -67,6 +82,7 @@ impl Engine {
             network: self.network.as_ref().map(|network| network.for_build(ending)),
             refusal: self.refusal.clone(),
             ending: ending.clone(),
+            limits: self.limits.clone(),
         }
     }
 

@@ -42,7 +42,7 @@ mod steps;
 
 pub use build::{Build, Built};
 pub use cancel::Cancel;
-pub use damage::Damaged;
+pub use damage::{Damaged, is_bomb};
 /// The Dockerfile language: parser, expansion, lint.
 pub use dfbuild_dockerfile as dockerfile;
 pub use dfbuild_dockerfile::diagnostic::{DiagnosticKind, Fix, Label};

@@ -85,13 +85,11 @@ pub enum Error {
         /// The rule.
         reason: String,
     },
-    /// The archive would unpack to more than the limits allow.
-    #[error("unpack an archive of {entries} entries and {bytes} bytes: more than the limit")]
+    /// The archive has more entries than the limits allow.
+    #[error("unpack an archive of {entries} entries or more: more than any honest archive")]
     Bomb {
         /// Entries so far.
         entries: u64,
-        /// Bytes so far.
-        bytes: u64,
     },
     /// A directory of an overlay was renamed by reference, which no layer can express.
     #[error("scan {}: the overlay was mounted with redirected directories", path.display())]

@@ -42,6 +42,7 @@ mod unpack;
 pub mod upper;
 mod view;
 
+pub use archive::Limits;
 pub use blob::{BlobWriter, Sealed};
 pub use contents::{Contents, Directory, Layers};
 pub use encoder::Encoding;
@@ -49,7 +50,7 @@ pub use error::Error;
 pub use gzip::{DEFAULT_LEVEL, GZIP_ID, Gzip, gzip_id};
 pub use index::Index;
 pub use pack::{diff_id, pack};
-pub use unpack::{Limits, UnpackOptions, index, materialise, unpack};
+pub use unpack::{UnpackOptions, index, materialise, unpack};
 pub use view::{Content, Found, Resolved, View};
 
 /// Where overlayfs keeps its notes on the files of a layer.

@@ -448,5 +448,5 @@ fn limits_are_kept_while_unpacking() {
     let contents = Directory::new("/nonexistent");
     let dest = scratch();
     let result = unpack(&mut tar.as_slice(), dest.path(), &View::default(), &contents, &options);
-    assert!(matches!(result, Err(Error::Bomb { entries: 4, .. })));
+    assert!(matches!(result, Err(Error::Bomb { entries: 4 })));
 }

@@ -148,6 +148,10 @@ pub(crate) struct BuildArgs {
           help_heading = "What commands see")]
     pub(crate) shm_size: Option<u64>,
 
+    /// Unpack archives and layers whatever they inflate to
+    #[arg(long, help_heading = "How to run")]
+    pub(crate) trust_archives: bool,
+
     /// Resource limit of every RUN, as nofile=1024:2048
     #[arg(long, value_name = "NAME=SOFT[:HARD]", value_parser = ulimits::parse,
           help_heading = "What commands see")]

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use dfbuild_cache::ClockTimes;
 use dfbuild_image::{Descriptor, Digest, HashingWriter, TreePath, digest_of};
-use dfbuild_layer::archive::{Compression, decompress, detect};
-use dfbuild_layer::{Index, Layers, Limits, UnpackOptions, View, XattrNamespace};
+use dfbuild_layer::archive::{Compression, Limits, decompress_within, detect};
+use dfbuild_layer::{Index, Layers, UnpackOptions, View, XattrNamespace};
 use dfbuild_sandbox::IdMode;
 
-use crate::damage::Damaged;
+use crate::damage::{Damaged, is_bomb};
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::blobs::is_clock_time;
@@ -117,7 +117,7 @@ impl Engine {
         let (blob, tar) = self.open_archive(diff_id)?;
         let mut tar = self.ending().watch(tar);
         let mut tar = Digesting { inner: &mut tar, writer: HashingWriter::new(io::sink()) };
-        let read = dfbuild_layer::index(&mut tar, &Limits::default());
+        let read = dfbuild_layer::index(&mut tar, self.limits());
         let (_, found, size) = tar.writer.finish();
         let index = self.checked(read, &blob, diff_id, &found)?;
         self.note_index(diff_id, &index, size)?;
@@ -133,7 +133,7 @@ impl Engine {
         let blob = blob.ok_or(StepError::Damaged(Damaged::Layer(*diff_id)))?;
         let file = self.store().open_blob(&blob)?;
         let path = self.store().blob_path(&blob);
-        let archive = open_compressed(file).map_err(StepError::io("read", path))?;
+        let archive = open_compressed(file, self.limits()).map_err(StepError::io("read", path))?;
         Ok((blob, archive))
     }
 
@@ -173,7 +173,7 @@ impl Engine {
         use dfbuild_layer::Error::{Malformed, Read};
         let damaged = match &read {
             Ok(_) => found != diff_id,
-            Err(error) => matches!(error, Read { .. } | Malformed { .. }),
+            Err(error) => matches!(error, Read { .. } | Malformed { .. }) && !is_bomb(error),
         };
         if !damaged || self.ending().is_near() {
             return Ok(read?);
@@ -186,7 +186,7 @@ impl Engine {
         UnpackOptions {
             xattrs: self.xattrs(),
             single_id: self.id_mode() == IdMode::Single,
-            ..UnpackOptions::default()
+            limits: self.limits().clone(),
         }
     }
 
@@ -200,7 +200,7 @@ impl Engine {
 }
 
 /// A layer blob as its archive. One that is not compressed is what it is.
-pub(crate) fn open_compressed(mut file: File) -> io::Result<Box<dyn Read>> {
+fn open_compressed(mut file: File, limits: &Limits) -> io::Result<Box<dyn Read>> {
     let mut head = [0; 512];
     let mut length = 0;
     while length < head.len() {
@@ -211,7 +211,8 @@ pub(crate) fn open_compressed(mut file: File) -> io::Result<Box<dyn Read>> {
     }
     io::Seek::rewind(&mut file)?;
     let compression = detect(&head[..length]).unwrap_or(Compression::Plain);
-    Ok(decompress(compression, Box::new(BufReader::with_capacity(128 << 10, file))))
+    let read = Box::new(BufReader::with_capacity(128 << 10, file));
+    Ok(decompress_within(compression, read, limits))
 }
 
 /// A reader that digests what is read.

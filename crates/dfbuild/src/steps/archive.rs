@@ -4,7 +4,9 @@
 use std::io::{self, Cursor, Read, Write};
 
 use dfbuild_image::{Entry, HashingWriter, Kind, TreePath};
-use dfbuild_layer::archive::{Compression, Member, MemberKind, decompress, detect, members};
+use dfbuild_layer::archive::{
+    Compression, Limits, Member, MemberKind, decompress, decompress_within, detect, members,
+};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
@@ -39,18 +41,22 @@ pub(crate) fn extract(
     target: &TreePath,
     owner: Option<(u32, u32)>,
     staging: &Staging,
+    limits: &Limits,
 ) -> Result<(), StepError> {
     let mut head = [0; BLOCK];
     let failed = StepError::io("read", target.to_path());
     let length = read_head(&mut stream, &mut head).map_err(failed)?;
     let compression = detect(&head[..length]).unwrap_or(Compression::Plain);
     let whole = Cursor::new(head[..length].to_vec()).chain(stream);
-    let mut members = members(decompress(compression, Box::new(whole)));
+    let mut members = members(decompress_within(compression, Box::new(whole), limits));
     let spool = staging.folder("archive")?;
     let mut number = 0;
     let mut times: Vec<(TreePath, i64)> = Vec::new();
     while let Some(member) = members.advance()? {
         number += 1;
+        if number > limits.entries {
+            return Err(dfbuild_layer::Error::Bomb { entries: number }.into());
+        }
         let file = spool.join(number.to_string());
         if member.path.is_root() {
             continue;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dfbuild_dockerfile::chmod::Chmod;
 use dfbuild_image::{Digest, Entry, Kind, TreePath};
+use dfbuild_layer::Limits;
 use dfbuild_pattern::{PatternSet, glob};
 
 use crate::error::StepError;
@@ -21,6 +22,8 @@ pub(crate) struct CopyRules<'a> {
     pub(crate) chmod: Option<&'a Chmod>,
     /// `--exclude`.
     pub(crate) excludes: &'a PatternSet,
+    /// What archives may unpack to.
+    pub(crate) limits: &'a Limits,
 }
 
 impl CopyRules<'_> {

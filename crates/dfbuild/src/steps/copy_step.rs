@@ -154,8 +154,12 @@ pub(crate) fn copy(
 ) -> Result<Finished, StepError> {
     let selection = Selection::find(step, tree, fetch)?;
     let excludes = excludes(step)?;
-    let rules =
-        CopyRules { owner: owner(step, rootfs)?, chmod: step.chmod.as_ref(), excludes: &excludes };
+    let rules = CopyRules {
+        owner: owner(step, rootfs)?,
+        chmod: step.chmod.as_ref(),
+        excludes: &excludes,
+        limits: rootfs.engine().limits(),
+    };
     let empty = Rootfs::empty(rootfs.engine());
     // A linked copy is made on nothing and lies on top: the links and directories below it do not
     // matter. BuildKit does so only without `--chmod`.
@@ -252,6 +256,6 @@ fn unpack_archive<'r>(
     let plain = CopyRules { chmod: None, ..*rules };
     let target = open_target(draft, &dest, &plain)?;
     let file = open().map_err(failed)?;
-    archive::extract(draft, file, &target, rules.owner, staging)?;
+    archive::extract(draft, file, &target, rules.owner, staging, rules.limits)?;
     Ok(true)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dfbuild_dockerfile::chmod::Chmod;
 use dfbuild_image::{Digest, Entry, Kind, TreePath};
-use dfbuild_layer::{Index, View};
+use dfbuild_layer::{Index, Limits, View};
 use dfbuild_pattern::PatternSet;
 
 use crate::error::StepError;
@@ -93,7 +93,12 @@ fn layer(source: &str, image: &str, copies: &[(&str, &str)], flags: &Flags<'_>) 
     let below = View::new(vec![Arc::new(Index::new(entries(image, IMAGE_TIME)).unwrap())]);
     let chmod = flags.chmod.map(|text| text.parse::<Chmod>().unwrap());
     let excludes = PatternSet::from_texts(flags.exclude).unwrap();
-    let rules = CopyRules { owner: flags.chown, chmod: chmod.as_ref(), excludes: &excludes };
+    let rules = CopyRules {
+        owner: flags.chown,
+        chmod: chmod.as_ref(),
+        excludes: &excludes,
+        limits: &Limits::NONE,
+    };
     let mut draft = Draft::new(&below, MADE_AT);
     let mut copy_all = || {
         for (from, dest) in copies {
@@ -210,7 +215,7 @@ fn what_is_there_already_is_no_change() {
     let tree = Memory::new(same);
     let below = View::new(vec![Arc::new(Index::new(entries(same, SOURCE_TIME)).unwrap())]);
     let excludes = PatternSet::default();
-    let rules = CopyRules { owner: None, chmod: None, excludes: &excludes };
+    let rules = CopyRules { owner: None, chmod: None, excludes: &excludes, limits: &Limits::NONE };
     let mut draft = Draft::new(&below, MADE_AT);
     for found in find(&tree, "d").unwrap() {
         copy_match(&mut draft, &tree, &found, "/d", &rules).unwrap();
@@ -299,7 +304,7 @@ fn several_copies_into_one_layer() {
 fn inline_files_take_no_clock() {
     let below = View::default();
     let excludes = PatternSet::default();
-    let rules = CopyRules { owner: None, chmod: None, excludes: &excludes };
+    let rules = CopyRules { owner: None, chmod: None, excludes: &excludes, limits: &Limits::NONE };
     let mut draft = Draft::new(&below, MADE_AT);
     copy_inline(&mut draft, "EOF", "text", "/d/", &rules).unwrap();
     let finished = draft.finish().unwrap();

@@ -35,9 +35,7 @@ impl Manifest {
         mut self,
         annotations: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
-        let mut all = self.0.annotations().clone().unwrap_or_default();
-        all.extend(annotations);
-        self.0.set_annotations((!all.is_empty()).then_some(all));
+        self.0.set_annotations(merged(self.0.annotations().as_ref(), annotations));
         self
     }
 
@@ -76,9 +74,7 @@ impl Index {
         mut self,
         annotations: impl IntoIterator<Item = (String, String)>,
     ) -> Self {
-        let mut all = self.0.annotations().clone().unwrap_or_default();
-        all.extend(annotations);
-        self.0.set_annotations((!all.is_empty()).then_some(all));
+        self.0.set_annotations(merged(self.0.annotations().as_ref(), annotations));
         self
     }
 
@@ -160,11 +156,20 @@ impl DescriptorExt for Descriptor {
         mut self,
         annotations: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
-        let mut all: HashMap<String, String> = self.annotations().clone().unwrap_or_default();
-        all.extend(annotations.into_iter().map(|(key, value)| (key.into(), value.into())));
-        self.set_annotations((!all.is_empty()).then_some(all));
+        let annotations = annotations.into_iter().map(|(key, value)| (key.into(), value.into()));
+        self.set_annotations(merged(self.annotations().as_ref(), annotations));
         self
     }
+}
+
+/// Annotations with others added; `None` if there are none.
+fn merged(
+    known: Option<&HashMap<String, String>>,
+    more: impl IntoIterator<Item = (String, String)>,
+) -> Option<HashMap<String, String>> {
+    let all: HashMap<_, _> =
+        known.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())).chain(more).collect();
+    (!all.is_empty()).then_some(all)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -20,6 +21,7 @@ as_each_user!(
     an_interrupt_ends_everything,
     a_termination_ends_everything,
     two_interrupts_end_it_at_once,
+    an_interrupt_ends_a_pull,
     a_killed_builder_leaves_nothing,
     a_killed_builder_ends_other_users,
     a_builder_killed_at_any_moment,
@@ -201,6 +203,31 @@ fn two_interrupts_end_it_at_once(bed: &Bed) {
     assert_eq!(ended.code, Some(130), "{}", ended.stderr);
     // What it did not remove itself, the next build does.
     the_next_build_succeeds(bed);
+}
+
+/// Of a registry that takes the connection and never says a word.
+fn an_interrupt_ends_a_pull(bed: &Bed) {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let name = format!("localhost:{}/silent:1", silent.local_addr().unwrap().port());
+    bed.write("Dockerfile", format!("FROM {name}\n"));
+    let context = bed.context();
+    let build = ["build", "--progress=plain", context.to_str().unwrap()];
+    for args in [&build[..], &["pull", &name]] {
+        let mut command = bed.command();
+        let mut child = command.args(args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("pulling") {
+            line.clear();
+            assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "{args:?} ended");
+        }
+        let start = Instant::now();
+        kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(130), "{args:?}");
+        assert!(start.elapsed() < Duration::from_secs(30), "it took {:?}", start.elapsed());
+    }
+    nothing_staged(bed);
 }
 
 fn a_killed_builder_leaves_nothing(bed: &Bed) {

@@ -1,8 +1,10 @@
 use std::fmt;
 use std::io::{self, Read};
+use std::time::{Duration, UNIX_EPOCH};
 
 use ureq::http::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE,
+    ACCEPT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_RANGE, LAST_MODIFIED, RANGE,
 };
 use ureq::http::{HeaderMap, HeaderValue, Method};
 
@@ -42,6 +44,21 @@ pub struct FileInfo {
     /// The last part of the address's path, decoded, and not that of a redirect (BuildKit
     /// `source/http`); `None` if the path has none.
     pub name: Option<String>,
+}
+
+/// How a version of a file is known again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Validators {
+    /// Its `ETag`, as it was sent.
+    pub etag: Option<String>,
+    /// Its `Last-Modified` in seconds since 1970 UTC.
+    pub last_modified: Option<i64>,
+}
+
+impl Validators {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A file on a web server, its bytes not yet read.
@@ -89,7 +106,7 @@ impl Client {
     pub fn fetch(&self, url: &str, options: &FetchOptions) -> Result<Fetched, Error> {
         let source = Source::new(url, options)?;
         let response = self.retrying(&source.action, u32::MAX, |_| {
-            self.ask_file(&source, None).map(|(response, _)| response)
+            self.ask_file(&source, Ask::All).map(|(response, _)| response)
         })?;
         let info = source.info(&response)?;
         Ok(Fetched {
@@ -112,12 +129,36 @@ impl Client {
         sink: &mut dyn BlobSink,
         progress: &dyn Fn(u64),
     ) -> Result<FileInfo, Error> {
+        let info =
+            self.download_if_changed(url, options, &Validators::default(), sink, progress)?;
+        Ok(info.expect("without validators every file is new"))
+    }
+
+    /// The same for a file of which a version is known; `None`, with nothing written, if the server
+    /// says that it is still that one.
+    pub fn download_if_changed(
+        &self,
+        url: &str,
+        options: &FetchOptions,
+        known: &Validators,
+        sink: &mut dyn BlobSink,
+        progress: &dyn Fn(u64),
+    ) -> Result<Option<FileInfo>, Error> {
         let source = Source::new(url, options)?;
         let mut done = 0_u64;
         let mut validator: Option<String> = None;
         self.retrying(&source.action, u32::MAX, |_| {
             let resume = validator.as_deref().filter(|_| done > 0).map(|tag| (done, tag));
-            let (mut response, address) = self.ask_file(&source, resume)?;
+            let ask = resume.map_or(Ask::IfOther(known), |(offset, tag)| Ask::From(offset, tag));
+            let (mut response, address) = self.ask_file(&source, ask)?;
+            let asked = resume.is_none() && !known.is_empty();
+            if response.status().as_u16() == 304 {
+                if asked {
+                    return Ok(None);
+                }
+                let reason = "it says that nothing changed, but nothing was known".to_owned();
+                return Err(unreachable(&source.action, &address, Problem::Protocol, reason));
+            }
             let begins = match response.status().as_u16() {
                 206 => header(&response, CONTENT_RANGE.as_str()).and_then(range_start),
                 _ => Some(0),
@@ -143,7 +184,7 @@ impl Client {
             let mut buffer = vec![0; BUFFER];
             loop {
                 let count = match reader.read(&mut buffer) {
-                    Ok(0) => return Ok(info),
+                    Ok(0) => return Ok(Some(info)),
                     Ok(count) => count,
                     Err(error) => return Err(read_failure(&source.action, &address, &error)),
                 };
@@ -157,21 +198,33 @@ impl Client {
         })
     }
 
-    /// Asks for all of a file, or for what follows an offset if it still has that tag.
-    fn ask_file(
-        &self,
-        source: &Source<'_>,
-        resume: Option<(u64, &str)>,
-    ) -> Result<(Response, Url), Failure> {
+    /// Asks for a file.
+    fn ask_file(&self, source: &Source<'_>, ask: Ask<'_>) -> Result<(Response, Url), Failure> {
         let mut headers = HeaderMap::new();
         // What is stored there is wanted, not what it would be unpacked.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some((offset, tag)) = resume
-            && let Ok(tag) = HeaderValue::from_str(tag)
-        {
-            let range = HeaderValue::from_str(&format!("bytes={offset}-"));
-            headers.insert(RANGE, range.expect("digits are a value"));
-            headers.insert(IF_RANGE, tag);
+        let mut add = |name, value: &str| {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        };
+        match ask {
+            Ask::All => {}
+            Ask::From(offset, tag) => {
+                add(RANGE, &format!("bytes={offset}-"));
+                add(IF_RANGE, tag);
+            }
+            Ask::IfOther(known) => {
+                // A server that knows both only looks at the tag (RFC 9110, 13.1.3).
+                if let Some(tag) = &known.etag {
+                    add(IF_NONE_MATCH, tag);
+                }
+                let date = known.last_modified.and_then(|at| u64::try_from(at).ok());
+                if let Some(date) = date {
+                    let date = UNIX_EPOCH + Duration::from_secs(date);
+                    add(IF_MODIFIED_SINCE, &httpdate::fmt_http_date(date));
+                }
+            }
         }
         self.perform(&Call {
             action: &source.action,
@@ -183,6 +236,16 @@ impl Client {
             expected: &[],
         })
     }
+}
+
+/// What of a file is asked for.
+#[derive(Clone, Copy)]
+enum Ask<'a> {
+    All,
+    /// What follows an offset, if the file still has that tag.
+    From(u64, &'a str),
+    /// All of it, unless it is the version that is known.
+    IfOther(&'a Validators),
 }
 
 /// A file that is asked for.
@@ -222,6 +285,6 @@ const BUFFER: usize = 64 * 1024;
 
 fn seconds(date: &str) -> Option<i64> {
     let time = httpdate::parse_http_date(date).ok()?;
-    let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
     i64::try_from(since.as_secs()).ok()
 }

@@ -1,5 +1,7 @@
 //! Sources from git, by the program `git`.
 
+mod resolve;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -34,6 +36,34 @@ impl std::fmt::Debug for Git {
     }
 }
 
+impl Git {
+    /// The same program, which sends `authorization` as a header of that name to the web server of
+    /// `url`, and to no other.
+    #[must_use = "the program is returned"]
+    pub fn with_authorization(mut self, url: &str, authorization: &str) -> Self {
+        // Not an argument, which every user of the machine could read.
+        const COUNT: &str = "GIT_CONFIG_COUNT";
+        let Some((scheme, rest)) = url.split_once("://") else { return self };
+        let host = rest.split('/').next().unwrap_or_default();
+        let host = host.rsplit('@').next().unwrap_or_default();
+        let is_count = |(name, _): &&mut (OsString, OsString)| name == COUNT;
+        let known = self.environment.iter_mut().find(is_count);
+        let count: usize =
+            known.as_ref().and_then(|(_, count)| count.to_str()?.parse().ok()).unwrap_or_default();
+        let next = OsString::from((count + 1).to_string());
+        match known {
+            Some((_, count)) => *count = next,
+            None => self.environment.push((COUNT.into(), next)),
+        }
+        let key = format!("http.{scheme}://{host}/.extraheader");
+        let value = format!("Authorization: {authorization}");
+        for (name, value) in [("KEY", key), ("VALUE", value)] {
+            self.environment.push((format!("GIT_CONFIG_{name}_{count}").into(), value.into()));
+        }
+        self
+    }
+}
+
 /// What to check out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checkout {
@@ -47,35 +77,39 @@ pub struct Checkout {
     pub keep_git_dir: bool,
 }
 
+/// What was checked out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckedOut {
+    /// The full name of the commit.
+    pub commit: String,
+    /// When it was committed, in seconds since 1970 UTC.
+    pub time: i64,
+}
+
 /// How late it may be noticed that git has ended or is not wanted any more.
 const POLL: Duration = Duration::from_millis(10);
 
 impl Client {
-    /// Checks `checkout` out into `folder`, which must be empty or not be there, and returns the
-    /// commit. Only that one commit is fetched, where the server gives single commits.
+    /// Checks `checkout` out into `folder`, which must be empty or not be there. Only that one
+    /// commit is fetched, where the server gives single commits.
     ///
     /// git asks nobody for passwords, runs no hook, and speaks with no path of this machine unless
     /// that is allowed. Proxies are those of the client; certificate authorities and mirrors are
     /// git's own. Modes depend on the umask of the process.
-    pub fn checkout(&self, git: &Git, checkout: &Checkout, folder: &Path) -> Result<String, Error> {
-        let url = without_secrets(&checkout.url);
-        let action = match &checkout.reference {
-            Some(reference) => format!("check out {reference} of {url}"),
-            None => format!("check out {url}"),
-        };
+    pub fn checkout(
+        &self,
+        git: &Git,
+        checkout: &Checkout,
+        folder: &Path,
+    ) -> Result<CheckedOut, Error> {
+        let action = checkout.action("check out");
         if self.options().offline {
             return Err(Error::Offline { action });
         }
+        let reference = checkout.checked_reference(&action)?;
         let error =
             |message: &str| Error::Git { action: action.clone(), message: message.to_owned() };
-        let reference = checkout.reference.as_deref().unwrap_or("HEAD");
-        // It would be an option, and one of them runs programs.
-        if reference.starts_with('-') || reference.is_empty() {
-            return Err(error(&format!("`{reference}` is no branch, tag or commit")));
-        }
-        if checkout.url.starts_with('-') || names_helper(&checkout.url) {
-            return Err(error(&format!("`{url}` is not the address of a repository")));
-        }
         let io = |e: io::Error| error(&format!("{}: {e}", folder.display()));
         fs::create_dir_all(folder).map_err(io)?;
         let run = |arguments: &[&str]| self.git(git, &action, folder, arguments);
@@ -95,7 +129,10 @@ impl Client {
             Err(error) => return Err(error),
         };
         run(&["checkout", "--quiet", "--detach", &format!("{target}^{{commit}}"), "--"])?;
-        let commit = run(&["rev-parse", "HEAD"])?.trim().to_owned();
+        let shown = run(&["show", "--no-patch", "--format=%H %ct", "HEAD"])?;
+        let (commit, time) =
+            shown.trim().split_once(' ').ok_or_else(|| error("it has no commit"))?;
+        let checked_out = CheckedOut { commit: commit.to_owned(), time: time.parse().unwrap_or(0) };
         if !checkout.no_submodules && folder.join(".gitmodules").exists() {
             // A relative submodule is meant relative to the repository.
             run(&["config", "remote.origin.url", &checkout.url])?;
@@ -104,7 +141,7 @@ impl Client {
         if !checkout.keep_git_dir {
             self.remove_git_dirs(git, &action, folder, io)?;
         }
-        Ok(commit)
+        Ok(checked_out)
     }
 
     /// Removes `.git`, and the files of that name by which submodules point into it.
@@ -186,6 +223,32 @@ impl Client {
         }
         let complaint = complaint.recv().unwrap_or_default();
         Err(error(last_words(&String::from_utf8_lossy(&complaint))))
+    }
+}
+
+impl Checkout {
+    /// What is being done, for errors.
+    fn action(&self, verb: &str) -> String {
+        let url = without_secrets(&self.url);
+        match &self.reference {
+            Some(reference) => format!("{verb} {reference} of {url}"),
+            None => format!("{verb} {url}"),
+        }
+    }
+
+    /// The reference, `HEAD` if there is none. Neither it nor the address can be taken for an
+    /// option: one of them runs programs.
+    fn checked_reference(&self, action: &str) -> Result<&str, Error> {
+        let error = |message: String| Error::Git { action: action.to_owned(), message };
+        let reference = self.reference.as_deref().unwrap_or("HEAD");
+        if reference.starts_with('-') || reference.is_empty() {
+            return Err(error(format!("`{reference}` is no branch, tag or commit")));
+        }
+        if self.url.starts_with('-') || names_helper(&self.url) {
+            let url = without_secrets(&self.url);
+            return Err(error(format!("`{url}` is not the address of a repository")));
+        }
+        Ok(reference)
     }
 }
 

@@ -109,7 +109,7 @@ impl Url {
 }
 
 /// The address as it may be shown: no user, and no query, in which storage services have tokens.
-pub(crate) fn without_secrets(text: &str) -> String {
+pub fn without_secrets(text: &str) -> String {
     let text = text.split(['?', '#']).next().unwrap_or_default();
     match text.split_once("://") {
         Some((scheme, rest)) => {
@@ -121,8 +121,8 @@ pub(crate) fn without_secrets(text: &str) -> String {
     }
 }
 
-/// The value of an `Authorization` header (RFC 7617).
-pub(crate) fn basic(user: &str, password: &str) -> String {
+/// The value of an `Authorization` header for a user and a password (RFC 7617).
+pub fn basic(user: &str, password: &str) -> String {
     let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
     format!("Basic {encoded}")
 }

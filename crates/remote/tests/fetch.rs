@@ -7,7 +7,7 @@ use std::io::Read;
 use std::net::TcpListener;
 
 use common::{Registry, Reply, client};
-use dfbuild_remote::{Error, FetchOptions, Problem, Proxy};
+use dfbuild_remote::{Error, FetchOptions, Problem, Proxy, Validators};
 
 fn web() -> Registry {
     let web = Registry::start();
@@ -156,4 +156,38 @@ fn lost_download_is_taken_up_if_the_file_is_the_same() {
             web.requests().iter().map(|request| request.header("range").to_owned()).collect();
         assert_eq!(asked, ranges);
     }
+}
+
+#[test]
+fn unchanged_file_is_not_sent_again() {
+    let web = Registry::start();
+    web.fault(|request, _, _| {
+        let known = request.header("if-none-match") == "\"v1\""
+            || request.header("if-modified-since") == "Sun, 06 Nov 1994 08:49:37 GMT";
+        match request.path.as_str() {
+            "/liar" => Reply::new(304),
+            _ if known => Reply::new(304),
+            _ => Reply::new(200).with("etag", "\"v1\"").body("content"),
+        }
+    });
+    let (client, _) = client(|options| options.retry.tries = 1);
+    let tag = |tag: &str| Validators { etag: Some(tag.to_owned()), last_modified: None };
+    let date = Validators { etag: None, last_modified: Some(784_111_777) };
+    for (known, changed) in [
+        (tag("\"v1\""), false),
+        (date, false),
+        (tag("\"v0\""), true),
+        (Validators::default(), true),
+        // What no header can hold is as good as nothing.
+        (tag("a\nb"), true),
+    ] {
+        let mut bytes = Vec::new();
+        let (url, options) = (web.url("/f"), FetchOptions::default());
+        let info = client.download_if_changed(&url, &options, &known, &mut bytes, &|_| {}).unwrap();
+        assert_eq!(info.is_some(), changed, "{known:?}");
+        assert_eq!(bytes, if changed { &b"content"[..] } else { b"" }, "{known:?}");
+    }
+    let options = FetchOptions::default();
+    let error = client.download_file(&web.url("/liar"), &options, &mut Vec::new(), &|_| {});
+    assert!(matches!(error, Err(Error::Unreachable { problem: Problem::Protocol, .. })));
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::client;
+use common::{Registry, Reply, client};
 use dfbuild_remote::Error;
 use dfbuild_remote::git::{Checkout, Git};
 
@@ -34,6 +34,7 @@ fn run(git: &Git, folder: &Path, arguments: &str) -> String {
         .env_clear()
         .envs(git.environment.iter().cloned())
         .envs(identity.map(|name| (name, "x")))
+        .env("GIT_COMMITTER_DATE", "1234567890 +0000")
         .output()
         .unwrap();
     assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
@@ -77,7 +78,12 @@ fn branches_tags_and_commits() {
         let to = folder.path().join(format!("out{number}"));
         let reference = reference.map(ToOwned::to_owned);
         let checkout = Checkout { url: url.clone(), reference, ..Checkout::default() };
-        assert_eq!(&client.checkout(&git, &checkout, &to).unwrap(), commit, "{checkout:?}");
+        let resolved = client.commit_of(&git, &checkout).unwrap();
+        let is_short = checkout.reference.as_deref() == Some(&first[..8]);
+        assert_eq!(resolved.as_ref(), (!is_short).then_some(commit), "{checkout:?}");
+        let checked_out = client.checkout(&git, &checkout, &to).unwrap();
+        assert_eq!(&checked_out.commit, commit, "{checkout:?}");
+        assert_eq!(checked_out.time, 1_234_567_890);
         assert_eq!(fs::read_to_string(to.join("file")).unwrap(), content);
         assert!(!to.join(".git").exists());
     }
@@ -118,6 +124,8 @@ fn refusals() {
         let checkout = Checkout { url: url.to_owned(), reference, ..Checkout::default() };
         let error = online.checkout(git, &checkout, &to).unwrap_err();
         assert!(error.to_string().contains(text), "{error}");
+        let error = online.commit_of(git, &checkout).unwrap_err();
+        assert!(error.to_string().contains(text), "{error}");
     };
     fails(&git, &url, "--upload-pack=touch evil", "is no branch");
     fails(&git, "--upload-pack=touch evil", "main", "is not the address");
@@ -131,4 +139,27 @@ fn refusals() {
     let checkout = Checkout { url, ..Checkout::default() };
     let error = offline.checkout(&git, &checkout, &to).unwrap_err();
     assert!(matches!(error, Error::Offline { .. }), "{error}");
+    let error = offline.commit_of(&git, &checkout).unwrap_err();
+    assert!(matches!(error, Error::Offline { .. }), "{error}");
+}
+
+#[test]
+fn a_header_goes_to_its_host_alone() {
+    let Some(git) = program() else { return };
+    let (web, other) = (Registry::start(), Registry::start());
+    for server in [&web, &other] {
+        server.fault(|_, _, _| Reply::new(404));
+    }
+    let (client, _) = client(|_| {});
+    let git = git
+        .with_authorization(&web.url("/x.git"), "basic c2VjcmV0")
+        .with_authorization("https://elsewhere.example/x.git", "basic b3RoZXI=");
+    assert!(!format!("{git:?}").contains("c2VjcmV0"));
+    for server in [&web, &other] {
+        let checkout = Checkout { url: server.url("/x.git"), ..Checkout::default() };
+        let error = client.commit_of(&git, &checkout).unwrap_err();
+        assert!(!error.to_string().contains("c2VjcmV0"), "{error}");
+    }
+    assert_eq!(web.requests()[0].header("authorization"), "basic c2VjcmV0");
+    assert_eq!(other.requests()[0].header("authorization"), "");
 }

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Observer;
 use crate::options::{Annotation, AnnotationTarget, BuildContext, Output, Secret, Ulimit};
+use crate::schedule::scheduler::Loaded;
 
 /// What to build. Each method changes one thing and returns the build, so that calls can be
 /// chained; the defaults are those of `docker build`.
@@ -16,7 +17,7 @@ use crate::options::{Annotation, AnnotationTarget, BuildContext, Output, Secret,
 #[must_use = "a build does nothing until `run` is called"]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub struct Build {
-    pub(crate) context: PathBuf,
+    pub(crate) context: BuildContext,
     pub(crate) dockerfile: Dockerfile,
     pub(crate) tags: Vec<String>,
     pub(crate) target: Option<String>,
@@ -46,15 +47,16 @@ pub struct Build {
 pub(crate) enum Dockerfile {
     /// `Dockerfile` in the context.
     Default,
-    /// A file. A relative path is taken from the working directory, as `docker build -f` does.
+    /// A file. A relative path is taken from the working directory, as `docker build -f` does; in
+    /// a context that is no folder it is one of its files.
     File(PathBuf),
     /// Here.
     Text(String),
 }
 
 impl Build {
-    /// A build of the folder `context`.
-    pub fn new(context: impl Into<PathBuf>) -> Self {
+    /// A build of `context`: a folder, or one of the other [`BuildContext`]s.
+    pub fn new(context: impl Into<BuildContext>) -> Self {
         Self {
             context: context.into(),
             dockerfile: Dockerfile::Default,
@@ -243,7 +245,18 @@ impl Build {
         observer: &dyn Observer,
         cancel: &Cancel,
     ) -> Result<Built, Error> {
-        crate::schedule::scheduler::run(self, engine, observer, cancel)
+        self.load(engine, observer, cancel)?.run(observer)
+    }
+
+    /// Gets the context from where it is and reads the Dockerfile, for who wants to look at that
+    /// before it is built.
+    pub fn load<'e>(
+        &self,
+        engine: &'e Engine,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Loaded<'e>, Error> {
+        Loaded::new(self, engine, observer, cancel)
     }
 }
 

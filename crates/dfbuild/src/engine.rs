@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dfbuild_image::Digest;
 use dfbuild_layer::Limits;
+use dfbuild_remote::git::Git;
 use dfbuild_remote::{Client, ClientOptions};
 use dfbuild_sandbox::{IdMap, IdMode};
 use dfbuild_store::Store;
@@ -19,6 +20,8 @@ pub struct Engine {
     shared: Arc<Shared>,
     /// How registries and web servers are reached; not at all unless it is given.
     network: Option<Network>,
+    /// The program that fetches git repositories.
+    git: Option<Git>,
     /// Why commands cannot run here, if that is known.
     refusal: Option<Arc<dfbuild_sandbox::Error>>,
     /// What ends the build that this is the engine of.
@@ -44,6 +47,7 @@ impl Engine {
         Ok(Self {
             shared: Arc::new(shared),
             network: None,
+            git: None,
             refusal: None,
             ending: Ending::default(),
             limits: Limits::default(),
@@ -75,15 +79,26 @@ impl Engine {
         &self.limits
     }
 
+    /// The same engine with a program for git repositories, as sources of `ADD` and as contexts.
+    pub fn with_git(mut self, git: Git) -> Self {
+        self.git = Some(git);
+        self
+    }
+
     /// This engine for one build: whatever it does for it fails once that is to end.
     pub(crate) fn for_build(&self, ending: &Ending) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
             network: self.network.as_ref().map(|network| network.for_build(ending)),
+            git: self.git.clone(),
             refusal: self.refusal.clone(),
             ending: ending.clone(),
             limits: self.limits.clone(),
         }
+    }
+
+    pub(crate) fn git(&self) -> Option<&Git> {
+        self.git.as_ref()
     }
 
     /// Whether anything may be fetched.

@@ -49,6 +49,14 @@ pub enum Error {
         /// What it is instead.
         reason: String,
     },
+    /// The context could not be had from where it is.
+    #[error("load build context {name}: {source}")]
+    LoadContext {
+        /// What it is, without passwords.
+        name: String,
+        /// Why.
+        source: Box<StepError>,
+    },
     /// The ignore file has a rule that is none.
     #[error("read {} line {line}: {source}", path.display())]
     IgnoreFile {
@@ -226,6 +234,20 @@ pub enum StepError {
         expected: String,
         /// The digest of what came.
         found: Digest,
+    },
+    /// A file of the network is another one than a moment before.
+    #[error("{url} changed while it was fetched; build again")]
+    UrlChanged {
+        /// Its address.
+        url: String,
+    },
+    /// A git repository is at another commit than was expected.
+    #[error("expected checksum to match {expected}, got {found}")]
+    Commit {
+        /// The value of `--checksum`: the commit, or the beginning of its name.
+        expected: String,
+        /// The commit.
+        found: String,
     },
     /// The build was ended.
     #[error("the build was cancelled")]

@@ -25,19 +25,20 @@
 
 mod build;
 mod cancel;
-
+mod contexts;
 mod damage;
+mod elsewhere;
 mod ending;
 mod engine;
 mod error;
 mod event;
 mod image_list;
 mod images;
-mod inputs;
 mod network;
 mod options;
 pub mod rootless;
 mod schedule;
+mod secrets;
 mod steps;
 
 pub use build::{Build, Built};
@@ -57,6 +58,7 @@ pub use error::{Cause, Error, StepError};
 pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream, TransferState};
 pub use image_list::ImageSummary;
 pub use options::{
-    Annotation, AnnotationTarget, BuildContext, Compression, Output, OutputKind, Secret,
-    SecretSource, Ulimit,
+    Annotation, AnnotationTarget, BuildContext, Compression, ContextStream, Output, OutputKind,
+    Secret, SecretSource, Ulimit,
 };
+pub use schedule::scheduler::Loaded;

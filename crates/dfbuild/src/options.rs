@@ -1,12 +1,26 @@
+use std::fmt;
+use std::io::Read;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use dfbuild_dockerfile::git_ref;
 use dfbuild_image::Platform;
 
-/// What a `--build-context` is.
+/// Where the files of a build come from: its context, and what the Dockerfile can name besides.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BuildContext {
     /// A folder.
     Directory(PathBuf),
+    /// No files. The Dockerfile has to come from elsewhere.
+    Empty,
+    /// An archive, compressed or not, or a Dockerfile alone: what it is shows in its bytes. Only
+    /// for the context itself, and read by the first build.
+    Stream(ContextStream),
+    /// A git repository as `ADD` names it: `https://host/x.git#ref:folder`.
+    Git(String),
+    /// A file on a web server: an archive, or as the context itself a Dockerfile alone.
+    Url(String),
     /// An image in an OCI image layout: the folder, and a tag or digest. Without one it is the
     /// only image, else the one called `latest`.
     OciLayout(PathBuf, Option<String>),
@@ -15,7 +29,8 @@ pub enum BuildContext {
 }
 
 impl BuildContext {
-    /// Reads the value of the flag: `DIR`, `oci-layout://DIR[:TAG|@DIGEST]`, `docker-image://REF`.
+    /// Reads the value of the flag: `DIR`, `oci-layout://DIR[:TAG|@DIGEST]`, `docker-image://REF`,
+    /// `https://…`, or a git repository.
     ///
     /// ```
     /// use dfbuild::BuildContext;
@@ -25,6 +40,8 @@ impl BuildContext {
     ///     BuildContext::OciLayout("/images/base".into(), Some("1.0".into())),
     /// );
     /// assert_eq!(BuildContext::parse("docs"), BuildContext::Directory("docs".into()));
+    /// let git = "https://example.com/x.git#main";
+    /// assert_eq!(BuildContext::parse(git), BuildContext::Git(git.to_owned()));
     /// ```
     pub fn parse(value: &str) -> Self {
         if let Some(rest) = value.strip_prefix("oci-layout://") {
@@ -39,10 +56,51 @@ impl BuildContext {
         }
         match value.strip_prefix("docker-image://") {
             Some(name) => Self::Image(name.to_owned()),
+            // What is wrong with a git reference is told when it is looked up.
+            None if !matches!(git_ref::parse(value), Ok(None)) => Self::Git(value.to_owned()),
+            None if value.starts_with("http://") || value.starts_with("https://") => {
+                Self::Url(value.to_owned())
+            }
             None => Self::Directory(value.into()),
         }
     }
 }
+
+impl<T: Into<PathBuf>> From<T> for BuildContext {
+    fn from(folder: T) -> Self {
+        Self::Directory(folder.into())
+    }
+}
+
+/// A stream that holds a context. Clones are the same; it is read once.
+#[derive(Clone)]
+pub struct ContextStream(Arc<Mutex<Option<Box<dyn Read + Send>>>>);
+
+impl ContextStream {
+    /// The context that `read` gives.
+    pub fn new(read: impl Read + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(Some(Box::new(read)))))
+    }
+
+    /// The stream, for the first who asks.
+    pub(crate) fn take(&self) -> Option<Box<dyn Read + Send>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for ContextStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ContextStream(..)")
+    }
+}
+
+impl PartialEq for ContextStream {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ContextStream {}
 
 /// Where an image goes, beside the store, and in which form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,8 +217,8 @@ pub enum SecretSource {
     Value(Vec<u8>),
 }
 
-impl std::fmt::Debug for SecretSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
             Self::Value(_) => f.write_str("Value(..)"),

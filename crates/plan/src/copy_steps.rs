@@ -1,6 +1,6 @@
 use dfbuild_dockerfile::ast::{Add, Copy, Source};
 use dfbuild_dockerfile::chmod::Chmod;
-use dfbuild_dockerfile::{Diagnostic, Word};
+use dfbuild_dockerfile::{Diagnostic, Word, git_ref};
 
 use crate::error::error;
 use crate::graph::{AddOptions, CopySource, CopyStep, StepKind, TreeSource};
@@ -45,13 +45,12 @@ impl Scope {
 
     /// Adds the step of an `ADD`.
     pub(crate) fn add(&mut self, add: &Add, place: &Place) -> Result<(), Diagnostic> {
-        let sources = self.sources(&add.sources, |path, _| {
-            Ok(if is_git(&path) {
-                CopySource::Git(path)
-            } else if is_url(&path) {
-                CopySource::Url(path)
-            } else {
-                CopySource::Path(path)
+        let sources = self.sources(&add.sources, |path, word| {
+            let git = git_ref::parse(&path).map_err(|problem| error(problem.message, word.span))?;
+            Ok(match git {
+                Some(git) if !git.indistinguishable_from_local => CopySource::Git(path),
+                _ if is_url(&path) => CopySource::Url(path),
+                _ => CopySource::Path(path),
             })
         })?;
         let (chown, chmod_text, chmod) = self.ownership(add.chown.as_ref(), add.chmod.as_ref())?;
@@ -157,8 +156,4 @@ fn history_tail(
 
 fn is_url(path: &str) -> bool {
     path.starts_with("http://") || path.starts_with("https://")
-}
-
-fn is_git(path: &str) -> bool {
-    matches!(dfbuild_dockerfile::git_ref::parse(path), Ok(Some(_)))
 }

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::thread;
 use std::time::Instant;
 
@@ -9,79 +10,120 @@ use dfbuild_sandbox::IdMode;
 
 use crate::build::{Build, Built};
 use crate::cancel::Cancel;
+use crate::contexts::{Contexts, Materials, Source};
 use crate::damage::{Damaged, cause_of};
+use crate::elsewhere::{Elsewhere, Fetcher};
 use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::images::base_images::{BaseImages, BaseLayers};
 use crate::images::finish::parse_tags;
-use crate::inputs::{Contexts, Source, check_folder};
 use crate::options::BuildContext;
 use crate::schedule::progress::Progress;
 use crate::schedule::session::Session;
 use crate::schedule::slots::Slots;
+use crate::secrets::Secrets;
 
-/// Carries out a build from beginning to end.
-pub(crate) fn run(
-    build: &Build,
-    engine: &Engine,
-    observer: &dyn Observer,
-    cancel: &Cancel,
-) -> Result<Built, Error> {
-    let start = Instant::now();
-    let mut ending = Ending::new(cancel, build.timeout.map(|limit| (start + limit, limit)));
-    parse_tags(build)?;
-    check_folder(&build.context)?;
-    let source = Source::read(build)?;
-    let mut dropped = BTreeSet::new();
-    loop {
-        let engine = engine.for_build(&ending);
-        let outcome = attempt(build, &engine, &source, observer);
-        let mut image = match outcome {
-            Ok(image) => image,
-            // What was damaged is gone by now, so the next attempt makes or fetches it anew.
-            Err(error) => match cause_of(&error) {
-                Some(damaged) if ending.reason().is_none() && dropped.insert(damaged) => {
-                    engine.drop_damaged(damaged)?;
-                    observer.event(&Event::Notice { text: repair(damaged) });
-                    ending = ending.anew();
-                    continue;
-                }
-                _ => return Err(ending.reason().unwrap_or(error)),
-            },
+/// A build whose context is here and whose Dockerfile was read.
+#[must_use = "nothing is built until `run` is called"]
+pub struct Loaded<'e> {
+    build: Build,
+    engine: &'e Engine,
+    elsewhere: Elsewhere,
+    materials: Materials,
+    source: Source,
+    ending: Ending,
+    start: Instant,
+}
+
+impl fmt::Debug for Loaded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded").field("dockerfile", &self.source.name).finish_non_exhaustive()
+    }
+}
+
+impl<'e> Loaded<'e> {
+    pub(crate) fn new(
+        build: &Build,
+        engine: &'e Engine,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Self, Error> {
+        let start = Instant::now();
+        let ending = Ending::new(cancel, build.timeout.map(|limit| (start + limit, limit)));
+        parse_tags(build)?;
+        let elsewhere = Elsewhere::new(Secrets::new(&build.secrets));
+        let materials = {
+            let engine = engine.for_build(&ending);
+            let fetcher = Fetcher { engine: &engine, elsewhere: &elsewhere };
+            Materials::load(build, &fetcher, observer)
         };
-        image.duration = start.elapsed();
-        return Ok(image);
+        let materials = materials.map_err(|error| ending.reason().unwrap_or(error))?;
+        let source = Source::read(build, &materials)?;
+        Ok(Self { build: build.clone(), engine, elsewhere, materials, source, ending, start })
+    }
+
+    /// What messages call the Dockerfile.
+    pub fn dockerfile_name(&self) -> &str {
+        &self.source.name
+    }
+
+    /// The text of the Dockerfile, which may have mistakes.
+    pub fn dockerfile_text(&self) -> &str {
+        &self.source.text
+    }
+
+    /// Builds. Blocks until the image is there.
+    pub fn run(mut self, observer: &dyn Observer) -> Result<Built, Error> {
+        self.source.check()?;
+        let mut dropped = BTreeSet::new();
+        loop {
+            let engine = self.engine.for_build(&self.ending);
+            let outcome = self.attempt(&engine, observer);
+            let mut image = match outcome {
+                Ok(image) => image,
+                // What was damaged is gone by now, so the next attempt makes or fetches it anew.
+                Err(error) => match cause_of(&error) {
+                    Some(damaged) if self.ending.reason().is_none() && dropped.insert(damaged) => {
+                        engine.drop_damaged(damaged)?;
+                        observer.event(&Event::Notice { text: repair(damaged) });
+                        self.ending = self.ending.anew();
+                        continue;
+                    }
+                    _ => return Err(self.ending.reason().unwrap_or(error)),
+                },
+            };
+            image.duration = self.start.elapsed();
+            return Ok(image);
+        }
+    }
+
+    /// Builds with what is in the store now.
+    fn attempt(&self, engine: &Engine, observer: &dyn Observer) -> Result<Built, Error> {
+        let (build, source) = (&self.build, &self.source);
+        let contexts = Contexts::open(&self.materials, source, engine)?;
+        let (graph, bases) = make_plan(build, engine, source, observer)?;
+        let progress = Progress::new(observer, &graph);
+        let slots = Slots::new(build.jobs.unwrap_or_else(default_jobs));
+        let elsewhere = &self.elsewhere;
+        let session =
+            Session::new(engine, build, &graph, contexts, elsewhere, bases, progress, slots);
+        if session.check_commands()? && engine.id_mode() == IdMode::Single {
+            session.progress.notice(SINGLE_ID);
+        }
+        let outcome = session.build();
+        // However it ended: what was learned and made is worth keeping.
+        session.contexts.save(engine);
+        let committed = engine.store().commit();
+        let image = outcome?;
+        committed?;
+        Ok(image)
     }
 }
 
 fn repair(damaged: Damaged) -> String {
     format!("{damaged} of the store was damaged; it was removed, and what needs it is made again")
-}
-
-/// Builds with what is in the store now.
-fn attempt(
-    build: &Build,
-    engine: &Engine,
-    source: &Source,
-    observer: &dyn Observer,
-) -> Result<Built, Error> {
-    let contexts = Contexts::open(build, source, engine)?;
-    let (graph, bases) = make_plan(build, engine, source, observer)?;
-    let progress = Progress::new(observer, &graph);
-    let slots = Slots::new(build.jobs.unwrap_or_else(default_jobs));
-    let session = Session::new(engine, build, &graph, contexts, bases, progress, slots);
-    if session.check_commands()? && engine.id_mode() == IdMode::Single {
-        session.progress.notice(SINGLE_ID);
-    }
-    let outcome = session.build();
-    // However it ended: what was learned and made is worth keeping.
-    session.contexts.save(engine);
-    let committed = engine.store().commit();
-    let image = outcome?;
-    committed?;
-    Ok(image)
 }
 
 /// What an ordinary user without a range of ids should know.
@@ -123,8 +165,8 @@ fn make_plan(
     let mut bases: BTreeMap<BaseRequest, BaseLayers> = BTreeMap::new();
     let named = build.build_contexts.iter().map(|(name, context)| {
         let kind = match context {
-            BuildContext::Directory(_) => NamedContext::Directory,
             BuildContext::OciLayout(..) | BuildContext::Image(_) => NamedContext::Image,
+            _ => NamedContext::Directory,
         };
         (context_key(name), kind)
     });

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use dfbuild_image::{Platform, Timestamp};
 use dfbuild_layer::Encoding;
-use dfbuild_plan::{BaseRequest, Graph, StageId};
+use dfbuild_plan::{BaseRequest, CopySource, Graph, StageId, StepKind};
 use dfbuild_sandbox::emulation;
 
 use crate::build::{Build, Built};
+use crate::contexts::Contexts;
+use crate::elsewhere::{Elsewhere, Fetcher};
 use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
@@ -16,12 +18,11 @@ use crate::images::base_images::BaseLayers;
 use crate::images::blobs::{Packing, Times};
 use crate::images::finish::finish;
 use crate::images::layers::LayerRef;
-use crate::inputs::Contexts;
 use crate::options::{Compression, Output, OutputKind};
 use crate::schedule::progress::Progress;
 use crate::schedule::slots::Slots;
 use crate::schedule::stage_run::{Definitions, StageResult, step_error};
-use crate::steps::fetched::Fetches;
+use crate::secrets::Secrets;
 
 /// A running build.
 pub(crate) struct Session<'a> {
@@ -36,7 +37,7 @@ pub(crate) struct Session<'a> {
     pub(crate) packing: Packing,
     stages: Stages,
     pub(crate) definitions: Definitions,
-    pub(crate) fetches: Fetches,
+    elsewhere: &'a Elsewhere,
     /// When the store was last told to keep what was made.
     committed: Mutex<Instant>,
     /// Takes stacks of layers whose topmost is to be compressed while other steps run.
@@ -62,11 +63,13 @@ struct StagesState {
 pub(crate) struct Failed;
 
 impl<'a> Session<'a> {
+    #[expect(clippy::too_many_arguments, reason = "the parts of a build, each made elsewhere")]
     pub(crate) fn new(
         engine: &'a Engine,
         build: &'a Build,
         graph: &'a Graph,
         contexts: Contexts,
+        elsewhere: &'a Elsewhere,
         bases: BTreeMap<BaseRequest, BaseLayers>,
         progress: Progress<'a>,
         slots: Slots,
@@ -84,10 +87,19 @@ impl<'a> Session<'a> {
             slots,
             stages: Stages::default(),
             definitions: Definitions::default(),
-            fetches: Fetches::default(),
+            elsewhere,
             committed: Mutex::new(Instant::now()),
             packer: Mutex::new(None),
         }
+    }
+
+    /// Gets what is in the network.
+    pub(crate) fn fetcher(&self) -> Fetcher<'a> {
+        Fetcher { engine: self.engine, elsewhere: self.elsewhere }
+    }
+
+    pub(crate) fn secrets(&self) -> &'a Secrets {
+        self.elsewhere.secrets()
     }
 
     /// What ends this build.
@@ -105,6 +117,7 @@ impl<'a> Session<'a> {
             let _end = OnDrop::new(|| {
                 drop(self.packer.lock().unwrap_or_else(PoisonError::into_inner).take());
             });
+            self.fetch_ahead(scope);
             for target in &self.graph.targets[1..] {
                 self.demand(scope, *target);
             }
@@ -126,6 +139,27 @@ impl<'a> Session<'a> {
     /// The form that an output wants.
     pub(crate) fn packing_of(&self, output: &Output) -> Packing {
         packing(output, self.graph)
+    }
+
+    /// Begins to fetch the files that steps name, if there are several: the keys of the steps ask for
+    /// one after the other.
+    fn fetch_ahead<'scope>(&'scope self, scope: &'scope thread::Scope<'scope, '_>) {
+        let steps = self.graph.stages.iter().flat_map(|stage| &stage.steps);
+        let mut files: Vec<(&str, Option<&str>)> = Vec::new();
+        for step in steps {
+            let StepKind::Copy(copy) = &step.kind else { continue };
+            let checksum = copy.add.as_ref().and_then(|add| add.checksum.as_deref());
+            for source in &copy.sources {
+                if let CopySource::Url(url) = source
+                    && !files.iter().any(|(known, _)| known == url)
+                {
+                    files.push((url, checksum));
+                }
+            }
+        }
+        if files.len() > 1 {
+            scope.spawn(move || self.fetcher().fetch_ahead(&files));
+        }
     }
 
     /// Compresses layers as they are made: compression never stands between two steps.

@@ -4,21 +4,20 @@ use std::thread;
 use std::time::{Instant, SystemTime};
 
 use dfbuild_cache::{ClockTimes, Key, LayerRecord, Record, files_digest};
-use dfbuild_context::Context;
 use dfbuild_image::{Digest, Platform, Timestamp, TreePath};
 use dfbuild_layer::Index;
 use dfbuild_plan::{Base, RunMount, Stage, StageId, Step, StepKind, TreeSource};
 use dfbuild_sandbox::IdMode;
 use dfbuild_store::Staging;
 
+use crate::elsewhere::Fetcher;
 use crate::error::{Error, StepError};
 use crate::event::StepInfo;
 use crate::images::layers::{LayerRef, Rootfs};
 use crate::schedule::keys::{KeyInput, SourceId, chain, is_given, link, step_key};
 use crate::schedule::session::{Failed, Session};
-use crate::steps::copy_step::{Fetch, Selection, copy};
-use crate::steps::draft::{Draft, Finished, Origin};
-use crate::steps::fetched::FetchedFile;
+use crate::steps::copy_step::{Selection, copy};
+use crate::steps::draft::{Draft, Finished};
 use crate::steps::run_step::run_command;
 use crate::steps::tree::{Tree, not_found, resolve};
 use crate::steps::workdir_step::workdir;
@@ -56,7 +55,7 @@ pub(crate) struct Definition {
 
 /// A tree to copy from.
 enum Handle<'a> {
-    Context(&'a Context),
+    Context(&'a dyn Tree),
     Rootfs(Box<Rootfs<'a>>),
 }
 
@@ -115,7 +114,7 @@ impl Session<'_> {
             result.ran |= sources.iter().flatten().any(|(_, ran)| *ran);
             let handles: Vec<Handle<'_>> = self.handles(step, &sources);
             let failed = |source| Some(step_error(info, source));
-            let ids = source_ids(step, &handles, &definition.sources[at], &self.fetch())
+            let ids = source_ids(step, &handles, &definition.sources[at], &self.fetcher())
                 .map_err(failed)?;
             let key = step_key(step, &self.key_input(stage, false, result.content, &ids));
             if use_cache && let Some(record) = self.lookup(&key, &seen_below(step, &result)) {
@@ -173,12 +172,12 @@ impl Session<'_> {
 
     /// A stage that begins with the files of a named context: one layer of all of them.
     fn directory_stage(&self, name: &str, mut stage: StageResult) -> Result<StageResult, Error> {
-        let context = &self.contexts.named[name];
+        let context = self.contexts.named(name);
         let make = || {
             let empty = Rootfs::empty(self.engine);
             let mut draft = Draft::new(empty.view()?, stage.made_at);
-            for entry in Tree::walk(context, &TreePath::ROOT)? {
-                let origin = Origin::Tree(entry.path.clone());
+            for entry in context.walk(&TreePath::ROOT)? {
+                let origin = context.origin(&entry.path);
                 draft.put(entry, origin);
             }
             let finished = draft.finish()?;
@@ -326,8 +325,8 @@ impl Session<'_> {
     /// A tree that is there before anything runs.
     fn given(&self, source: &TreeSource) -> Handle<'_> {
         match source {
-            TreeSource::Context => Handle::Context(&self.contexts.main),
-            TreeSource::Named(name) => Handle::Context(&self.contexts.named[name]),
+            TreeSource::Context => Handle::Context(self.contexts.main()),
+            TreeSource::Named(name) => Handle::Context(self.contexts.named(name)),
             TreeSource::Image(request) => self.handle(&self.bases[request].layers),
             TreeSource::Stage(_) => unreachable!("a stage is not given"),
         }
@@ -350,7 +349,7 @@ impl Session<'_> {
             }
             Base::Stage(base) => self.definition(*base)?.end,
             Base::Directory(name) => {
-                let context = &self.contexts.named[name];
+                let context = self.contexts.named(name);
                 let walked =
                     context.walk(&TreePath::ROOT).map_err(|error| Error::image(name, error))?;
                 files_digest(&TreePath::ROOT, &walked)
@@ -364,7 +363,7 @@ impl Session<'_> {
                     TreeSource::Stage(other) => SourceId::Definition(self.definition(*other)?.end),
                     given => {
                         let handle = self.given(given);
-                        let digest = source_digest(step, number, handle.tree(), &self.fetch());
+                        let digest = source_digest(step, number, handle.tree(), &self.fetcher());
                         let info = self.progress.info(id, at);
                         SourceId::Files(digest.map_err(|error| step_error(info, error))?)
                     }
@@ -447,7 +446,7 @@ impl Session<'_> {
     ) -> Result<(), StepError> {
         for (number, (handle, id)) in handles.iter().zip(ids).enumerate() {
             if matches!(handle, Handle::Context(_)) {
-                let now = source_digest(step, number, handle.tree(), &self.fetch())?;
+                let now = source_digest(step, number, handle.tree(), &self.fetcher())?;
                 if SourceId::Files(now) != *id {
                     return Err(StepError::ContextChanged);
                 }
@@ -472,7 +471,7 @@ impl Session<'_> {
                 let mounted: Vec<Mounted<'_>> = handles
                     .iter()
                     .map(|handle| match handle {
-                        Handle::Context(context) => Mounted::Context(context),
+                        Handle::Context(context) => Mounted::Context(*context),
                         Handle::Rootfs(rootfs) => Mounted::Rootfs(rootfs),
                     })
                     .collect();
@@ -481,7 +480,7 @@ impl Session<'_> {
                 return Ok(Made { record });
             }
             StepKind::Copy(step) => {
-                copy(step, trees[0], &self.fetch(), &rootfs, &staging, below.made_at)?
+                copy(step, trees[0], &self.fetcher(), &rootfs, &staging, below.made_at)?
             }
             StepKind::Workdir(step) => workdir(step, &rootfs, below.made_at)?,
         };
@@ -510,11 +509,6 @@ impl Session<'_> {
         }
     }
 
-    /// Gets files of the network, each once.
-    fn fetch(&self) -> impl Fn(&str) -> Result<Arc<FetchedFile>, StepError> + '_ {
-        |url| self.fetches.get(self.engine, url)
-    }
-
     /// Whether something later in this build needs the files of a step's layer.
     fn is_looked_into(&self, id: StageId, at: usize) -> bool {
         let runs = |steps: &[Step]| steps.iter().any(|step| matches!(step.kind, StepKind::Run(_)));
@@ -525,8 +519,8 @@ impl Session<'_> {
 /// A tree that is mounted into a command.
 #[derive(Clone, Copy)]
 pub(crate) enum Mounted<'a> {
-    /// A folder seen through ignore rules.
-    Context(&'a Context),
+    /// A build context.
+    Context(&'a dyn Tree),
     /// A stage or image.
     Rootfs(&'a Rootfs<'a>),
 }
@@ -570,14 +564,14 @@ fn source_ids(
     step: &Step,
     handles: &[Handle<'_>],
     known: &[SourceId],
-    fetch: &Fetch<'_>,
+    fetcher: &Fetcher<'_>,
 ) -> Result<Vec<SourceId>, StepError> {
     let sources = step.sources().into_iter().zip(handles).zip(known).enumerate();
     let ids = sources.map(|(number, ((source, handle), known))| {
         if is_given(source) {
             return Ok(*known);
         }
-        source_digest(step, number, handle.tree(), fetch).map(SourceId::Files)
+        source_digest(step, number, handle.tree(), fetcher).map(SourceId::Files)
     });
     ids.collect()
 }
@@ -587,10 +581,10 @@ fn source_digest(
     step: &Step,
     number: usize,
     tree: &dyn Tree,
-    fetch: &Fetch<'_>,
+    fetcher: &Fetcher<'_>,
 ) -> Result<Digest, StepError> {
     match &step.kind {
-        StepKind::Copy(copy) => Selection::find(copy, tree, fetch)?.digest(copy, tree),
+        StepKind::Copy(copy) => Selection::find(copy, tree, fetcher)?.digest(copy, tree),
         StepKind::Run(run) => {
             let mount = run.mounts.iter().filter(|mount| mount.from.is_some()).nth(number);
             mount_digest(mount.expect("each source has its mount"), tree)

@@ -145,7 +145,7 @@ fn whiteout(member: &Member) -> Option<Vec<u8>> {
 }
 
 /// Reads as much as there is, up to the length of `buffer`.
-fn read_head(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(crate) fn read_head(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while length < buffer.len() {
         match reader.read(&mut buffer[length..]) {

@@ -2,6 +2,7 @@
 //! of paths are the part of a builder that people notice.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use dfbuild_dockerfile::chmod::Chmod;
@@ -9,9 +10,9 @@ use dfbuild_image::{Digest, Entry, Kind, TreePath};
 use dfbuild_layer::Limits;
 use dfbuild_pattern::{PatternSet, glob};
 
+use crate::elsewhere::UrlFile;
 use crate::error::StepError;
 use crate::steps::draft::{Draft, Making, Origin};
-use crate::steps::fetched::FetchedFile;
 use crate::steps::tree::{Place, Tree, not_found, resolve};
 
 /// How entries change on the way.
@@ -139,7 +140,7 @@ pub(crate) fn copy_match(
     } else {
         let target = inside(draft, target, source.path.name().unwrap_or_default());
         let entry = Entry { path: target.clone(), ..source_entry.clone() };
-        put_file(draft, entry, Origin::Tree(source.place.path.clone()), rules)?;
+        put_file(draft, entry, tree.origin(&source.place.path), rules)?;
         note_clock(draft, tree, &source.place.path, &target);
         Ok(())
     }
@@ -166,7 +167,8 @@ pub(crate) fn copy_inline(
 /// Writes a file of the network to `dest`. It is root's alone.
 pub(crate) fn copy_fetched(
     draft: &mut Draft<'_>,
-    file: &FetchedFile,
+    file: &UrlFile,
+    content: PathBuf,
     dest: &str,
     rules: &CopyRules<'_>,
 ) -> Result<(), StepError> {
@@ -174,7 +176,7 @@ pub(crate) fn copy_fetched(
     let target = inside(draft, target, file.name.as_bytes());
     let kind = Kind::File { size: file.size, digest: file.digest };
     let entry = Entry::new(target, kind, 0o600, file.mtime);
-    put_file(draft, entry, Origin::Spooled(file.path.clone()), rules)
+    put_file(draft, entry, Origin::Spooled(content), rules)
 }
 
 /// Makes what `dest` needs to be there, and follows its links, the last one too.
@@ -286,7 +288,7 @@ impl<'a> Copied<'a> {
         if from.is_some() {
             self.linked.insert(key, to.clone());
         }
-        let origin = from.map_or(Origin::None, Origin::Tree);
+        let origin = from.map_or(Origin::None, |from| self.tree.origin(&from));
         put_file(draft, Entry { path: to.clone(), kind, ..entry.clone() }, origin, self.rules)?;
         note_clock(draft, self.tree, &entry.path, &to);
         Ok(())

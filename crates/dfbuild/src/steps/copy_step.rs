@@ -9,6 +9,7 @@ use dfbuild_pattern::PatternSet;
 use dfbuild_plan::{CopySource, CopyStep};
 use dfbuild_store::Staging;
 
+use crate::elsewhere::{Fetcher, Repository, UrlFile};
 use crate::error::StepError;
 use crate::images::layers::Rootfs;
 use crate::steps::archive;
@@ -17,8 +18,7 @@ use crate::steps::copy::{
     find_with_parents, mend_links, open_target,
 };
 use crate::steps::draft::{Draft, Finished};
-use crate::steps::fetched::FetchedFile;
-use crate::steps::tree::Tree;
+use crate::steps::tree::{Place, Tree};
 use crate::steps::users::Users;
 
 /// What the sources of a step select, in order.
@@ -30,35 +30,40 @@ enum Selected {
     Matches(Vec<Match>),
     WithParents(Vec<WithParents>),
     Inline { name: String, text: String },
-    Fetched(Arc<FetchedFile>),
+    Fetched(Arc<UrlFile>),
+    Repository(Arc<Repository>),
 }
 
-/// Fetches a file of the network.
-pub(crate) type Fetch<'a> = dyn Fn(&str) -> Result<Arc<FetchedFile>, StepError> + 'a;
-
 impl Selection {
-    /// Looks the sources up in `tree`, and those of the network with `fetch`.
+    /// Looks the sources up in `tree`, and those of the network with `fetcher`.
     pub(crate) fn find(
         step: &CopyStep,
         tree: &dyn Tree,
-        fetch: &Fetch<'_>,
+        fetcher: &Fetcher<'_>,
     ) -> Result<Self, StepError> {
-        let sources = step.sources.iter().map(|source| match source {
-            CopySource::Path(path) if step.parents => {
-                Ok(Selected::WithParents(find_with_parents(tree, path)?))
+        let add = step.add.as_ref();
+        let checksum = add.and_then(|add| add.checksum.as_deref());
+        let sources = step.sources.iter().map(|source| -> Result<_, StepError> {
+            match source {
+                CopySource::Path(path) if step.parents => {
+                    Ok(Selected::WithParents(find_with_parents(tree, path)?))
+                }
+                CopySource::Path(path) => Ok(Selected::Matches(find(tree, path)?)),
+                CopySource::Inline { name, text } => {
+                    Ok(Selected::Inline { name: name.clone(), text: text.clone() })
+                }
+                CopySource::Url(url) => {
+                    let file = fetcher.file(url, checksum)?;
+                    check(checksum, &file)?;
+                    Ok(Selected::Fetched(file))
+                }
+                CopySource::Git(reference) => {
+                    let keep_git_dir = add.and_then(|add| add.keep_git_dir);
+                    let repository = fetcher.repository(reference, keep_git_dir)?;
+                    repository.check(checksum.unwrap_or_default())?;
+                    Ok(Selected::Repository(repository))
+                }
             }
-            CopySource::Path(path) => Ok(Selected::Matches(find(tree, path)?)),
-            CopySource::Inline { name, text } => {
-                Ok(Selected::Inline { name: name.clone(), text: text.clone() })
-            }
-            CopySource::Url(url) => {
-                let file = fetch(url)?;
-                check(step, &file)?;
-                Ok(Selected::Fetched(file))
-            }
-            CopySource::Git(url) => Err(StepError::Unsupported(format!(
-                "ADD of a git repository is not there yet: {url}"
-            ))),
         });
         Ok(Self { sources: sources.collect::<Result<_, _>>()? })
     }
@@ -89,6 +94,13 @@ impl Selection {
                     hasher.update((file.name.len() as u64).to_le_bytes());
                     hasher.update(&file.name);
                     hasher.update(file.digest.as_bytes());
+                }
+                // The commit says what is in it, without its files.
+                Selected::Repository(repository) => {
+                    hasher.update(b"g");
+                    hasher.update(repository.commit.as_bytes());
+                    hasher.update((repository.sub_dir().len() as u64).to_le_bytes());
+                    hasher.update(repository.sub_dir());
                 }
                 // Their text is part of the key itself.
                 Selected::Inline { .. } => hasher.update(b"i"),
@@ -133,11 +145,10 @@ fn without(files: &[Entry], top: &TreePath, excludes: &PatternSet) -> Vec<Entry>
 }
 
 /// `--checksum`.
-fn check(step: &CopyStep, file: &FetchedFile) -> Result<(), StepError> {
-    let expected = step.add.as_ref().and_then(|add| add.checksum.as_ref());
-    match expected {
-        Some(expected) if *expected != file.digest.to_string() => {
-            Err(StepError::Checksum { expected: expected.clone(), found: file.digest })
+fn check(checksum: Option<&str>, file: &UrlFile) -> Result<(), StepError> {
+    match checksum {
+        Some(expected) if expected != file.digest.to_string() => {
+            Err(StepError::Checksum { expected: expected.to_owned(), found: file.digest })
         }
         _ => Ok(()),
     }
@@ -147,12 +158,12 @@ fn check(step: &CopyStep, file: &FetchedFile) -> Result<(), StepError> {
 pub(crate) fn copy(
     step: &CopyStep,
     tree: &dyn Tree,
-    fetch: &Fetch<'_>,
+    fetcher: &Fetcher<'_>,
     rootfs: &Rootfs<'_>,
     staging: &Staging,
     made_at: i64,
 ) -> Result<Finished, StepError> {
-    let selection = Selection::find(step, tree, fetch)?;
+    let selection = Selection::find(step, tree, fetcher)?;
     let excludes = excludes(step)?;
     let rules = CopyRules {
         owner: owner(step, rootfs)?,
@@ -180,9 +191,16 @@ pub(crate) fn copy(
                 }
             }
             Selected::Fetched(file) => {
-                if !unpacked_fetched(step, file, &mut draft, &rules, staging)? {
-                    copy_fetched(&mut draft, file, &step.dest, &rules)?;
+                let content = fetcher.content(file)?;
+                if !unpacked_fetched(step, &content, &mut draft, &rules, staging)? {
+                    copy_fetched(&mut draft, file, content, &step.dest, &rules)?;
                 }
+            }
+            Selected::Repository(repository) => {
+                let files = repository.files(fetcher)?;
+                let place = Place { path: TreePath::ROOT, entry: files.get(&TreePath::ROOT)? };
+                let all = Match { path: TreePath::ROOT, place };
+                copy_match(&mut draft, &*files, &all, &step.dest, &rules)?;
             }
             Selected::Inline { name, text } => {
                 copy_inline(&mut draft, name, text, &step.dest, &rules)?;
@@ -226,7 +244,7 @@ fn unpacked(
 /// The same for a file of the network, which is only unpacked if that is asked for.
 fn unpacked_fetched(
     step: &CopyStep,
-    file: &FetchedFile,
+    content: &Path,
     draft: &mut Draft<'_>,
     rules: &CopyRules<'_>,
     staging: &Staging,
@@ -234,8 +252,8 @@ fn unpacked_fetched(
     if step.add.as_ref().and_then(|add| add.unpack) != Some(true) {
         return Ok(false);
     }
-    let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(&file.path)?)) };
-    unpack_archive(step, &file.path, &open, draft, rules, staging)
+    let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(content)?)) };
+    unpack_archive(step, content, &open, draft, rules, staging)
 }
 
 /// Unpacks a file if it is an archive.

@@ -320,6 +320,11 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
+    /// The entries, and where their bytes are.
+    pub(crate) fn into_parts(self) -> (Index, BTreeMap<TreePath, Origin>) {
+        (self.index, self.origins)
+    }
+
     /// The contents of its files, those of `tree` among them.
     pub(crate) fn contents<'a>(
         &'a self,

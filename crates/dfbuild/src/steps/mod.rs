@@ -6,7 +6,6 @@ pub(crate) mod copy_step;
 #[cfg(test)]
 mod copy_tests;
 pub(crate) mod draft;
-pub(crate) mod fetched;
 pub(crate) mod mounts;
 pub(crate) mod run_step;
 pub(crate) mod stubs;

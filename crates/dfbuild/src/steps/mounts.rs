@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use dfbuild_context::Context;
 use dfbuild_dockerfile::ast::{MountKind, Sharing};
 use dfbuild_image::{Entry, TreePath};
 use dfbuild_layer::{Contents, Index, View, materialise};
@@ -14,7 +13,6 @@ use dfbuild_sandbox::{IdMode, Mount};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
-use crate::options::SecretSource;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::{Mounted, mount_digest};
 use crate::steps::stubs::Stubs;
@@ -180,17 +178,12 @@ impl Mounts {
         mount: &RunMount,
         stubs: &mut Stubs<'_>,
     ) -> Result<(), StepError> {
-        let secrets = &session.build.secrets;
-        let Some(secret) = secrets.iter().find(|secret| secret.id == mount.id) else {
+        let Some(content) = session.secrets().get(&mount.id)? else {
             return if mount.required {
                 Err(StepError::NoSecret { id: mount.id.clone() })
             } else {
                 Ok(())
             };
-        };
-        let content = match &secret.source {
-            SecretSource::File(path) => fs::read(path).map_err(StepError::io("read", path))?,
-            SecretSource::Value(value) => value.clone(),
         };
         if let Some(name) = &mount.env {
             self.env.push((name.clone(), String::from_utf8_lossy(&content).into_owned()));
@@ -200,7 +193,7 @@ impl Mounts {
         if mount.env.is_none() || mount.target != default {
             self.mounts.push(Mount::File {
                 target: place(stubs, &mount.target, false)?,
-                content,
+                content: content.to_vec(),
                 mode: mount.mode.unwrap_or(0o400),
                 uid: mount.uid,
                 gid: mount.gid,
@@ -223,7 +216,7 @@ fn place(stubs: &mut Stubs<'_>, target: &str, is_directory: bool) -> Result<Path
 /// A copy of what a mount shows of a context: ignore rules leave things out, and owners are root.
 fn copy_context(
     session: &Session<'_>,
-    context: &Context,
+    context: &dyn Tree,
     entry: &Entry,
     staging: &Staging,
 ) -> Result<PathBuf, StepError> {
@@ -236,18 +229,10 @@ fn copy_context(
         }
     }
     let index = Index::new(entries)?;
-    let contents = ContextContents(context);
+    let contents = Below { tree: context, top: &TreePath::ROOT };
     let options = session.engine.unpack_options();
     materialise(&index, &contents, &folder, &View::default(), &options)?;
     Ok(entry.path.below(&folder))
-}
-
-struct ContextContents<'a>(&'a Context);
-
-impl Contents for ContextContents<'_> {
-    fn open(&self, entry: &Entry) -> std::io::Result<Box<dyn std::io::Read + '_>> {
-        Ok(Box::new(self.0.open(&entry.path)?))
-    }
 }
 
 /// The folder of a cache, made and filled when it is first used.

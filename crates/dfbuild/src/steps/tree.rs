@@ -4,11 +4,13 @@ use std::io::{self, Read};
 use dfbuild_context::Context;
 use dfbuild_dockerfile::suggest;
 use dfbuild_image::{Entry, Kind, TreePath};
+use dfbuild_layer::View;
 
 use crate::error::StepError;
 use crate::images::layers::Rootfs;
+use crate::steps::draft::Origin;
 
-/// A tree of files to copy from: a build context, a stage or an image.
+/// A tree of files to copy from: a build context, a stage, an image or a git repository.
 pub(crate) trait Tree: Sync {
     /// What is at `path`; links are not followed. Never a hard link: one name alone is a file.
     fn get(&self, path: &TreePath) -> Result<Option<Entry>, StepError>;
@@ -21,6 +23,11 @@ pub(crate) trait Tree: Sync {
 
     /// The content of the file at `path`.
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>>;
+
+    /// Where the bytes of the file at `path` are, for a layer that is made from this tree.
+    fn origin(&self, path: &TreePath) -> Origin {
+        Origin::Tree(path.clone())
+    }
 
     /// Whether the time of `path` came from a clock or a builder, not from a user's file.
     fn has_clock_time(&self, _path: &TreePath) -> bool {
@@ -74,38 +81,15 @@ impl Tree for Context {
 
 impl Tree for Rootfs<'_> {
     fn get(&self, path: &TreePath) -> Result<Option<Entry>, StepError> {
-        if path.is_root() {
-            return Ok(Some(root_entry()));
-        }
-        let view = self.view()?;
-        let Some(found) = view.get(path) else { return Ok(None) };
-        let origin = view.origin(&found);
-        Ok(Some(Entry { path: path.clone(), ..origin.entry.clone() }))
+        Ok(entry_in(self.view()?, path))
     }
 
     fn read_dir(&self, path: &TreePath) -> Result<Vec<Vec<u8>>, StepError> {
-        Ok(self.view()?.read_dir(path).into_iter().map(|(name, _)| name).collect())
+        Ok(names_in(self.view()?, path))
     }
 
     fn walk(&self, path: &TreePath) -> Result<Vec<Entry>, StepError> {
-        let view = self.view()?;
-        // Of the names of one file, the first in this walk is the file: the layer's own first name
-        // may lie outside.
-        let mut first: HashMap<(usize, TreePath), TreePath> = HashMap::new();
-        let mut entries = Vec::new();
-        for found in view.walk(path).filter(|found| found.entry.path != *path) {
-            let origin = view.origin(&found);
-            let mut entry = Entry { path: found.entry.path.clone(), ..origin.entry.clone() };
-            if matches!(entry.kind, Kind::File { .. }) {
-                let file = (origin.layer, origin.entry.path.clone());
-                let name = first.entry(file).or_insert_with(|| entry.path.clone());
-                if *name != entry.path {
-                    entry.kind = Kind::HardLink { target: name.clone() };
-                }
-            }
-            entries.push(entry);
-        }
-        Ok(entries)
+        Ok(walk_in(self.view()?, path))
     }
 
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>> {
@@ -115,6 +99,41 @@ impl Tree for Rootfs<'_> {
     fn has_clock_time(&self, path: &TreePath) -> bool {
         self.has_clock_time(path)
     }
+}
+
+/// [`Tree::get`] of a view.
+pub(crate) fn entry_in(view: &View, path: &TreePath) -> Option<Entry> {
+    if path.is_root() {
+        return Some(root_entry());
+    }
+    let origin = view.origin(&view.get(path)?);
+    Some(Entry { path: path.clone(), ..origin.entry.clone() })
+}
+
+/// [`Tree::read_dir`] of a view.
+pub(crate) fn names_in(view: &View, path: &TreePath) -> Vec<Vec<u8>> {
+    view.read_dir(path).into_iter().map(|(name, _)| name).collect()
+}
+
+/// [`Tree::walk`] of a view.
+pub(crate) fn walk_in(view: &View, path: &TreePath) -> Vec<Entry> {
+    // Of the names of one file, the first in this walk is the file: the layer's own first name may
+    // lie outside.
+    let mut first: HashMap<(usize, TreePath), TreePath> = HashMap::new();
+    let mut entries = Vec::new();
+    for found in view.walk(path).filter(|found| found.entry.path != *path) {
+        let origin = view.origin(&found);
+        let mut entry = Entry { path: found.entry.path.clone(), ..origin.entry.clone() };
+        if matches!(entry.kind, Kind::File { .. }) {
+            let file = (origin.layer, origin.entry.path.clone());
+            let name = first.entry(file).or_insert_with(|| entry.path.clone());
+            if *name != entry.path {
+                entry.kind = Kind::HardLink { target: name.clone() };
+            }
+        }
+        entries.push(entry);
+    }
+    entries
 }
 
 /// The root of an image, which no layer has an entry for.

@@ -6,84 +6,84 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dfbuild_context::{Context, StatCache};
-use dfbuild_dockerfile::parse;
 use dfbuild_image::Digest;
 use dfbuild_pattern::{Pattern, PatternSet, parse_ignore_file};
-use dfbuild_plan::context_key;
 
-use crate::build::{Build, Dockerfile};
+use super::Source;
+use super::file_tree::FileTree;
+use super::load::{Material, Materials};
+use crate::elsewhere::Checkout;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::options::BuildContext;
+use crate::steps::tree::Tree;
 
-/// The Dockerfile of a build.
-pub(crate) struct Source {
-    /// What to call it.
-    pub(crate) name: String,
-    /// Its text, which has no errors.
-    pub(crate) text: String,
-    /// Where it is, if it is a file.
-    path: Option<PathBuf>,
-}
-
-impl Source {
-    /// Reads and parses the Dockerfile of `build`.
-    pub(crate) fn read(build: &Build) -> Result<Self, Error> {
-        let (name, path, text) = match &build.dockerfile {
-            Dockerfile::Text(text) => ("Dockerfile".to_owned(), None, text.clone()),
-            Dockerfile::File(path) => {
-                let text = read_text(path)?;
-                (path.display().to_string(), Some(path.clone()), text)
-            }
-            Dockerfile::Default => {
-                let path = build.context.join("Dockerfile");
-                ("Dockerfile".to_owned(), Some(path.clone()), read_text(&path)?)
-            }
-        };
-        let diagnostics = parse(&text).diagnostics;
-        if diagnostics.iter().any(dfbuild_dockerfile::Diagnostic::is_error) {
-            return Err(Error::Dockerfile { name, text, diagnostics });
-        }
-        Ok(Self { name, text, path })
-    }
-}
-
-fn read_text(path: &Path) -> Result<String, Error> {
-    let bytes =
-        fs::read(path).map_err(|source| Error::NoDockerfile { path: path.to_owned(), source })?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// The folders that a build may copy from.
+/// The trees of files that a build may copy from.
 pub(crate) struct Contexts {
-    /// The build context.
-    pub(crate) main: Context,
-    /// Named contexts that are folders.
-    pub(crate) named: BTreeMap<String, Context>,
+    main: Opened,
+    named: BTreeMap<String, Opened>,
+}
+
+/// A tree of files, ready to be looked at.
+enum Opened {
+    Folder(Context),
+    Files(Arc<FileTree>),
+    Checkout(Arc<Checkout>),
 }
 
 impl Contexts {
-    pub(crate) fn open(build: &Build, source: &Source, engine: &Engine) -> Result<Self, Error> {
-        let patterns = match source.path.as_deref().and_then(own_ignore_file) {
-            Some(file) => read_ignore_file(&file)?,
-            None => read_ignore_file(&build.context.join(IGNORE_FILE))?,
-        };
-        let main = open(&build.context, patterns, engine)?;
-        let mut named = BTreeMap::new();
-        for (name, context) in &build.build_contexts {
-            if let BuildContext::Directory(folder) = context {
-                check_folder(folder)?;
-                let patterns = read_ignore_file(&folder.join(IGNORE_FILE))?;
-                named.insert(context_key(name), open(folder, patterns, engine)?);
-            }
-        }
+    pub(crate) fn open(
+        materials: &Materials,
+        source: &Source,
+        engine: &Engine,
+    ) -> Result<Self, Error> {
+        let own = source.path.as_deref().and_then(own_ignore_file);
+        let main = Opened::new(&materials.main, own, engine)?;
+        let named = materials.named.iter().map(|(name, material)| {
+            Ok::<_, Error>((name.clone(), Opened::new(material, None, engine)?))
+        });
+        let named = named.collect::<Result<_, _>>()?;
         Ok(Self { main, named })
+    }
+
+    /// The build context.
+    pub(crate) fn main(&self) -> &dyn Tree {
+        self.main.tree()
+    }
+
+    /// A named context that is a tree of files; the plan knows no others.
+    pub(crate) fn named(&self, name: &str) -> &dyn Tree {
+        self.named[name].tree()
     }
 
     /// Saves what was learned of unchanged files. Failing to costs time later and nothing else.
     pub(crate) fn save(&self, engine: &Engine) {
-        for context in std::iter::once(&self.main).chain(self.named.values()) {
-            let _ = context.stat_cache().save(&stat_cache_path(context.root(), engine));
+        for opened in std::iter::once(&self.main).chain(self.named.values()) {
+            if let Opened::Folder(context) = opened {
+                let _ = context.stat_cache().save(&stat_cache_path(context.root(), engine));
+            }
+        }
+    }
+}
+
+impl Opened {
+    /// Ignore rules are only for folders, as in BuildKit: whoever made an archive or a commit has
+    /// left out what should not be in it.
+    fn new(material: &Material, own: Option<PathBuf>, engine: &Engine) -> Result<Self, Error> {
+        Ok(match material {
+            Material::Folder(folder) => {
+                let file = own.unwrap_or_else(|| folder.join(IGNORE_FILE));
+                Self::Folder(open(folder, read_ignore_file(&file)?, engine)?)
+            }
+            Material::Files(files) => Self::Files(Arc::clone(files)),
+            Material::Checkout(checkout) => Self::Checkout(Arc::clone(checkout)),
+        })
+    }
+
+    fn tree(&self) -> &dyn Tree {
+        match self {
+            Self::Folder(context) => context,
+            Self::Files(files) => &**files,
+            Self::Checkout(checkout) => &**checkout,
         }
     }
 }

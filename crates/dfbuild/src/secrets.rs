@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::StepError;
+use crate::options::{Secret, SecretSource};
+
+/// The secrets of a build. Each is read once: some files, such as pipes, can only be read once.
+pub(crate) struct Secrets(BTreeMap<String, Known>);
+
+struct Known {
+    source: SecretSource,
+    value: Mutex<Option<Arc<[u8]>>>,
+}
+
+impl Secrets {
+    /// Of two with one name the first counts.
+    pub(crate) fn new(secrets: &[Secret]) -> Self {
+        let mut known = BTreeMap::new();
+        for Secret { id, source } in secrets {
+            known
+                .entry(id.clone())
+                .or_insert_with(|| Known { source: source.clone(), value: Mutex::default() });
+        }
+        Self(known)
+    }
+
+    /// The value of a secret; `None` if there is none of that name.
+    pub(crate) fn get(&self, id: &str) -> Result<Option<Arc<[u8]>>, StepError> {
+        self.0.get(id).map(Known::value).transpose()
+    }
+
+    /// The value of a secret as the line of text that it is meant to be.
+    pub(crate) fn line(&self, id: &str) -> Result<Option<String>, StepError> {
+        let value = self.get(id)?;
+        Ok(value.map(|value| String::from_utf8_lossy(&value).trim().to_owned()))
+    }
+}
+
+impl Known {
+    fn value(&self) -> Result<Arc<[u8]>, StepError> {
+        let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = &*value {
+            return Ok(Arc::clone(value));
+        }
+        let bytes: Arc<[u8]> = match &self.source {
+            SecretSource::File(path) => fs::read(path).map_err(StepError::io("read", path))?.into(),
+            SecretSource::Value(value) => value.as_slice().into(),
+        };
+        Ok(Arc::clone(value.insert(bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, "one\n").unwrap();
+        let secret = |source| Secret { id: "a".to_owned(), source };
+        let secrets = Secrets::new(&[
+            secret(SecretSource::File(path.clone())),
+            secret(SecretSource::Value(b"other".to_vec())),
+        ]);
+        assert_eq!(secrets.line("a").unwrap().as_deref(), Some("one"));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(secrets.get("a").unwrap().as_deref(), Some(&b"one\n"[..]));
+        assert_eq!(secrets.get("b").unwrap(), None);
+    }
+}

@@ -15,7 +15,7 @@ use crate::signals::{self, Asked, Ended};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
-use crate::{excerpt, metadata, registry, report};
+use crate::{excerpt, git_program, metadata, registry, report};
 
 /// Builds an image.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
@@ -24,10 +24,7 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         Err(RequestError::Usage(text)) => return report::usage(&text),
         Err(RequestError::Input(text)) => return report::error(&text),
     };
-    let findings = Findings::of(args, &request.source);
-    if let Some(violation) = &findings.violation {
-        return report::error(&format!("failed to build: failed to solve: {violation}"));
-    }
+    let git = git_program::find(&|name| env::var_os(name));
     // Before any thread exists: the kernel lets only a process with one enter a user namespace.
     let refused = rootless::enter().err();
     let engine = match Engine::open(root) {
@@ -36,10 +33,10 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
             Some(reason) => engine.refusing_commands(reason),
             None => engine,
         },
-        Err(error) => return report::failure(&Failure::of(&error, &request.source)),
+        Err(error) => return report::failure(&Failure::of(&error, &Source::default())),
     };
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
-    let progress = Arc::new(Progress::new(mode, request.source.clone(), wants_colour()));
+    let progress = Arc::new(Progress::new(mode, wants_colour()));
     let engine = if args.trust_archives { engine.trusting_archives() } else { engine };
     let engine = match registry::network(&args.registries, &progress) {
         Ok(options) => engine.with_network(options),
@@ -47,6 +44,10 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
             progress.close();
             return report::error(&failure::chain(&*error));
         }
+    };
+    let engine = match git {
+        Some(git) => engine.with_git(git),
+        None => engine,
     };
     for notice in &request.notices {
         progress.note(notice);
@@ -61,18 +62,30 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         Ok(ended) => ended,
         Err(error) => return report::error(&format!("watch for signals: {error}")),
     };
-    match request.build.run(&engine, &*progress, &cancel) {
+    let failed = |error: &Error, source: &Source| {
+        if debug {
+            progress.note(&format!("{error:?}"));
+        }
+        fail(error, source, &progress, mode, &ended)
+    };
+    let loaded = match request.build.load(&engine, &*progress, &cancel) {
+        Ok(loaded) => loaded,
+        Err(error) => return failed(&error, &Source::default()),
+    };
+    let source = Source::of(&loaded);
+    progress.read(source.clone());
+    let findings = Findings::of(args, &source);
+    if let Some(violation) = &findings.violation {
+        progress.close();
+        return report::error(&format!("failed to build: failed to solve: {violation}"));
+    }
+    match loaded.run(&*progress) {
         Ok(built) => {
             let code = finish(args, &request, &progress, mode, &built);
             findings.show(mode);
             code
         }
-        Err(error) => {
-            if debug {
-                progress.note(&format!("{error:?}"));
-            }
-            fail(&error, &request.source, &progress, mode, &ended)
-        }
+        Err(error) => failed(&error, &source),
     }
 }
 
@@ -81,7 +94,7 @@ fn request(args: &BuildArgs) -> Result<Request, RequestError> {
         args,
         &mut Machine {
             environment: &|name| env::var(name).ok(),
-            standard_input: &mut io::stdin().lock(),
+            standard_input: Some(Box::new(io::stdin())),
             resolv_conf: fs::read("/etc/resolv.conf").ok(),
             stdout_is_terminal: io::stdout().is_terminal(),
         },

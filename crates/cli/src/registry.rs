@@ -81,7 +81,7 @@ fn transfer<T>(
 ) -> Result<T, Box<dyn StdError>> {
     let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     let mode = Mode::resolve(args.progress, args.quiet, dumb);
-    let progress = Arc::new(Progress::new(mode, Source::default(), false));
+    let progress = Arc::new(Progress::new(mode, false));
     let engine = engine.with_network(network(registries, &progress)?);
     let cancel = Cancel::new();
     let told = Arc::clone(&progress);

@@ -1,20 +1,17 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use dfbuild::{Build, Output, OutputKind, Secret, SecretSource};
+use dfbuild::{Build, BuildContext, ContextStream, Output, OutputKind, Secret, SecretSource};
 use tempfile::TempDir;
 
 use crate::args::{
     BuildArgs, Destination, Entitlement, FlagKind, NetworkArg, OutputFlag, SecretFlag, SecretOrigin,
 };
-use crate::remote::remote_context;
-use crate::source::Source;
 
 /// A build as the library takes it, and what the command needs beside it.
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) build: Build,
-    pub(crate) source: Source,
     /// What goes to standard output afterwards.
     pub(crate) piped: Option<Piped>,
     /// What people should know before it begins.
@@ -41,17 +38,18 @@ pub(crate) enum RequestError {
 /// What the library does not look at by itself.
 pub(crate) struct Machine<'a> {
     pub(crate) environment: &'a dyn Fn(&str) -> Option<String>,
-    pub(crate) standard_input: &'a mut dyn Read,
+    pub(crate) standard_input: Option<Box<dyn Read + Send>>,
     pub(crate) resolv_conf: Option<Vec<u8>>,
     pub(crate) stdout_is_terminal: bool,
 }
 
 impl Request {
-    /// Turns arguments into a build. Reads standard input if the Dockerfile is there.
+    /// Turns arguments into a build. Reads standard input if the Dockerfile is there; a context there
+    /// is left to the build.
     pub(crate) fn new(args: &BuildArgs, machine: &mut Machine<'_>) -> Result<Self, RequestError> {
         check_supported(args)?;
-        let (build, source) = dockerfile(args, machine)?;
-        let mut request = Self { build, source, piped: None, notices: notices(args) };
+        let build = dockerfile(Build::new(context(args, machine)), args, machine)?;
+        let mut request = Self { build, piped: None, notices: notices(args) };
         request.change(|build| what_to_build(build, args, machine.environment));
         for flag in &args.output {
             request.add_output(flag, machine.stdout_is_terminal)?;
@@ -163,12 +161,8 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
     if !args.cache_to.is_empty() {
         return Err(usage("--cache-to is not there yet: the cache is the store (--root)"));
     }
-    let context = args.context.to_string_lossy();
-    if context == "-" {
-        return Err(usage("a context from standard input is not there yet: give a folder"));
-    }
-    if let Some(kind) = remote_context(&context) {
-        return Err(usage(format!("{kind} as context is not there yet: {context}: give a folder")));
+    if is_stdin(&args.context) && args.file.as_deref().is_some_and(is_stdin) {
+        return Err(usage("context and Dockerfile cannot both come from standard input"));
     }
     Ok(())
 }
@@ -187,23 +181,41 @@ fn notices(args: &BuildArgs) -> Vec<String> {
     notices
 }
 
+fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+/// What the context is. A folder of that name comes before anything of the network.
+fn context(args: &BuildArgs, machine: &mut Machine<'_>) -> BuildContext {
+    let path = &args.context;
+    if is_stdin(path)
+        && let Some(stream) = machine.standard_input.take()
+    {
+        return BuildContext::Stream(ContextStream::new(stream));
+    }
+    let remote = path.to_str().filter(|_| !path.is_dir()).map(BuildContext::parse);
+    match remote {
+        Some(remote @ (BuildContext::Git(_) | BuildContext::Url(_))) => remote,
+        _ => BuildContext::Directory(path.clone()),
+    }
+}
+
 fn dockerfile(
+    build: Build,
     args: &BuildArgs,
     machine: &mut Machine<'_>,
-) -> Result<(Build, Source), RequestError> {
-    let build = Build::new(&args.context);
+) -> Result<Build, RequestError> {
     match args.file.as_deref() {
-        None => Ok((build, Source::read(&args.context.join("Dockerfile")))),
-        Some(file) if file == Path::new("-") => {
+        None => Ok(build),
+        Some(file) if is_stdin(file) => {
             let mut bytes = Vec::new();
-            machine.standard_input.read_to_end(&mut bytes).map_err(|error| {
+            let input = machine.standard_input.take();
+            input.map_or(Ok(0), |mut input| input.read_to_end(&mut bytes)).map_err(|error| {
                 RequestError::Input(format!("read the Dockerfile from standard input: {error}"))
             })?;
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            let source = Source::standard_input(&text);
-            Ok((build.dockerfile_text(text), source))
+            Ok(build.dockerfile_text(String::from_utf8_lossy(&bytes)))
         }
-        Some(file) => Ok((build.dockerfile(file), Source::read(file))),
+        Some(file) => Ok(build.dockerfile(file)),
     }
 }
 
@@ -284,7 +296,7 @@ mod tests {
             &args,
             &mut Machine {
                 environment: &environment,
-                standard_input: &mut "FROM scratch\n".as_bytes(),
+                standard_input: Some(Box::new("FROM scratch\n".as_bytes())),
                 resolv_conf: Some(b"nameserver 192.0.2.1\n".to_vec()),
                 stdout_is_terminal: false,
             },
@@ -329,6 +341,17 @@ mod tests {
     }
 
     #[test]
+    fn contexts() {
+        check(".", &[r#"context: Directory(".")"#]);
+        check("-", &["context: Stream(ContextStream(..))"]);
+        check("https://a.example/b.git#x", &[r#"context: Git("https://a.example/b.git#x")"#]);
+        check("git@a.example:b", &[r#"context: Git("git@a.example:b")"#]);
+        check("github.com/a/b", &[r#"context: Git("github.com/a/b")"#]);
+        check("https://a.example/b.tar", &[r#"context: Url("https://a.example/b.tar")"#]);
+        check("oci-layout://x", &[r#"context: Directory("oci-layout://x")"#]);
+    }
+
+    #[test]
     fn values_come_from_the_environment() {
         check("--build-arg TOKEN .", &[r#""TOKEN": "hunter2""#, r#""SOURCE_DATE_EPOCH": "11""#]);
         check("--build-arg SOURCE_DATE_EPOCH=5 .", &[r#""SOURCE_DATE_EPOCH": "5""#]);
@@ -352,8 +375,7 @@ mod tests {
             ("--push .", "--push needs a name"),
             ("--cache-from type=local,src=x .", "--cache-from is not there yet"),
             ("--cache-to type=inline .", "--cache-to is not there yet"),
-            ("-", "standard input"),
-            ("https://a.example/b.git", "a git repository as context"),
+            ("-f - -", "cannot both come from standard input"),
             ("-o - -o type=oci .", "only one"),
         ] {
             let RequestError::Usage(text) = request(line).unwrap_err() else { panic!("{line}") };

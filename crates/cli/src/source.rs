@@ -1,25 +1,24 @@
 use std::io::Read;
 use std::path::Path;
 
-/// The Dockerfile as messages show it. The library reads it for itself; this copy is for showing
-/// the place of a warning or of a failed step.
+use dfbuild::Loaded;
+
+/// The Dockerfile as messages show it, with the place of a warning or of a failed step.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Source {
     /// What to call it.
     pub(crate) name: String,
-    /// Its text; empty if it could not be read, which the library reports.
+    /// Its text; empty if it could not be read.
     pub(crate) text: String,
 }
 
 impl Source {
-    /// Reads a file for showing it.
-    pub(crate) fn read(path: &Path) -> Self {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let bytes = std::fs::read(path).unwrap_or_default();
-        Self {
-            name: name.unwrap_or_else(|| "Dockerfile".to_owned()),
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-        }
+    /// The Dockerfile of a build, called by its name alone.
+    pub(crate) fn of(loaded: &Loaded<'_>) -> Self {
+        let name = loaded.dockerfile_name();
+        let last = Path::new(name).file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = last.unwrap_or_else(|| name.to_owned());
+        Self { name, text: loaded.dockerfile_text().to_owned() }
     }
 
     /// Reads a file that must be there, `-` being standard input.

@@ -81,11 +81,7 @@ fn usage_errors() {
          <type=oci|docker|local|tar,dest=PATH>': unknown type `zip`: there are oci, docker, local \
          and tar",
     );
-    check(
-        &["https://git.example/x.git"],
-        "error: a git repository as context is not there yet: https://git.example/x.git: give a \
-         folder",
-    );
+    check(&["-f", "-", "-"], "error: context and Dockerfile cannot both come from standard input");
     let (code, _, err) = dfbuild(folder.path(), &[]);
     assert_eq!(code, 2);
     assert!(err.contains("Usage: dfbuild"), "{err}");

@@ -17,14 +17,18 @@ use crate::units;
     dfbuild -t app .                              build ./Dockerfile, call the image `app`\n  \
     dfbuild -f Dockerfile.base -t base .          another Dockerfile\n  \
     dfbuild -t app -o type=oci,dest=app.tar .     also write an OCI archive\n  \
-    dfbuild -o rootfs --target test .             the files of stage `test` as a folder")]
+    dfbuild -o rootfs --target test .             the files of stage `test` as a folder\n  \
+    dfbuild -t app https://host/app.git#v1:docker the folder `docker` of a tag\n  \
+    tar c . | dfbuild -t app -                    an archive, compressed or not")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct BuildArgs {
-    /// Folder with the files that COPY and ADD see
+    /// Files that COPY and ADD see: a folder, a git repository (https://HOST/X.git#REF:DIR), an
+    /// archive at a URL, or `-` for an archive or a Dockerfile on standard input
     #[arg(value_name = "CONTEXT")]
     pub(crate) context: PathBuf,
 
-    /// Dockerfile; `-` reads it from standard input [default: CONTEXT/Dockerfile]
+    /// Dockerfile; `-` reads it from standard input; a relative one of a context that is no folder
+    /// is in it [default: CONTEXT/Dockerfile]
     #[arg(short, long, value_name = "FILE", help_heading = "What to build")]
     pub(crate) file: Option<PathBuf>,
 
@@ -37,8 +41,8 @@ pub(crate) struct BuildArgs {
           help_heading = "What to build")]
     pub(crate) build_arg: Vec<KeyValue>,
 
-    /// Another folder or image that the Dockerfile can name
-    #[arg(long, value_name = "NAME=DIR|oci-layout://DIR[:TAG]|docker-image://REF",
+    /// Other files or another image that the Dockerfile can name
+    #[arg(long, value_name = "NAME=DIR|URL|GIT|oci-layout://DIR[:TAG]|docker-image://REF",
           value_parser = named_context::parse, help_heading = "What to build")]
     pub(crate) build_context: Vec<(String, BuildContext)>,
 

@@ -1,16 +1,15 @@
 use dfbuild::BuildContext;
 
-use crate::remote::remote_context;
-
 /// Reads `NAME=VALUE` of `--build-context`.
 pub(crate) fn parse(text: &str) -> Result<(String, BuildContext), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if name.is_empty() || value.is_empty() {
         return Err("expected NAME=VALUE".to_owned());
     }
-    if value == "-" || value.starts_with("target:") || remote_context(value).is_some() {
+    if value == "-" || value.starts_with("target:") {
         return Err(format!(
-            "`{value}` cannot be a build context yet: give a folder, oci-layout:// or docker-image://"
+            "`{value}` cannot be a named context: give a folder, oci-layout://, docker-image://, a \
+             git repository or https://"
         ));
     }
     Ok((name.to_owned(), BuildContext::parse(value)))
@@ -27,7 +26,11 @@ mod tests {
         assert_eq!(context, BuildContext::OciLayout("/images".into(), Some("1".into())));
         assert_eq!(parse("docs=../docs").unwrap().1, BuildContext::Directory("../docs".into()));
         assert_eq!(parse("a=docker-image://b").unwrap().1, BuildContext::Image("b".into()));
-        for bad in ["base", "=x", "x=", "x=https://a.example/b.git", "x=target:y", "x=-"] {
+        let git = "https://a.example/b.git#main:sub";
+        assert_eq!(parse(&format!("a={git}")).unwrap().1, BuildContext::Git(git.into()));
+        let url = "https://a.example/b.tar?x=y";
+        assert_eq!(parse(&format!("a={url}")).unwrap().1, BuildContext::Url(url.into()));
+        for bad in ["base", "=x", "x=", "x=target:y", "x=-"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

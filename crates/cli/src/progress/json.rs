@@ -132,6 +132,10 @@ fn timestamp(time: SystemTime) -> String {
 }
 
 impl<W: Write> Renderer for Json<W> {
+    fn source(&mut self, source: Source) {
+        self.source = source;
+    }
+
     fn planned(&mut self, steps: Vec<Step>, at: Duration) {
         self.write(at.as_secs_f64(), Message::Planned { steps: &steps });
     }

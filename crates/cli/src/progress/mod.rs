@@ -63,6 +63,8 @@ struct State {
 
 /// One way to show a build. Times count from the start of the build.
 trait Renderer {
+    /// The Dockerfile was read.
+    fn source(&mut self, source: Source);
     /// The steps are known.
     fn planned(&mut self, steps: Vec<Step>, at: Duration);
     /// Anything else happened.
@@ -78,8 +80,9 @@ trait Renderer {
 }
 
 impl Progress {
-    /// Shows a build of `source` as `mode` says.
-    pub(crate) fn new(mode: Mode, source: Source, colour: bool) -> Self {
+    /// Shows a build as `mode` says.
+    pub(crate) fn new(mode: Mode, colour: bool) -> Self {
+        let source = Source::default();
         let renderer: Box<dyn Renderer + Send> = match mode {
             Mode::Plain => Box::new(plain::Plain::new(io::stderr(), source, colour)),
             Mode::Rawjson => Box::new(json::Json::new(io::stderr(), source)),
@@ -88,6 +91,11 @@ impl Progress {
         };
         let state = State { renderer, captures: Captures::default() };
         Self { start: Instant::now(), state: Mutex::new(state) }
+    }
+
+    /// The Dockerfile that is built, in which messages have their places.
+    pub(crate) fn read(&self, source: Source) {
+        self.lock().renderer.source(source);
     }
 
     /// Shows a line from the command itself.
@@ -165,6 +173,7 @@ impl Observer for Progress {
 struct Quiet;
 
 impl Renderer for Quiet {
+    fn source(&mut self, _: Source) {}
     fn planned(&mut self, _: Vec<Step>, _: Duration) {}
     fn event(&mut self, _: &Event, _: Duration) {}
     fn note(&mut self, _: &str, _: Duration) {}

@@ -111,6 +111,10 @@ impl<W: Write> Plain<W> {
 }
 
 impl<W: Write> Renderer for Plain<W> {
+    fn source(&mut self, source: Source) {
+        self.source = source;
+    }
+
     fn planned(&mut self, steps: Vec<Step>, _: Duration) {
         self.steps.extend(steps.into_iter().map(|step| (step.id, step)));
     }

@@ -68,6 +68,10 @@ fn lock(view: &Mutex<View>) -> MutexGuard<'_, View> {
 }
 
 impl Renderer for Tty {
+    fn source(&mut self, source: Source) {
+        self.source = source;
+    }
+
     fn planned(&mut self, steps: Vec<Step>, _: Duration) {
         self.view().planned(steps);
     }

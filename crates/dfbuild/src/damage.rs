@@ -65,7 +65,13 @@ pub(crate) fn is_lost_blob(error: &(dyn StdError + 'static)) -> bool {
 /// builds with [`Engine::trusting_archives`].
 pub fn is_bomb(error: &(dyn StdError + 'static)) -> bool {
     let bomb = |error: &(dyn StdError + 'static)| {
-        let entries = matches!(error.downcast_ref(), Some(dfbuild_layer::Error::Bomb { .. }));
+        // A transparent error has the source of what it holds, not what it holds.
+        let boxed = error.downcast_ref::<Box<StepError>>().map(|error| &**error);
+        let held = match error.downcast_ref().or(boxed) {
+            Some(StepError::Layer(error)) => Some(error),
+            _ => error.downcast_ref(),
+        };
+        let entries = matches!(held, Some(dfbuild_layer::Error::Bomb { .. }));
         (entries || error.is::<Inflated>()).then_some(())
     };
     find(error, &bomb).is_some()

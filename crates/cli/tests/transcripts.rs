@@ -78,8 +78,8 @@ fn usage_errors() {
     check(
         &["-o", "type=zip,dest=x", "."],
         "error: invalid value 'type=zip,dest=x' for '--output \
-         <type=oci|docker|local|tar,dest=PATH>': unknown type `zip`: there are oci, docker, local \
-         and tar",
+         <type=oci|docker|local|tar,dest=PATH>': unknown type `zip`: there are oci, docker, local, \
+         tar, image and registry",
     );
     check(&["-f", "-", "-"], "error: context and Dockerfile cannot both come from standard input");
     let (code, _, err) = dfbuild(folder.path(), &[]);

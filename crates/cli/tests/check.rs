@@ -1,31 +1,10 @@
 //! `check`: what it prints, and how it ends.
 
+mod common;
+
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
-use tempfile::TempDir;
-
-/// Runs the command in `folder` with an empty environment: exit code, standard output, standard error.
-fn dfbuild(folder: &Path, args: &[&str]) -> (i32, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_dfbuild"))
-        .args(args)
-        .current_dir(folder)
-        .env_clear()
-        .stdin(Stdio::null())
-        .output()
-        .expect("the command is there");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("all that is printed is UTF-8");
-    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
-}
-
-fn folder(files: &[(&str, &str)]) -> TempDir {
-    let folder = TempDir::new().expect("a temporary folder can be made");
-    for (name, text) in files {
-        fs::write(folder.path().join(name), text).expect("the folder can be written");
-    }
-    folder
-}
+use common::{dfbuild, folder};
 
 #[test]
 fn findings_for_people() {

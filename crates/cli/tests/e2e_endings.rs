@@ -295,7 +295,8 @@ fn a_builder_killed_at_any_moment(bed: &Bed) {
         child.wait().unwrap();
     }
     eventually("no process of a step is left", || processes_with(&sleeping(&mark)).is_empty());
-    assert_eq!(mounts_below(bed.path()), [] as [String; 0]);
+    // The supervisor of the last one may still be at it.
+    eventually("no mount is left", || mounts_below(bed.path()).is_empty());
     bed.write("Dockerfile", dockerfile(round + 1));
     let _ = bed.build(&["-t", "app"]).succeeds();
     nothing_staged(bed);

@@ -195,7 +195,7 @@ fn git_repositories(bed: &Bed) -> Result<(), Skipped> {
     let text = format!(
         "FROM scratch\nADD {url} /main\nADD {url}#v1 /v1/\nADD {url}?ref=main&subdir=sub /sub\n\
          ADD --keep-git-dir {url}#{first} /kept\nADD --checksum={} {url} /sum\n\
-         ADD --chmod=640 --exclude=sub {url} /changed\n",
+         ADD --chmod=750 --exclude=sub {url} /changed\n",
         &second[..12]
     );
     let built = build(bed, &text, &[]).succeeds();
@@ -222,7 +222,7 @@ fn git_repositories(bed: &Bed) -> Result<(), Skipped> {
     assert_eq!(stat("main/file"), (0o644, 1_234_567_890));
     assert_eq!(stat("main/run"), (0o755, 1_234_567_890));
     assert_eq!(stat("main"), (0o755, 1_234_567_890));
-    assert_eq!(stat("changed/file").0, 0o640);
+    assert_eq!(stat("changed/file").0, 0o750);
     // The commits decide, and asking for them is enough.
     let asked = server.server().requests().len();
     let again = build(bed, &text, &[]).succeeds();

@@ -295,6 +295,9 @@ fn a_builder_killed_at_any_moment(bed: &Bed) {
         child.wait().unwrap();
     }
     eventually("no process of a step is left", || processes_with(&sleeping(&mark)).is_empty());
+    // Those that watch over a step hold the locks of the killed build's folders until they end.
+    let here = bed.path().to_str().unwrap().to_owned();
+    eventually("no process of a build is left", || processes_with(&here).is_empty());
     // The supervisor of the last one may still be at it.
     eventually("no mount is left", || mounts_below(bed.path()).is_empty());
     bed.write("Dockerfile", dockerfile(round + 1));

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use dfbuild_testkit::{Bed, GitServer, HttpServer, Outcome, Reply, Skipped, as_each_user};
+use dfbuild_testkit::{Bed, GitServer, HttpServer, Outcome, Reply, Skipped, as_each_user, fails};
 
 as_each_user!(
     files_of_web_servers,
@@ -24,18 +24,6 @@ fn build(bed: &Bed, dockerfile: &str, args: &[&str]) -> Outcome {
     let _ = fs::remove_dir_all(&tree);
     let output = format!("type=local,dest={}", tree.display());
     bed.build(&[&["-o", &output], args].concat())
-}
-
-fn exported(bed: &Bed, name: &str) -> String {
-    let path = bed.join("out/tree").join(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn fails(outcome: Outcome, expect: &[&str]) {
-    let failed = outcome.exits_with(1);
-    for part in expect {
-        assert!(failed.stderr.contains(part), "no `{part}` in: {}", failed.stderr);
-    }
 }
 
 /// The SHA-256 of `content`.
@@ -64,9 +52,9 @@ fn files_of_web_servers(bed: &Bed) {
     )
     .succeeds();
     for name in ["d/name", "d/a b", "d/folder", "sum"] {
-        assert_eq!(exported(bed, name), "content", "{name}");
+        assert_eq!(bed.exported(name), "content", "{name}");
     }
-    assert_eq!(exported(bed, "unpacked/plain"), "plain");
+    assert_eq!(bed.exported("unpacked/plain"), "plain");
     let metadata = |name: &str| fs::metadata(bed.join("out/tree").join(name)).unwrap();
     assert_eq!(
         (metadata("d/name").mtime(), metadata("d/name").mode() & 0o777),
@@ -118,13 +106,13 @@ fn unchanged_files_are_not_sent_again(bed: &Bed) {
     let copied = build(bed, &text.replace(" /\n", " /other/\n"), &[]).succeeds();
     assert_eq!(copied.ran(), 1);
     assert_eq!(
-        (exported(bed, "other/tag"), exported(bed, "other/date")),
+        (bed.exported("other/tag"), bed.exported("other/date")),
         ("one".into(), "one".into())
     );
     *version.lock().unwrap() = "two";
     let changed = build(bed, &text, &[]).succeeds();
     assert_eq!(
-        (changed.ran(), exported(bed, "tag"), exported(bed, "date")),
+        (changed.ran(), bed.exported("tag"), bed.exported("date")),
         (1, "two".into(), "two".into())
     );
     // A file with a checksum that it had is not even asked for.
@@ -152,7 +140,7 @@ fn files_come_at_the_same_time(bed: &Bed) {
     let host = web.address();
     let text = format!("FROM scratch\nADD http://{host}/a /a\nADD http://{host}/b /b\n");
     let _ = build(bed, &text, &[]).succeeds();
-    assert_eq!((exported(bed, "a"), web.requests().len()), ("x".to_owned(), 2));
+    assert_eq!((bed.exported("a"), web.requests().len()), ("x".to_owned(), 2));
 }
 
 fn passwords_from_secrets(bed: &Bed) -> Result<(), Skipped> {
@@ -168,7 +156,7 @@ fn passwords_from_secrets(bed: &Bed) -> Result<(), Skipped> {
     let secret = format!("id=HTTP_AUTH_TOKEN_{host},src={}", token.display());
     let built = build(bed, &text, &["--secret", &secret]).succeeds();
     assert!(!built.stderr.contains("hunter2"), "{}", built.stderr);
-    assert_eq!(exported(bed, "file"), "content");
+    assert_eq!(bed.exported("file"), "content");
 
     let server = GitServer::start()?;
     server.commit(&[("file", "git\n")]);
@@ -179,7 +167,7 @@ fn passwords_from_secrets(bed: &Bed) -> Result<(), Skipped> {
     let secret = format!("id=GIT_AUTH_TOKEN,src={}", token.display());
     let built = build(bed, &text, &["--secret", &secret]).succeeds();
     assert!(!built.stderr.contains("hunter2"), "{}", built.stderr);
-    assert_eq!(exported(bed, "file"), "git\n");
+    assert_eq!(bed.exported("file"), "git\n");
     Ok(())
 }
 
@@ -207,7 +195,7 @@ fn git_repositories(bed: &Bed) -> Result<(), Skipped> {
         ("sum/file", "second\n"),
         ("changed/file", "second\n"),
     ] {
-        assert_eq!(exported(bed, name), content, "{name}");
+        assert_eq!(bed.exported(name), content, "{name}");
     }
     let out = bed.join("out/tree");
     assert!(out.join("kept/.git/HEAD").exists());
@@ -256,9 +244,9 @@ fn git_repositories_that_move(bed: &Bed) -> Result<(), Skipped> {
     let _ = build(bed, &pinned, &[]).succeeds();
     server.commit(&[("file", "second\n")]);
     assert_eq!(build(bed, &moving, &[]).succeeds().ran(), 1);
-    assert_eq!(exported(bed, "file"), "second\n");
+    assert_eq!(bed.exported("file"), "second\n");
     // Who names a commit needs no network for what is cached.
     let offline = build(bed, &pinned, &["--offline"]).succeeds();
-    assert_eq!((offline.ran(), exported(bed, "file")), (0, "first\n".to_owned()));
+    assert_eq!((offline.ran(), bed.exported("file")), (0, "first\n".to_owned()));
     Ok(())
 }

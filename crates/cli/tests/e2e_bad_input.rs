@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use dfbuild_testkit::{Bed, Outcome, Skipped, Who, as_each_user, program, run_or_skip};
+use dfbuild_testkit::{Bed, Outcome, Skipped, Who, as_each_user, noise, program, run_or_skip};
 
 as_each_user!(
     nothing_to_read,
@@ -17,10 +17,7 @@ as_each_user!(
 
 /// Builds and looks for words in what is told.
 fn fails(bed: &Bed, args: &[&str], expect: &[&str]) -> Outcome {
-    let failed = bed.build(args).exits_with(1);
-    for part in expect {
-        assert!(failed.stderr.contains(part), "no `{part}` in: {}", failed.stderr);
-    }
+    let failed = bed.build(args).exits_with(1).says(expect);
     assert_eq!(failed.stdout, "");
     // A log ends with why there is no image, or with the place.
     let last = failed.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap();
@@ -215,16 +212,4 @@ fn a_read_only_store() {
         assert_eq!(ids[0], ids[1]);
         Ok(())
     });
-}
-
-/// Bytes that do not compress.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    std::iter::repeat_with(&mut next).flatten().take(length).collect()
 }

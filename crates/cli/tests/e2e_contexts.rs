@@ -6,7 +6,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use dfbuild_testkit::{Bed, GitServer, HttpServer, Outcome, Reply, Skipped, as_each_user, program};
+use dfbuild_testkit::{
+    Bed, GitServer, HttpServer, Outcome, Reply, Skipped, as_each_user, fails, program,
+};
 
 as_each_user!(
     archives_on_standard_input,
@@ -43,18 +45,6 @@ fn build(bed: &Bed, args: &[&str]) -> Outcome {
     build_from(bed, b"", args)
 }
 
-fn exported(bed: &Bed, name: &str) -> String {
-    let path = bed.join("out/tree").join(name);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn fails(outcome: Outcome, expect: &[&str]) {
-    let failed = outcome.exits_with(1);
-    for part in expect {
-        assert!(failed.stderr.contains(part), "no `{part}` in: {}", failed.stderr);
-    }
-}
-
 /// The folder `from` of the bed as an archive.
 fn archive(bed: &Bed, from: &str, flags: &[&str]) -> Result<Vec<u8>, Skipped> {
     let mut command = Command::new(program("tar")?);
@@ -79,13 +69,13 @@ fn archives_on_standard_input(bed: &Bed) -> Result<(), Skipped> {
     let plain = archive(bed, "context", &[])?;
     let first = build_from(bed, &plain, &["-"]).succeeds();
     assert_eq!(
-        (exported(bed, "data/file"), exported(bed, "data/deep")),
+        (bed.exported("data/file"), bed.exported("data/deep")),
         ("content\n".into(), "deep\n".into())
     );
-    assert_eq!(exported(bed, "bound"), "deep\n");
+    assert_eq!(bed.exported("bound"), "deep\n");
     // Owners are those of the archive; with one id all files look alike.
     if !bed.has_one_id() {
-        let list = exported(bed, "list");
+        let list = bed.exported("list");
         assert!(
             list.lines().filter(|line| line.contains(" 7 ") && line.contains(" 8 ")).count() == 2,
             "{list}"
@@ -102,12 +92,12 @@ fn archives_on_standard_input(bed: &Bed) -> Result<(), Skipped> {
         );
     }
     let _ = build_from(bed, &plain, &["-f", "other/Dockerfile", "-"]).succeeds();
-    assert_eq!(exported(bed, "other"), "content\n");
+    assert_eq!(bed.exported("other"), "content\n");
     // An absolute Dockerfile is one of this machine.
     let local = bed.join("out/Local");
     fs::write(&local, "FROM scratch\nCOPY data/deep /local\n").unwrap();
     let _ = build_from(bed, &plain, &["-f", local.to_str().unwrap(), "-"]).succeeds();
-    assert_eq!(exported(bed, "local"), "deep\n");
+    assert_eq!(bed.exported("local"), "deep\n");
     fails(build_from(bed, &plain, &["-f", "none", "-"]), &["read Dockerfile none"]);
     // A place of the Dockerfile in the archive can be shown.
     bed.write("Dockerfile", "FROM base\nCOPY nothing /\n");
@@ -119,13 +109,13 @@ fn archives_on_standard_input(bed: &Bed) -> Result<(), Skipped> {
 fn a_dockerfile_on_standard_input(bed: &Bed) {
     let text = "FROM scratch\nCOPY <<EOF /file\nhello\nEOF\n";
     let _ = build_from(bed, text.as_bytes(), &["-"]).succeeds();
-    assert_eq!(exported(bed, "file"), "hello\n");
+    assert_eq!(bed.exported("file"), "hello\n");
     // With a folder, `-f -`.
     bed.write("data", "data\n");
     let context = bed.context();
     let context = context.to_str().unwrap();
     let _ = build_from(bed, b"FROM scratch\nCOPY data /\n", &["-f", "-", context]).succeeds();
-    assert_eq!(exported(bed, "data"), "data\n");
+    assert_eq!(bed.exported("data"), "data\n");
     // Without one there is nothing to copy.
     let nothing = build_from(bed, b"FROM scratch\nCOPY data /\n", &["-"]);
     fails(nothing, &["\"/data\": not found", ">>> COPY data /"]);
@@ -177,7 +167,7 @@ fn hostile_archives(bed: &Bed) {
     ]);
     let _ = build_from(bed, &up, &["-"]).succeeds();
     for (name, text) in [("outside", "up"), ("absolute", "absolute"), ("hard", "absolute")] {
-        assert_eq!(exported(bed, name), text);
+        assert_eq!(bed.exported(name), text);
     }
     assert!(!bed.path().parent().unwrap().join("outside").exists());
     // Links lead nowhere, neither for members nor for the Dockerfile.
@@ -233,12 +223,12 @@ fn files_of_web_servers(bed: &Bed) -> Result<(), Skipped> {
     let url = |path: &str| format!("http://{}{path}", web.address());
     for path in ["/app.tar.gz", "/moved?token=hunter2hunter2"] {
         let built = build(bed, &[&url(path)]).succeeds();
-        assert_eq!(exported(bed, "file"), "content\n");
+        assert_eq!(bed.exported("file"), "content\n");
         assert!(built.stderr.contains("loading build context http://"), "{}", built.stderr);
         assert!(!built.stderr.contains("hunter2"), "{}", built.stderr);
     }
     let _ = build(bed, &[&url("/Dockerfile")]).succeeds();
-    assert_eq!(exported(bed, "Dockerfile"), alone);
+    assert_eq!(bed.exported("Dockerfile"), alone);
     fails(build(bed, &[&url("/none")]), &["load build context http://", "404"]);
     fails(build(bed, &[&url("/large")]), &["neither an archive nor short enough"]);
     fails(build(bed, &["--offline", &url("/app.tar.gz")]), &["load build context", "offline"]);
@@ -258,7 +248,7 @@ fn git_repositories(bed: &Bed) -> Result<(), Skipped> {
     let second = server.commit(&[("file", "second\n")]);
     let url = server.url();
     let main = build(bed, &[&url]).succeeds();
-    assert_eq!(exported(bed, "file"), "second\n");
+    assert_eq!(bed.exported("file"), "second\n");
     assert!(!bed.join("out/tree/.git").exists());
     let again = build(bed, &[&format!("{url}#main")]).succeeds();
     assert_eq!((again.ran(), again.image_id()), (0, main.image_id()));
@@ -266,14 +256,14 @@ fn git_repositories(bed: &Bed) -> Result<(), Skipped> {
         ["#v1", "?tag=v1", "?ref=v1", &format!("#{first}"), &format!("#{}", &first[..10])]
     {
         let _ = build(bed, &[&format!("{url}{reference}")]).succeeds();
-        assert_eq!(exported(bed, "file"), "first\n", "{reference}");
+        assert_eq!(bed.exported("file"), "first\n", "{reference}");
     }
     for reference in ["#main:sub", "?branch=main&subdir=sub", "#:sub"] {
         let _ = build(bed, &[&format!("{url}{reference}")]).succeeds();
-        assert_eq!(exported(bed, "sub"), "in sub\n", "{reference}");
+        assert_eq!(bed.exported("sub"), "in sub\n", "{reference}");
     }
     let _ = build(bed, &["-f", "sub/Dockerfile", &format!("{url}?checksum={second}")]).succeeds();
-    assert_eq!(exported(bed, "sub"), "second\n");
+    assert_eq!(bed.exported("sub"), "second\n");
     let keep = "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1";
     let _ = build(bed, &["--build-arg", keep, &url]).succeeds();
     assert!(bed.join("out/tree/.git/HEAD").exists());
@@ -379,7 +369,7 @@ fn named_contexts(bed: &Bed) -> Result<(), Skipped> {
         ("stored", "archive\n"),
         ("folder", "folder\n"),
     ] {
-        assert_eq!(exported(bed, name), text);
+        assert_eq!(bed.exported(name), text);
     }
     assert_eq!(build(bed, &args).succeeds().image_id(), first.image_id());
     assert!(Path::new(&image).join("index.json").exists());

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Registry, Reply, Request, client, noise};
+use common::{Registry, Reply, Request, client};
 use dfbuild_image::MediaType;
 use dfbuild_remote::{Client, Credential, Credentials, Error, Pushed};
+use dfbuild_testkit::noise;
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 

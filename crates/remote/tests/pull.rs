@@ -7,11 +7,12 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Registry, Reply, client, manifest, noise};
+use common::{Registry, Reply, client, manifest};
 use dfbuild_image::{
     Descriptor, DescriptorExt, Digest, Index, MediaType, Platform, Reference, descriptor,
 };
 use dfbuild_remote::{BlobSink, Client, Error, FetchOptions, OneWay, Problem};
+use dfbuild_testkit::noise;
 
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 const MIB: usize = 1024 * 1024;

@@ -5,9 +5,10 @@ mod common;
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Registry, Reply, client, noise};
+use common::{Registry, Reply, client};
 use dfbuild_image::{Descriptor, Digest, MediaType, Reference, descriptor};
 use dfbuild_remote::{Client, Error, Pushed};
+use dfbuild_testkit::noise;
 
 const MIB: usize = 1024 * 1024;
 

@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use common::{client, noise};
+use common::client;
 use dfbuild_image::{
     Descriptor, DescriptorExt, Digest, Index, MediaType, Platform, Reference, descriptor,
 };
 use dfbuild_remote::{Client, DockerConfig, Error, FetchOptions, Helpers, Problem, Pushed};
-use dfbuild_testkit::{DebianRegistry, RegistrySetup, Skipped, program, run_or_skip};
+use dfbuild_testkit::{DebianRegistry, RegistrySetup, Skipped, noise, program, run_or_skip};
 
 /// An image of one layer, made by hand: manifest, configuration, layer.
 struct Image {

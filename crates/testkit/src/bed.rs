@@ -165,6 +165,15 @@ impl Bed {
         let _ = outcome.succeeds();
     }
 
+    /// The file `name` of what a build exported to `out/tree`.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn exported(&self, name: &str) -> String {
+        let path = self.join("out/tree").join(name);
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
     /// The image called `name` in the store.
     pub fn image(&self, name: &str) -> Image {
         let name = if name.contains(':') { name.to_owned() } else { format!("{name}:latest") };

@@ -41,6 +41,17 @@ impl Outcome {
         self
     }
 
+    /// The same, if standard error has all these parts.
+    ///
+    /// # Panics
+    /// With standard error, if one is missing.
+    pub fn says(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(self.stderr.contains(part), "no `{part}` in: {}", self.stderr);
+        }
+        self
+    }
+
     /// How many steps the summary of a build says were cached.
     pub fn cached(&self) -> usize {
         self.summary(", ", " step")
@@ -87,4 +98,12 @@ impl Outcome {
         });
         number.unwrap_or_else(|| panic!("no summary in: {}", self.stderr))
     }
+}
+
+/// Sees to it that a command failed with exit code 1 and said all these parts.
+///
+/// # Panics
+/// With what was printed, if it did not.
+pub fn fails(outcome: Outcome, parts: &[&str]) {
+    let _ = outcome.exits_with(1).says(parts);
 }

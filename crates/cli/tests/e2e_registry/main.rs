@@ -12,7 +12,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use dfbuild_testkit::{Bed, DebianRegistry, Outcome, RegistrySetup, Skipped, Who, run_or_skip};
+use dfbuild_testkit::{
+    Bed, DebianRegistry, Outcome, RegistrySetup, Skipped, Who, noise, run_or_skip,
+};
 
 /// Runs a test in a bed of whoever runs the tests.
 fn check(test: &str, body: impl FnOnce(&Bed) -> Result<(), Skipped>) {
@@ -38,18 +40,6 @@ fn image(bed: &Bed, names: &[&str]) {
     bed.write("Dockerfile", "FROM base\nCOPY noise /noise\nRUN echo made > /made\n");
     let tags: Vec<&str> = names.iter().flat_map(|name| ["-t", name]).collect();
     let _ = bed.build(&tags).succeeds();
-}
-
-/// Bytes that no two places of are alike.
-fn noise(length: usize) -> Vec<u8> {
-    let mut state: u32 = 0x1234_5678;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state.to_le_bytes()[0]
-    };
-    std::iter::repeat_with(next).take(length).collect()
 }
 
 /// Runs the command on another store than that of the bed, which is empty at first.

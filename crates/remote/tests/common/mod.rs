@@ -247,18 +247,6 @@ pub(crate) fn client(change: impl FnOnce(&mut ClientOptions)) -> (Client, Arc<Fa
     (Client::new(options).unwrap(), clock)
 }
 
-/// Bytes that no two places of are alike.
-pub(crate) fn noise(length: usize) -> Vec<u8> {
-    let mut state: u32 = 0x1234_5678;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state.to_le_bytes()[0]
-    };
-    std::iter::repeat_with(next).take(length).collect()
-}
-
 /// A manifest of a configuration and layers that need not make sense.
 pub(crate) fn manifest(config: &Descriptor, layers: &[Descriptor]) -> Vec<u8> {
     Manifest::new(config.clone(), layers.to_vec()).to_json()

@@ -8,7 +8,9 @@ use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::Observer;
-use crate::options::{Annotation, AnnotationTarget, BuildContext, Output, Secret, Ulimit};
+use crate::options::{
+    Annotation, AnnotationTarget, BuildContext, Output, Secret, SecretLeak, SshAgent, Ulimit,
+};
 use crate::schedule::scheduler::Loaded;
 
 /// What to build. Each method changes one thing and returns the build, so that calls can be
@@ -32,6 +34,8 @@ pub struct Build {
     pub(crate) no_cache_filter: Vec<String>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) secrets: Vec<Secret>,
+    pub(crate) secret_leak: SecretLeak,
+    pub(crate) ssh: Vec<SshAgent>,
     pub(crate) network_none: bool,
     pub(crate) allow_insecure: bool,
     pub(crate) add_hosts: Vec<(String, String)>,
@@ -73,6 +77,8 @@ impl Build {
             no_cache_filter: Vec::new(),
             outputs: Vec::new(),
             secrets: Vec::new(),
+            secret_leak: SecretLeak::default(),
+            ssh: Vec::new(),
             network_none: false,
             allow_insecure: false,
             add_hosts: Vec::new(),
@@ -187,6 +193,18 @@ impl Build {
     /// A secret for the commands that mount it.
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secrets.push(secret);
+        self
+    }
+
+    /// What happens if a secret is found in a file of a layer, instead of a notice.
+    pub fn secret_leak(mut self, leak: SecretLeak) -> Self {
+        self.secret_leak = leak;
+        self
+    }
+
+    /// An ssh agent for the commands that mount it.
+    pub fn ssh(mut self, agent: SshAgent) -> Self {
+        self.ssh.push(agent);
         self
     }
 

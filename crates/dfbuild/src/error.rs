@@ -199,6 +199,18 @@ pub enum StepError {
         /// Its name.
         id: String,
     },
+    /// An agent that a step requires was not given.
+    #[error("no SSH key {id:?} forwarded from the client")]
+    NoSshAgent {
+        /// Its name.
+        id: String,
+    },
+    /// A layer would hold secrets.
+    #[error("{}", leaks.join(", "))]
+    SecretLeak {
+        /// Which secret is in which file, in words.
+        leaks: Vec<String>,
+    },
     /// Something that this version cannot do.
     #[error("{0}")]
     Unsupported(String),

@@ -34,8 +34,10 @@ mod error;
 mod event;
 mod image_list;
 mod images;
+mod leaks;
 mod network;
 mod options;
+mod redact;
 pub mod rootless;
 mod schedule;
 mod secrets;
@@ -59,6 +61,6 @@ pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream, TransferS
 pub use image_list::ImageSummary;
 pub use options::{
     Annotation, AnnotationTarget, BuildContext, Compression, ContextStream, Output, OutputKind,
-    Secret, SecretSource, Ulimit,
+    Secret, SecretLeak, SecretSource, SshAgent, Ulimit,
 };
 pub use schedule::scheduler::Loaded;

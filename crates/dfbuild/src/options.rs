@@ -208,6 +208,28 @@ pub struct Secret {
     pub source: SecretSource,
 }
 
+/// What happens if the value of a secret is found in a file of a layer. Values of fewer than 12
+/// bytes are not looked for: they are in files by chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SecretLeak {
+    /// The step fails.
+    Error,
+    /// A notice names the file.
+    #[default]
+    Warn,
+    /// Nobody looks.
+    Off,
+}
+
+/// An ssh agent for `RUN --mount=type=ssh`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SshAgent {
+    /// Its name; `default` is that of a mount without one.
+    pub id: String,
+    /// Its socket.
+    pub socket: PathBuf,
+}
+
 /// Where the value of a [`Secret`] is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {

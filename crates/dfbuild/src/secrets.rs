@@ -30,6 +30,14 @@ impl Secrets {
         self.0.get(id).map(Known::value).transpose()
     }
 
+    /// The values of all secrets that were read or can be read at any time, by their names. A pipe
+    /// is left to whoever needs it: nobody may ever write to it.
+    pub(crate) fn values(&self) -> Vec<(&str, Arc<[u8]>)> {
+        let known = self.0.iter().filter(|(_, known)| known.is_there());
+        // What cannot be read is an error where it is needed.
+        known.filter_map(|(id, known)| Some((id.as_str(), known.value().ok()?))).collect()
+    }
+
     /// The value of a secret as the line of text that it is meant to be.
     pub(crate) fn line(&self, id: &str) -> Result<Option<String>, StepError> {
         let value = self.get(id)?;
@@ -38,6 +46,14 @@ impl Secrets {
 }
 
 impl Known {
+    fn is_there(&self) -> bool {
+        let read = self.value.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        read || match &self.source {
+            SecretSource::File(path) => path.is_file(),
+            SecretSource::Value(_) => true,
+        }
+    }
+
     fn value(&self) -> Result<Arc<[u8]>, StepError> {
         let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = &*value {

@@ -14,6 +14,7 @@ use crate::elsewhere::Fetcher;
 use crate::error::{Error, StepError};
 use crate::event::StepInfo;
 use crate::images::layers::{LayerRef, Rootfs};
+use crate::leaks::Leaks;
 use crate::schedule::keys::{KeyInput, SourceId, chain, is_given, link, step_key};
 use crate::schedule::session::{Failed, Session};
 use crate::steps::copy_step::{Selection, copy};
@@ -182,7 +183,7 @@ impl Session<'_> {
             }
             let finished = draft.finish()?;
             let staging = self.engine.store().stage()?;
-            self.keep(&staging, &empty, &finished, context, true)
+            self.keep(&staging, &empty, &finished, context, true, &Leaks::none())
         };
         let record = make().map_err(|error| Error::image(name, error))?;
         stage.content = link(&stage.content, &record.content_id);
@@ -487,7 +488,9 @@ impl Session<'_> {
         let looked_into = self.is_looked_into(id, at);
         let nothing = Rootfs::empty(self.engine);
         let tree = trees.first().copied().unwrap_or(&nothing);
-        let record = self.keep(&staging, &rootfs, &finished, tree, looked_into)?;
+        let leaks = Leaks::of(self);
+        let record = self.keep(&staging, &rootfs, &finished, tree, looked_into, &leaks)?;
+        self.report_leaks(&leaks.found(), self.progress.info(id, at))?;
         Ok(Made { record })
     }
 
@@ -498,9 +501,11 @@ impl Session<'_> {
         finished: &Finished,
         tree: &dyn Tree,
         looked_into: bool,
+        leaks: &Leaks,
     ) -> Result<LayerRecord, StepError> {
         let clock = ClockTimes::Paths(finished.made.clone());
         let contents = finished.contents(tree, rootfs);
+        let contents = leaks.contents(&contents);
         let index: Index = finished.index.clone();
         if looked_into {
             self.engine.keep_as_snapshot(staging, rootfs, index, &contents, clock)

@@ -8,6 +8,7 @@ mod copy_tests;
 pub(crate) mod draft;
 pub(crate) mod mounts;
 pub(crate) mod run_step;
+pub(crate) mod ssh_agent;
 pub(crate) mod stubs;
 pub(crate) mod tree;
 pub(crate) mod users;

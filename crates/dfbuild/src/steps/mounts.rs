@@ -15,6 +15,7 @@ use dfbuild_store::Staging;
 use crate::error::StepError;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::{Mounted, mount_digest};
+use crate::steps::ssh_agent::ForwardedAgent;
 use crate::steps::stubs::Stubs;
 use crate::steps::tree::{Tree, not_found, resolve};
 
@@ -24,6 +25,8 @@ pub(crate) struct Mounts {
     pub(crate) mounts: Vec<Mount>,
     /// Variables that hold secrets.
     pub(crate) env: Vec<(String, String)>,
+    /// The sockets of ssh agents.
+    agents: Vec<ForwardedAgent>,
     /// The locks of cache mounts that one command at a time may use, by folder: a command may
     /// mount the same one twice.
     locks: BTreeMap<PathBuf, File>,
@@ -52,9 +55,7 @@ impl Mounts {
                 Ok(())
             }
             MountKind::Secret => self.secret(session, mount, stubs),
-            MountKind::Ssh if mount.required => Err(StepError::NoSecret { id: mount.id.clone() }),
-            // Without an agent the mount is left out, as BuildKit does.
-            MountKind::Ssh => Ok(()),
+            MountKind::Ssh => self.ssh(session, mount, stubs, staging),
         }
     }
 
@@ -200,6 +201,43 @@ impl Mounts {
                 read_only: true,
             });
         }
+        Ok(())
+    }
+}
+
+impl Mounts {
+    fn ssh(
+        &mut self,
+        session: &Session<'_>,
+        mount: &RunMount,
+        stubs: &mut Stubs<'_>,
+        staging: &Staging,
+    ) -> Result<(), StepError> {
+        // As in BuildKit the first one is named, whether it is there or not.
+        const SOCKET: &str = "SSH_AUTH_SOCK";
+        if !self.env.iter().any(|(name, _)| name == SOCKET) {
+            self.env.push((SOCKET.to_owned(), mount.target.clone()));
+        }
+        let Some(agent) = session.build.ssh.iter().find(|agent| agent.id == mount.id) else {
+            return if mount.required {
+                Err(StepError::NoSshAgent { id: mount.id.clone() })
+            } else {
+                Ok(())
+            };
+        };
+        let owner = (mount.uid, mount.gid);
+        let single_id = session.engine.id_mode() == IdMode::Single;
+        let owner = (owner != (0, 0) && !single_id).then_some(owner);
+        let folder = staging.folder("ssh")?;
+        let mode = mount.mode.unwrap_or(0o600);
+        let forwarded = ForwardedAgent::start(&agent.socket, &folder, mode, owner)?;
+        self.mounts.push(Mount::Bind {
+            source: forwarded.socket().to_owned(),
+            target: place(stubs, &mount.target, false)?,
+            read_only: false,
+            recursive: false,
+        });
+        self.agents.push(forwarded);
         Ok(())
     }
 }

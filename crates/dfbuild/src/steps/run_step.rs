@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use dfbuild_cache::{ClockTimes, LayerRecord};
 use dfbuild_dockerfile::ast::{Network as NetworkFlag, Security};
 use dfbuild_image::HashingWriter;
+use dfbuild_layer::Directory;
 use dfbuild_layer::upper::{ScanOptions, scan};
 use dfbuild_plan::RunStep;
 use dfbuild_sandbox::{Child, Exit, IdMode, Mount, Network, Privileges, Rlimit, Spec, spawn};
@@ -15,6 +16,8 @@ use dfbuild_store::Staging;
 use crate::error::StepError;
 use crate::event::{StepInfo, Stream};
 use crate::images::layers::Rootfs;
+use crate::leaks::Leaks;
+use crate::redact::Redaction;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::Mounted;
 use crate::steps::mounts::Mounts;
@@ -89,9 +92,14 @@ pub(crate) fn run_command(
         single_id: engine.id_mode() == IdMode::Single,
         ..ScanOptions::default()
     };
-    let mut archive = HashingWriter::new(io::sink());
+    let leaks = Leaks::of(session);
+    let mut archive = HashingWriter::new(leaks.watch());
     let index = scan(&upper, view, &options, &mut archive)?;
-    let (_, diff_id, tar_size) = archive.finish();
+    let (watch, diff_id, tar_size) = archive.finish();
+    if watch.found_any() {
+        let contents = Directory::new(&upper);
+        session.report_leaks(&leaks.search(&index, &contents)?, info)?;
+    }
     engine.store().put_snapshot(&engine.flavour(), &diff_id, &upper)?;
     engine.keep(index, diff_id, tar_size, ClockTimes::Since(started))
 }
@@ -113,12 +121,13 @@ fn execute(
         }
     };
     let (stdout, stderr) = (child.stdout(), child.stderr());
+    let redaction = Redaction::of(session.secrets());
     let exit = thread::scope(|scope| {
         if let Some(pipe) = stdout {
-            scope.spawn(|| pass_on(session, pipe, info, Stream::Stdout));
+            scope.spawn(|| pass_on(session, pipe, info, Stream::Stdout, &redaction));
         }
         if let Some(pipe) = stderr {
-            scope.spawn(|| pass_on(session, pipe, info, Stream::Stderr));
+            scope.spawn(|| pass_on(session, pipe, info, Stream::Stderr, &redaction));
         }
         wait(session, &mut child)
     })?;
@@ -142,16 +151,30 @@ fn wait(session: &Session<'_>, child: &mut Child) -> Result<Exit, StepError> {
     }
 }
 
-fn pass_on(session: &Session<'_>, mut pipe: impl Read, info: &StepInfo, stream: Stream) {
+/// Passes on what a command writes, without the secrets in it.
+fn pass_on(
+    session: &Session<'_>,
+    mut pipe: impl Read,
+    info: &StepInfo,
+    stream: Stream,
+    redaction: &Redaction,
+) {
+    let show = |bytes: &[u8]| {
+        if !bytes.is_empty() {
+            session.progress.output(info.id, stream, bytes);
+        }
+    };
+    let mut redacting = redaction.stream();
     let mut buffer = vec![0; 32 << 10];
     loop {
         match pipe.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(count) => session.progress.output(info.id, stream, &buffer[..count]),
+            Ok(0) => break,
+            Ok(count) => show(&redacting.next(&buffer[..count])),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
+            Err(_) => break,
         }
     }
+    show(&redacting.finish());
 }
 
 fn file(target: PathBuf, content: Vec<u8>, mode: u32) -> Mount {

@@ -148,6 +148,12 @@ fn step_hint(error: &StepError) -> Option<String> {
             platform.architecture
         )),
         StepError::NotFound { close: Some(close), .. } => Some(format!("did you mean {close}?")),
+        StepError::NoSshAgent { id } => {
+            Some(format!("give it with --ssh {id}, and SSH_AUTH_SOCK set"))
+        }
+        StepError::SecretLeak { .. } => Some(
+            "remove the file in the same RUN; --secret-leak=warn builds nevertheless".to_owned(),
+        ),
         StepError::NoSecret { id } => Some(format!("give it with --secret id={id},src=FILE")),
         _ => None,
     }

@@ -1,11 +1,15 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use dfbuild::{Build, BuildContext, ContextStream, Output, OutputKind, Secret, SecretSource};
+use dfbuild::{
+    Build, BuildContext, ContextStream, Output, OutputKind, Secret, SecretLeak, SecretSource,
+    SshAgent,
+};
 use tempfile::TempDir;
 
 use crate::args::{
-    BuildArgs, Destination, Entitlement, FlagKind, NetworkArg, OutputFlag, SecretFlag, SecretOrigin,
+    BuildArgs, Destination, Entitlement, FlagKind, NetworkArg, OutputFlag, SecretFlag,
+    SecretLeakArg, SecretOrigin, SshFlag, USE_AN_AGENT,
 };
 
 /// A build as the library takes it, and what the command needs beside it.
@@ -57,6 +61,10 @@ impl Request {
         for flag in &args.secret {
             let secret = request.secret(flag, machine.environment)?;
             request.change(|build| build.secret(secret));
+        }
+        for flag in &args.ssh {
+            let agent = agent(flag, machine.environment)?;
+            request.change(|build| build.ssh(agent));
         }
         let resolv_conf = machine.resolv_conf.take();
         request.change(|build| what_commands_see(build, args, resolv_conf));
@@ -148,6 +156,23 @@ fn secret_file(id: &str, path: &Path) -> Result<SecretSource, RequestError> {
     }
 }
 
+fn agent(
+    flag: &SshFlag,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<SshAgent, RequestError> {
+    let error = |text: String| RequestError::Input(format!("ssh agent {}: {text}", flag.id));
+    let from_environment = || environment("SSH_AUTH_SOCK").filter(|path| !path.is_empty());
+    let socket = flag.path.clone().or_else(|| from_environment().map(PathBuf::from));
+    let socket = socket.ok_or_else(|| error("SSH_AUTH_SOCK is not set".to_owned()))?;
+    let metadata = std::fs::metadata(&socket);
+    let metadata = metadata.map_err(|e| error(format!("{}: {e}", socket.display())))?;
+    if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) {
+        let path = socket.display();
+        return Err(error(format!("{path} is no socket; if it holds keys, {USE_AN_AGENT}")));
+    }
+    Ok(SshAgent { id: flag.id.clone(), socket })
+}
+
 /// Refuses what would be lost silently.
 fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
     let names = args.output.iter().any(|output| !output.names.is_empty());
@@ -174,9 +199,6 @@ fn notices(args: &BuildArgs) -> Vec<String> {
             "--load: the image is in the store anyway; -o type=docker,dest=FILE is for `docker load`"
                 .to_owned(),
         );
-    }
-    if !args.ssh.is_empty() {
-        notices.push("--ssh has no effect yet: RUN --mount=type=ssh fails".to_owned());
     }
     notices
 }
@@ -254,6 +276,11 @@ fn what_to_build(
 
 fn what_commands_see(mut build: Build, args: &BuildArgs, resolv_conf: Option<Vec<u8>>) -> Build {
     build = build
+        .secret_leak(match args.secret_leak {
+            SecretLeakArg::Error => SecretLeak::Error,
+            SecretLeakArg::Warn => SecretLeak::Warn,
+            SecretLeakArg::Off => SecretLeak::Off,
+        })
         .network_none(args.network == NetworkArg::None)
         .allow_insecure(args.allow.contains(&Entitlement::SecurityInsecure));
     for (name, address) in &args.add_host {
@@ -370,6 +397,18 @@ mod tests {
     }
 
     #[test]
+    fn agents() {
+        let text = |line: &str| match request(line).unwrap_err() {
+            RequestError::Input(text) => text,
+            RequestError::Usage(text) => panic!("{line}: {text}"),
+        };
+        assert_eq!(text("--ssh default ."), "ssh agent default: SSH_AUTH_SOCK is not set");
+        let key = concat!("--ssh a=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml .");
+        assert!(text(key).contains("is no socket") && text(key).contains("ssh-add"));
+        check("--secret-leak=error .", &["secret_leak: Error"]);
+    }
+
+    #[test]
     fn what_is_not_there_is_refused() {
         for (line, part) in [
             ("--push .", "--push needs a name"),
@@ -381,7 +420,7 @@ mod tests {
             let RequestError::Usage(text) = request(line).unwrap_err() else { panic!("{line}") };
             assert!(text.contains(part), "{line}: {text}");
         }
-        assert_eq!(request("--load --ssh default .").unwrap().notices.len(), 2);
+        assert_eq!(request("--load .").unwrap().notices.len(), 1);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use dfbuild::{BuildContext, Platform, Ulimit};
 
 use super::{
-    Annotations, Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, allow, annotation,
-    hosts, key_value, named_context, outputs, secrets, ulimits,
+    Annotations, Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, SshFlag, allow,
+    annotation, hosts, key_value, named_context, outputs, secrets, ssh, ulimits,
 };
 use crate::units;
 
@@ -133,9 +133,15 @@ pub(crate) struct BuildArgs {
           help_heading = "What commands see")]
     pub(crate) secret: Vec<SecretFlag>,
 
-    /// Agent socket or keys for RUN --mount=type=ssh (no effect yet)
-    #[arg(long, value_name = "default|ID[=SOCKET|KEY,…]", help_heading = "What commands see")]
-    pub(crate) ssh: Vec<String>,
+    /// What to do if a secret of 12 bytes or more is found in a layer
+    #[arg(long, value_enum, value_name = "error|warn|off", default_value_t = SecretLeakArg::Warn,
+          hide_default_value = true, hide_possible_values = true, help_heading = "What commands see")]
+    pub(crate) secret_leak: SecretLeakArg,
+
+    /// Agent for RUN --mount=type=ssh: that of SSH_AUTH_SOCK, or one at a socket
+    #[arg(long, value_name = "default|ID[=SOCKET]", value_parser = ssh::parse,
+          help_heading = "What commands see")]
+    pub(crate) ssh: Vec<SshFlag>,
 
     /// Network of RUN: default and host are this machine's
     #[arg(long, value_enum, value_name = "default|none|host", default_value_t = NetworkArg::Default,
@@ -200,6 +206,17 @@ pub(crate) enum ProgressArg {
     Quiet,
     /// One JSON object a line.
     Rawjson,
+}
+
+/// What happens if a secret is found in a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SecretLeakArg {
+    /// The build fails.
+    Error,
+    /// It is told.
+    Warn,
+    /// Nobody looks.
+    Off,
 }
 
 /// Which network commands have.

@@ -16,6 +16,7 @@ mod outputs;
 mod parse_args;
 mod registry_args;
 mod secrets;
+mod ssh;
 mod ulimits;
 
 use std::ffi::{OsStr, OsString};
@@ -25,7 +26,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use allow::Entitlement;
 pub(crate) use annotation::Annotations;
-pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg};
+pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg, SecretLeakArg};
 pub(crate) use check_args::{CheckArgs, CheckFormat};
 pub(crate) use expand_args::ExpandArgs;
 pub(crate) use fmt_args::FmtArgs;
@@ -36,6 +37,7 @@ pub(crate) use outputs::{Destination, FlagKind, OutputFlag};
 pub(crate) use parse_args::{ParseArgs, ParseFormat};
 pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};
+pub(crate) use ssh::{SshFlag, USE_AN_AGENT};
 
 /// The whole command line.
 #[derive(Debug, Parser)]

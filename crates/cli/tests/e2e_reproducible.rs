@@ -9,6 +9,7 @@ as_each_user!(
     an_empty_run_is_an_empty_layer,
     any_number_of_jobs,
     what_run_made_and_copy_took,
+    times_that_a_later_layer_took_over,
 );
 
 /// The diff id of an archive with nothing but its end.
@@ -147,11 +148,26 @@ fn what_run_made_and_copy_took(bed: &Bed) {
                       FROM base\nCOPY --from=made /x /y /\n";
     let first = build(bed, dockerfile, Some("1700000000"), &[]);
     let second = another(bed);
-    // The clock of the files has whole seconds: wait until the next one, so that times would differ.
+    in_another_second();
+    let second = build(&second, dockerfile, Some("1700000000"), &[]);
+    same(&first, &second);
+}
+
+/// The clock of the files has whole seconds: waits until the next one, so that times would differ.
+fn in_another_second() {
     let second_of =
         || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let now = second_of();
     dfbuild_testkit::eventually("another second has begun", || second_of() > now);
-    let second = build(&second, dockerfile, Some("1700000000"), &[]);
+}
+
+/// A directory is in the layer of whatever changes in it, with the time that it had.
+fn times_that_a_later_layer_took_over(bed: &Bed) {
+    let dockerfile = "FROM base\nRUN mkdir -p /d/e && echo x > /d/e/x\n\
+                      RUN i=$(cut -d. -f1 /proc/uptime); while [ $(cut -d. -f1 /proc/uptime) -lt $((i+2)) ]; do sleep 0.1; done\n\
+                      RUN chmod 600 /d/e/x\nCOPY file /d/e/x\n";
+    let first = build(bed, dockerfile, Some("1700000000"), &[]);
+    in_another_second();
+    let second = build(&another(bed), dockerfile, Some("1700000000"), &[]);
     same(&first, &second);
 }

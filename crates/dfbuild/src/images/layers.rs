@@ -318,6 +318,17 @@ impl<'a> Rootfs<'a> {
         }
     }
 
+    /// The entries of a layer on top of this that kept a time which came from a clock: a directory
+    /// comes along with every change in it.
+    pub(crate) fn kept_clock_times(&self, layer: &Index) -> Result<Vec<TreePath>, StepError> {
+        let view = self.view()?;
+        let kept = layer.entries().iter().filter(|entry| {
+            view.get(&entry.path).is_some_and(|below| below.entry.mtime == entry.mtime)
+                && self.has_clock_time(&entry.path)
+        });
+        Ok(kept.map(|entry| entry.path.clone()).collect())
+    }
+
     /// The bytes of a small file such as `/etc/passwd`, through links; `None` if it is not a file.
     pub(crate) fn read_small(&self, path: &TreePath) -> Result<Option<Vec<u8>>, StepError> {
         let view = self.view()?;

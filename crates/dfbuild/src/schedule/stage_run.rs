@@ -503,10 +503,14 @@ impl Session<'_> {
         looked_into: bool,
         leaks: &Leaks,
     ) -> Result<LayerRecord, StepError> {
-        let clock = ClockTimes::Paths(finished.made.clone());
         let contents = finished.contents(tree, rootfs);
         let contents = leaks.contents(&contents);
         let index: Index = finished.index.clone();
+        let mut paths = rootfs.kept_clock_times(&index)?;
+        paths.extend(finished.made.iter().cloned());
+        paths.sort_unstable();
+        paths.dedup();
+        let clock = ClockTimes::Paths(paths);
         if looked_into {
             self.engine.keep_as_snapshot(staging, rootfs, index, &contents, clock)
         } else {

@@ -8,6 +8,7 @@ use dfbuild_cache::{ClockTimes, LayerRecord};
 use dfbuild_dockerfile::ast::{Network as NetworkFlag, Security};
 use dfbuild_image::HashingWriter;
 use dfbuild_layer::Directory;
+use dfbuild_layer::Index;
 use dfbuild_layer::upper::{ScanOptions, scan};
 use dfbuild_plan::RunStep;
 use dfbuild_sandbox::{Child, Exit, IdMode, Mount, Network, Privileges, Rlimit, Spec, spawn};
@@ -15,6 +16,7 @@ use dfbuild_store::Staging;
 
 use crate::error::StepError;
 use crate::event::{StepInfo, Stream};
+use crate::images::blobs::is_clock_time;
 use crate::images::layers::Rootfs;
 use crate::leaks::Leaks;
 use crate::redact::Redaction;
@@ -101,7 +103,22 @@ pub(crate) fn run_command(
         session.report_leaks(&leaks.search(&index, &contents)?, info)?;
     }
     engine.store().put_snapshot(&engine.flavour(), &diff_id, &upper)?;
-    engine.keep(index, diff_id, tar_size, ClockTimes::Since(started))
+    let clock = clock_times(rootfs, &index, started)?;
+    engine.keep(index, diff_id, tar_size, clock)
+}
+
+/// Whatever is not older than the command, and what kept such a time from below.
+fn clock_times(rootfs: &Rootfs<'_>, index: &Index, started: i64) -> Result<ClockTimes, StepError> {
+    let since = ClockTimes::Since(started);
+    let mut paths = rootfs.kept_clock_times(index)?;
+    if paths.is_empty() {
+        return Ok(since);
+    }
+    let own = index.entries().iter().filter(|entry| is_clock_time(entry, &since));
+    paths.extend(own.map(|entry| entry.path.clone()));
+    paths.sort_unstable();
+    paths.dedup();
+    Ok(ClockTimes::Paths(paths))
 }
 
 /// Runs the command to its end, passing on what it writes.

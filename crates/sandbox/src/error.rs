@@ -228,6 +228,8 @@ steps! {
     OverlayWork = "set overlay work directory",
     /// Mounting the overlay.
     OverlayCreate = "mount overlay",
+    /// Opening the directory that is the root.
+    RootDirectory = "open root directory",
     /// Attaching the root to the mount tree.
     AttachRoot = "attach root",
     /// Mounting `/proc`.

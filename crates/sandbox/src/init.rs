@@ -46,7 +46,7 @@ fn become_command(plan: &Plan) -> Result<Option<Infallible>, Failure> {
     for (index, mount) in plan.mounts.iter().enumerate() {
         prepared[index] = Some(mounts::prepare(plan, mount, index)?);
     }
-    let root = overlay::mount(&plan.root, &plan.scratch)?;
+    let root = plan.root.mount(&plan.scratch)?;
     mounts::directory_at(&plan.scratch)
         .and_then(|scratch| mounts::attach(root, scratch))
         .map_err(Failure::at(Step::AttachRoot))?;

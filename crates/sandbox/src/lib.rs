@@ -1,9 +1,13 @@
-//! Runs a process in namespaces over an overlay root, as root or as an ordinary user.
+//! Runs a process in namespaces over a root of its own, as root or as an ordinary user.
 //!
 //! A [`Spec`] is plain data: the layers, the program, who it runs as, what it sees. [`spawn`] turns
 //! it into a [`Child`] whose end is the end of every process it started. The overlay and all other
 //! mounts live only in the mount namespace of the child, so there is nothing to unmount and nothing
 //! that leaks when the host process is killed. What the program changed is in [`Spec::upper`].
+//!
+//! Where the kernel has namespaces for this user but no overlay, the root can be a plain directory
+//! that the program changes in place: a [`Spec`] without lower directories. [`probe`] tells which of
+//! the two there is.
 //!
 //! Three processes take part. The *host* is the caller, with any number of threads. The *supervisor*
 //! is a few hundred bytes of stack that share the host's memory and file table; it is the parent of
@@ -58,6 +62,7 @@ mod overlay;
 mod plan;
 mod probe;
 mod report;
+mod root;
 mod seccomp;
 mod spawn;
 mod spec;

@@ -395,7 +395,7 @@ fn set_attributes(
     attributes: MountAttrFlags,
     recursive: bool,
 ) -> Result<(), Errno> {
-    sys::mount_setattr(mount, attributes.bits().into(), recursive)
+    sys::mount_setattr(mount, attributes.bits().into(), 0, recursive)
 }
 
 /// The path of a device by its index, for messages.

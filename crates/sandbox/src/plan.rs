@@ -8,13 +8,14 @@ use seccompiler::sock_filter;
 
 use crate::init::MOST_MOUNTS;
 use crate::overlay::OverlayPlan;
+use crate::root::RootPlan;
 use crate::{Error, IdMode, Mount, Network, Privileges, Spec, seccomp};
 
 /// A specification in the form that a process without an allocator can follow.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) namespaces: c_int,
-    pub(crate) root: OverlayPlan,
+    pub(crate) root: RootPlan,
     /// A directory over which trees are mounted for a moment; the work directory.
     pub(crate) scratch: CString,
     pub(crate) mounts: Vec<MountPlan>,
@@ -86,7 +87,6 @@ impl Plan {
         if single {
             filters.push(seccomp::root_emulation());
         }
-        let root = OverlayPlan::new(spec, &spec.lower, Some((&spec.upper, &spec.work)))?;
         let mounts = spec
             .mounts
             .iter()
@@ -96,7 +96,7 @@ impl Plan {
         let user = if single { crate::User::default() } else { spec.user.clone() };
         Ok(Self {
             namespaces,
-            root,
+            root: RootPlan::new(spec)?,
             scratch: path(&spec.work)?,
             mounts,
             insecure,

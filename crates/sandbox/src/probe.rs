@@ -7,17 +7,19 @@ use crate::userns::{self, Position};
 use crate::{Error, IdMode, Network, OverlayApi, Spec};
 
 /// What works here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Support {
-    /// How overlays are set up.
-    pub overlay: OverlayApi,
+    /// How overlays are set up, or why there are none: then the root of a command has to be a plain
+    /// directory.
+    pub overlay: Result<OverlayApi, Error>,
     /// Whether [`Network::None`] works.
     pub own_network: bool,
 }
 
-/// Tries namespaces, an overlay with its upper directory in `dir`, and `/proc`, without running
-/// anything. Takes a few milliseconds; an error says why a step would be refused.
+/// Tries namespaces, an overlay with its upper directory in `dir`, else a plain directory there as
+/// root, and `/proc`, without running anything. Takes a few milliseconds; an error says why a step
+/// would be refused.
 pub fn probe(dir: &Path) -> Result<Support, Error> {
     let id_mode = match userns::current()? {
         Position::Root(map) => map.mode(),
@@ -25,32 +27,36 @@ pub fn probe(dir: &Path) -> Result<Support, Error> {
     };
     let scratch = Scratch::new(dir)?;
     let apis = [OverlayApi::Descriptors, OverlayApi::Names, OverlayApi::Options];
-    let mut first = None;
-    for overlay in apis {
-        match attempt(&scratch, id_mode, overlay, Network::Host) {
+    let works = |overlay, network| attempt(&scratch, id_mode, overlay, network);
+    let mut refusal = None;
+    for api in apis {
+        match works(Some(api), Network::Host) {
             Ok(()) => {
-                let own_network = attempt(&scratch, id_mode, overlay, Network::None).is_ok();
-                return Ok(Support { overlay, own_network });
+                let own_network = works(Some(api), Network::None).is_ok();
+                return Ok(Support { overlay: Ok(api), own_network });
             }
-            Err(error) => first = first.or(Some(error)),
+            // Every kernel knows the last way, so it says best what is wrong.
+            Err(error) => refusal = Some(error),
         }
     }
-    Err(first.expect("every attempt failed"))
+    works(None, Network::Host)?;
+    let own_network = works(None, Network::None).is_ok();
+    Ok(Support { overlay: Err(refusal.expect("every attempt failed")), own_network })
 }
 
 fn attempt(
     scratch: &Scratch,
     id_mode: IdMode,
-    overlay_api: OverlayApi,
+    overlay: Option<OverlayApi>,
     network: Network,
 ) -> Result<(), Error> {
     let (upper, work) = scratch.directories()?;
     let spec = Spec {
-        lower: vec![scratch.0.join("lower")],
+        lower: overlay.map(|_| scratch.0.join("lower")).into_iter().collect(),
         args: vec!["/probe".into()],
         id_mode,
         network,
-        overlay_api,
+        overlay_api: overlay.unwrap_or(OverlayApi::Auto),
         ..Spec::new(upper, work)
     };
     let mut plan = Plan::new(&spec)?;

@@ -174,7 +174,7 @@ pub(crate) fn describe(spec: &Spec, plan: &Plan, error: &LaunchError) -> Error {
             Error::Exec { path: spec.args.first().map(PathBuf::from).unwrap_or_default(), source }
         }
         Step::OverlayLower => setup(lower(spec, failure.index), source),
-        Step::OverlayUpper => setup(Some(spec.upper.clone()), source),
+        Step::OverlayUpper | Step::RootDirectory => setup(Some(spec.upper.clone()), source),
         Step::OverlayWork | Step::AttachRoot => setup(Some(spec.work.clone()), source),
         Step::Mount => setup(target(), source),
         Step::Device => setup(mounts::device_path(failure.index), source),

@@ -10,11 +10,12 @@ use crate::IdMode;
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Lower directories of the overlay, the lowest first, in overlay form (whiteouts are character
-    /// devices 0:0, opaque directories carry the overlay's attribute). At least one.
+    /// devices 0:0, opaque directories carry the overlay's attribute). Without any there is no
+    /// overlay: the root is `upper` itself.
     pub lower: Vec<PathBuf>,
     /// The directory that receives the changes. It exists.
     pub upper: PathBuf,
-    /// An empty directory on the file system of `upper`, used once.
+    /// An empty directory, with an overlay on the file system of `upper` and used once.
     pub work: PathBuf,
     /// The argument vector. `args[0]` is searched in the `PATH` of `env`, inside the root, unless it
     /// contains a slash.

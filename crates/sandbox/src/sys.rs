@@ -71,10 +71,11 @@ pub(crate) fn exit(code: c_int) -> ! {
 /// Sets one attribute set on a mount; `recursive` for all below it.
 pub(crate) fn mount_setattr(
     mount: BorrowedFd<'_>,
-    attributes: u64,
+    set: u64,
+    clear: u64,
     recursive: bool,
 ) -> Result<(), Errno> {
-    let attr = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let attr = libc::mount_attr { attr_set: set, attr_clr: clear, propagation: 0, userns_fd: 0 };
     let mut flags = libc::AT_EMPTY_PATH;
     if recursive {
         flags |= libc::AT_RECURSIVE;

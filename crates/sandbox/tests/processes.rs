@@ -238,6 +238,15 @@ fn inside(id_mode: IdMode, dir: &Path) {
     let length = rustix::fs::lgetxattr(spec.upper.join("d"), "user.overlay.opaque", &mut opaque);
     assert_eq!(&opaque[..length.unwrap()], b"y");
 
+    // The same without an overlay: in place.
+    let mut in_place = fixture.shell_in_place("rm /etc/group; mkfifo /pipe; touch /f; chown 7 /f");
+    in_place.id_mode = id_mode;
+    ok(&in_place);
+    assert!(!in_place.upper.join("etc/group").exists());
+    assert!(fs::symlink_metadata(in_place.upper.join("pipe")).unwrap().file_type().is_fifo());
+    let owner = fs::metadata(in_place.upper.join("f")).unwrap().uid();
+    assert_eq!(owner, if id_mode == IdMode::Single { 0 } else { 7 });
+
     // Owners and users.
     let spec = shell("touch /f && chown 1000:1000 /f && chown -h 7 /f; su ann -c 'id -u'");
     let output = run(&spec).unwrap();

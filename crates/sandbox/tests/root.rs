@@ -255,10 +255,50 @@ fn everything_in_the_upper_directory() {
     let mut spec = fixture.step(&["/bin/busybox", "true"]);
     fs::remove_dir(&spec.upper).unwrap();
     fs::rename(fixture.base(), &spec.upper).unwrap();
-    spec.lower.clear();
-    assert!(matches!(run(&spec), Err(Error::Invalid { .. })));
-    spec.lower.push(fixture.layer("empty", &[]));
+    spec.lower = vec![fixture.layer("empty", &[])];
     ok(&spec);
+}
+
+#[test]
+fn a_plain_directory_as_root() {
+    let fixture = fixture!();
+    let script = "ls / | tr '\\n' ' '; rm /etc/group; echo new >/etc/new; mkdir /d; ls /d | wc -l; \
+        cd ../../..; pwd; mknod /tmp/zero c 1 5; head -c 1 /tmp/zero 2>&1; echo x >/dev/null; \
+        test -e /proc/self/exe && cat /mnt; ! touch /sys/x 2>/dev/null";
+    let mut spec = fixture.shell_in_place(script);
+    fs::remove_dir(spec.upper.join("mnt")).unwrap();
+    fs::write(spec.upper.join("mnt"), "covered").unwrap();
+    spec.mounts.push(Mount::File {
+        target: "/mnt".into(),
+        content: b"shown\n".into(),
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        read_only: true,
+    });
+    let expect = "bin dev etc mnt proc root sys tmp 0\n/\n\
+                  head: /tmp/zero: Permission denied\nshown\n";
+    assert_eq!(ok(&spec), expect);
+    // The changes are where the files were, and nothing of the mounts is.
+    let root = &spec.upper;
+    assert!(!root.join("etc/group").exists());
+    assert_eq!(fs::read_to_string(root.join("etc/new")).unwrap(), "new\n");
+    assert_eq!(fs::read_to_string(root.join("mnt")).unwrap(), "covered");
+    for empty in ["dev", "proc", "sys", "d"] {
+        assert_eq!(fs::read_dir(root.join(empty)).unwrap().count(), 0, "{empty}");
+    }
+    assert!(fs::read_dir(&spec.work).unwrap().next().is_none());
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(root.to_str().unwrap()), "{mounts}");
+
+    let mut missing = fixture.shell_in_place("true");
+    missing.upper = "/none/root".into();
+    match run(&missing) {
+        Err(Error::Setup { step: Step::RootDirectory, path, .. }) => {
+            assert_eq!(path, Some(missing.upper));
+        }
+        other => panic!("{:?}", other.map(|output| output.exit)),
+    }
 }
 
 #[test]
@@ -501,10 +541,27 @@ fn no_mounts_nor_descriptors_remain() {
 fn probing() {
     let fixture = fixture!();
     let support = probe(fixture.dir.path()).unwrap();
-    assert_ne!(support.overlay, OverlayApi::Auto);
+    assert_ne!(support.overlay.unwrap(), OverlayApi::Auto);
     assert!(support.own_network);
     assert_eq!(fs::read_dir(fixture.dir.path()).unwrap().count(), 1, "only the base is left");
     assert!(probe(Path::new("/none")).is_err());
-    // A file system that cannot hold an upper directory.
+    // A file system that holds no directories.
     assert!(probe(Path::new("/proc")).is_err());
+    // One that holds directories but no upper directory: an overlay.
+    let spec = fixture.step(&["true"]);
+    let merged = fixture.layer("merged", &[]);
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        fixture.base().display(),
+        spec.upper.display(),
+        spec.work.display()
+    );
+    let options = std::ffi::CString::new(options).unwrap();
+    let flags = rustix::mount::MountFlags::empty();
+    rustix::mount::mount("overlay", &merged, "overlay", flags, Some(options.as_c_str())).unwrap();
+    let support = probe(&merged);
+    rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::DETACH).unwrap();
+    let support = support.unwrap();
+    assert!(matches!(support.overlay, Err(Error::Setup { .. })), "{support:?}");
+    assert!(support.own_network);
 }

@@ -51,21 +51,7 @@ impl Fixture {
     pub(crate) fn in_dir(parent: &Path) -> Self {
         let dir = tempfile::tempdir_in(parent).unwrap();
         let fixture = Self { dir, steps: 0.into() };
-        let base = fixture.base();
-        for name in ["bin", "etc", "tmp", "proc", "dev", "sys", "root", "mnt"] {
-            fs::create_dir_all(base.join(name)).unwrap();
-        }
-        let busybox = busybox().expect("looked for before");
-        fs::copy(busybox, base.join("bin/busybox")).unwrap();
-        for applet in APPLETS {
-            symlink("busybox", base.join("bin").join(applet)).unwrap();
-        }
-        fs::write(
-            base.join("etc/passwd"),
-            "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:/bin/sh\n",
-        )
-        .unwrap();
-        fs::write(base.join("etc/group"), "root:x:0:\nann:x:1000:\n").unwrap();
+        fill(&fixture.base());
         fixture
     }
 
@@ -94,6 +80,14 @@ impl Fixture {
         self.step(&["/bin/sh", "-c", script])
     }
 
+    /// A new step that runs `script` in a root of its own, which is no overlay.
+    pub(crate) fn shell_in_place(&self, script: &str) -> Spec {
+        let mut spec = self.shell(script);
+        spec.lower.clear();
+        fill(&spec.upper);
+        spec
+    }
+
     pub(crate) fn step(&self, args: &[&str]) -> Spec {
         let number = self.steps.replace(self.steps.get() + 1);
         let upper = self.dir.path().join(format!("upper{number}"));
@@ -112,6 +106,20 @@ impl Fixture {
     pub(crate) fn stdout(&self, script: &str) -> String {
         ok(&self.shell(script))
     }
+}
+
+fn fill(root: &Path) {
+    for name in ["bin", "etc", "tmp", "proc", "dev", "sys", "root", "mnt"] {
+        fs::create_dir_all(root.join(name)).unwrap();
+    }
+    let busybox = busybox().expect("looked for before");
+    fs::copy(busybox, root.join("bin/busybox")).unwrap();
+    for applet in APPLETS {
+        symlink("busybox", root.join("bin").join(applet)).unwrap();
+    }
+    fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/:/bin/sh\n")
+        .unwrap();
+    fs::write(root.join("etc/group"), "root:x:0:\nann:x:1000:\n").unwrap();
 }
 
 pub(crate) fn run(spec: &Spec) -> Result<Output, Error> {

@@ -15,6 +15,12 @@ use crate::View;
 pub trait Contents {
     /// Opens the content of `entry`, a regular file, from its beginning.
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>>;
+
+    /// The file that holds the content of `entry`, where there is one with nothing else in it: a
+    /// file system may share its blocks instead of copying them.
+    fn file(&self, _entry: &Entry) -> io::Result<Option<File>> {
+        Ok(None)
+    }
 }
 
 /// The contents of a layer that lies in a directory, each file at its own path. No symbolic link
@@ -32,6 +38,10 @@ impl Directory {
 impl Contents for Directory {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(open_below(&self.0, &entry.path)?))
+    }
+
+    fn file(&self, entry: &Entry) -> io::Result<Option<File>> {
+        open_below(&self.0, &entry.path).map(Some)
     }
 }
 
@@ -60,6 +70,10 @@ impl<'a> Layers<'a> {
 impl Contents for Layers<'_> {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(self.open_file(&entry.path)?))
+    }
+
+    fn file(&self, entry: &Entry) -> io::Result<Option<File>> {
+        self.open_file(&entry.path).map(Some)
     }
 }
 

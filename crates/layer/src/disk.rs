@@ -22,6 +22,8 @@ pub(crate) struct Disk<'o> {
     open: Vec<(Vec<u8>, OwnedFd)>,
     options: &'o UnpackOptions,
     buffer: Vec<u8>,
+    /// Whether files may share blocks here, as far as is known.
+    pub(crate) shares_blocks: bool,
 }
 
 /// One system call for a typical file.
@@ -34,7 +36,19 @@ impl<'o> Disk<'o> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|errno| Error::io("open", path)(errno.into()))?;
-        Ok(Self { path: path.to_owned(), root, open: Vec::new(), options, buffer: vec![0; BUFFER] })
+        Ok(Self {
+            path: path.to_owned(),
+            root,
+            open: Vec::new(),
+            options,
+            buffer: vec![0; BUFFER],
+            shares_blocks: true,
+        })
+    }
+
+    /// Whether nothing is made that only an overlay looks at.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.options.plain
     }
 
     /// The directory `path`, which is made if it is missing.
@@ -53,6 +67,18 @@ impl<'o> Disk<'o> {
         Ok(self.open.last().map_or(self.root.as_fd(), |(_, descriptor)| descriptor.as_fd()))
     }
 
+    /// Makes room at `path`: removes what is there, unless it is a directory and `entry` is one too
+    /// that shows what it holds.
+    pub(crate) fn clear(&mut self, entry: &Entry) -> Result<(), Error> {
+        if entry.kind == Kind::DIRECTORY {
+            let place = entry.path.below(&self.path);
+            if fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_dir()) {
+                return Ok(());
+            }
+        }
+        self.remove(&entry.path)
+    }
+
     /// Removes what is at `path`, with everything below it.
     pub(crate) fn remove(&mut self, path: &TreePath) -> Result<(), Error> {
         if let Some(parent) = path.parent() {
@@ -68,6 +94,31 @@ impl<'o> Disk<'o> {
         removed.map_err(Error::io("remove", place))
     }
 
+    /// Makes a regular file that shares the blocks of `source` (`FICLONE`: btrfs, XFS, bcachefs).
+    /// `false` if that cannot be done here.
+    pub(crate) fn share(&mut self, entry: &Entry, source: &File) -> Result<bool, Error> {
+        let place = entry.path.below(&self.path);
+        let file = self.create(entry)?;
+        if rustix::fs::ioctl_ficlone(&file, source).is_err() {
+            drop(file);
+            self.shares_blocks = false;
+            self.remove(&entry.path)?;
+            return Ok(false);
+        }
+        self.describe(file.as_fd(), entry).map_err(Error::io("describe", place))?;
+        Ok(true)
+    }
+
+    fn create(&mut self, entry: &Entry) -> Result<File, Error> {
+        let place = entry.path.below(&self.path);
+        let (parent, name) = self.parent(&entry.path)?;
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|errno| Error::io("make", place)(errno.into()))?;
+        Ok(file.into())
+    }
+
     /// Writes a regular file and says what was in `content`.
     pub(crate) fn file(
         &mut self,
@@ -78,12 +129,7 @@ impl<'o> Disk<'o> {
     ) -> Result<(u64, Digest), Error> {
         let place = entry.path.below(&self.path);
         let mut buffer = std::mem::take(&mut self.buffer);
-        let (parent, name) = self.parent(&entry.path)?;
-        let flags =
-            OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file: File = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|errno| Error::io("make", &place)(errno.into()))?
-            .into();
+        let mut file = self.create(entry)?;
         let mut hasher = Hasher::new();
         let mut size = 0;
         loop {
@@ -135,7 +181,7 @@ impl<'o> Disk<'o> {
         let place = entry.path.below(&self.path);
         let options = self.options;
         let directory = self.directory(&entry.path)?;
-        if entry.kind == (Kind::Directory { opaque: true }) {
+        if entry.kind == (Kind::Directory { opaque: true }) && !options.plain {
             let name = match options.xattrs {
                 XattrNamespace::Trusted => "trusted.overlay.opaque",
                 XattrNamespace::User => "user.overlay.opaque",

@@ -7,7 +7,9 @@
 //! the tar stream that registries hold: [`pack`] writes one from an index, [`index`] reads one
 //! back, byte for byte reproducible. Its *overlay form* is a directory that overlayfs takes as a
 //! lower layer: [`unpack`] and [`materialise`] make one, [`upper::scan`] reads the one that a
-//! command left behind.
+//! command left behind. Without overlays the tree of several layers is one directory:
+//! [`materialise`] makes it, [`apply`] puts a further layer on it, and [`in_place::scan`] finds what
+//! a command changed there.
 //!
 //! *Limitations*: `security.capability` is the only extended attribute that layers keep. Times are
 //! whole seconds. Sparse files are written in full.
@@ -35,8 +37,10 @@ mod encoder;
 mod error;
 mod gzip;
 mod header;
+pub mod in_place;
 mod index;
 mod pack;
+mod scan;
 mod tree;
 mod unpack;
 pub mod upper;
@@ -50,7 +54,7 @@ pub use error::Error;
 pub use gzip::{DEFAULT_LEVEL, GZIP_ID, Gzip, gzip_id};
 pub use index::Index;
 pub use pack::{diff_id, pack};
-pub use unpack::{UnpackOptions, index, materialise, unpack};
+pub use unpack::{UnpackOptions, apply, index, materialise, unpack};
 pub use view::{Content, Found, Resolved, View};
 
 /// Where overlayfs keeps its notes on the files of a layer.

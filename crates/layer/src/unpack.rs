@@ -13,6 +13,10 @@ use crate::{Contents, Error, Index, Limits, View, XattrNamespace};
 pub struct UnpackOptions {
     /// Where to mark opaque directories.
     pub xattrs: XattrNamespace,
+    /// Leave out what only an overlay looks at, whiteouts and the marks of opaque directories: whoever
+    /// reads the directory asks the index what is there. A file system that is an overlay
+    /// itself takes neither.
+    pub plain: bool,
     /// Only one id is mapped: owners and capabilities that cannot be set are left.
     pub single_id: bool,
     /// What is too much.
@@ -55,6 +59,7 @@ pub fn unpack(
 }
 
 /// Places the layer of `index`, settled on `below`, in the empty directory `dest`, in overlay form.
+/// Where the file system can, files share the blocks of those that `contents` has.
 ///
 /// # Errors
 /// [`Error::Changed`] for a file that differs from its entry.
@@ -67,36 +72,84 @@ pub fn materialise(
 ) -> Result<(), Error> {
     let mut disk = Disk::open(dest, options)?;
     for entry in index.entries() {
-        match &entry.kind {
-            Kind::Directory { .. } | Kind::Whiteout => {}
-            Kind::HardLink { target } => {
-                let file = index.target(target).ok_or_else(|| Error::LinkTarget {
-                    path: entry.path.clone(),
-                    target: target.clone(),
-                })?;
-                disk.link(&Entry { kind: file.kind.clone(), ..entry.clone() }, target)?;
-            }
-            Kind::File { size, digest } => {
-                let error = |source| Error::Content { path: entry.path.clone(), source };
-                let mut content = contents.open(entry).map_err(error)?;
-                let content = &mut content;
-                // One byte more than it should have shows that it has too many.
-                let mut content = content.take(size.saturating_add(1));
-                if disk.file(entry, &mut content, None, error)? != (*size, *digest) {
-                    return Err(Error::Changed { path: entry.path.clone() });
-                }
-            }
-            _ => disk.special(entry)?,
-        }
+        place(&mut disk, entry, index, contents)?;
     }
     finish(&mut disk, index, below)
+}
+
+/// Changes the directory `dest`, which holds the tree of `below`, to what it is with the layer of
+/// `index` on top, settled on `below`.
+///
+/// # Errors
+/// [`Error::Changed`] for a file that differs from its entry.
+pub fn apply(
+    index: &Index,
+    contents: &dyn Contents,
+    dest: &Path,
+    below: &View,
+    options: &UnpackOptions,
+) -> Result<(), Error> {
+    let options = UnpackOptions { plain: true, ..options.clone() };
+    let mut disk = Disk::open(dest, &options)?;
+    for parent in index.all_implied().iter().filter(|parent| !parent.path.is_root()) {
+        disk.clear(parent)?;
+    }
+    for entry in index.entries().iter().filter(|entry| !entry.path.is_root()) {
+        disk.clear(entry)?;
+        place(&mut disk, entry, index, contents)?;
+    }
+    finish(&mut disk, index, below)
+}
+
+/// Makes what `entry` of `index` stands for, unless it is a directory or a whiteout.
+fn place(
+    disk: &mut Disk<'_>,
+    entry: &Entry,
+    index: &Index,
+    contents: &dyn Contents,
+) -> Result<(), Error> {
+    match &entry.kind {
+        Kind::Directory { .. } | Kind::Whiteout => Ok(()),
+        Kind::HardLink { target } => {
+            let file = index.target(target).ok_or_else(|| Error::LinkTarget {
+                path: entry.path.clone(),
+                target: target.clone(),
+            })?;
+            disk.link(&Entry { kind: file.kind.clone(), ..entry.clone() }, target)
+        }
+        Kind::File { size, digest } => {
+            let error = |source| Error::Content { path: entry.path.clone(), source };
+            let changed = || Error::Changed { path: entry.path.clone() };
+            if disk.shares_blocks
+                && let Some(file) = contents.file(entry).map_err(error)?
+            {
+                if file.metadata().map_err(error)?.len() != *size {
+                    return Err(changed());
+                }
+                if disk.share(entry, &file)? {
+                    return Ok(());
+                }
+            }
+            let mut content = contents.open(entry).map_err(error)?;
+            let content = &mut content;
+            // One byte more than it should have shows that it has too many.
+            let mut content = content.take(size.saturating_add(1));
+            if disk.file(entry, &mut content, None, error)? != (*size, *digest) {
+                return Err(changed());
+            }
+            Ok(())
+        }
+        _ => disk.special(entry),
+    }
 }
 
 /// Makes whiteouts, and gives directories their metadata, the deepest first: each is complete when
 /// its time is set, and its parents can still be entered whatever mode they get.
 fn finish(disk: &mut Disk<'_>, index: &Index, below: &View) -> Result<(), Error> {
-    for entry in index.entries().iter().filter(|entry| entry.kind == Kind::Whiteout) {
-        disk.special(entry)?;
+    if !disk.is_plain() {
+        for entry in index.entries().iter().filter(|entry| entry.kind == Kind::Whiteout) {
+            disk.special(entry)?;
+        }
     }
     let mut entries = index.entries().iter().rev().filter(|e| e.kind.is_directory()).peekable();
     let mut implied = index.all_implied().iter().rev().peekable();

@@ -12,8 +12,10 @@ use std::sync::Arc;
 
 use common::{Overlay, flat, is_root, scan_options, scratch, unpack_options, whole};
 use dfbuild_image::{Digest, Entry, Kind, TreePath};
+use dfbuild_layer::in_place::{self, Baseline};
 use dfbuild_layer::upper::scan;
-use dfbuild_layer::{Contents, Directory, Index, Limits, View, index, materialise, pack, unpack};
+use dfbuild_layer::{Contents, Directory, Index, Limits, View};
+use dfbuild_layer::{apply, index, materialise, pack, unpack};
 use proptest::prelude::*;
 
 /// Contents by digest.
@@ -217,6 +219,61 @@ proptest! {
         let Some(overlay) = Overlay::mount(&again, &directories) else { return Ok(()) };
         let merged = View::new(vec![Arc::new(whole(&overlay.merged))]);
         prop_assert_eq!(flat(&View::new(layers), &TreePath::ROOT), flat(&merged, &TreePath::ROOT));
+    }
+
+    #[test]
+    fn commands_change_the_same_with_and_without_overlayfs(
+        mut first in prop::collection::vec(step(), 1..30),
+        second in prop::collection::vec(step(), 1..20),
+    ) {
+        if !is_root() {
+            println!("SKIPPED: mounting overlays takes root");
+            return Ok(());
+        }
+        // Overlays take the links of their layers apart.
+        first.retain(|step| !matches!(step, Step::Link(..)));
+        let scratch = scratch();
+        let [made, lower, tree, grown] = ["made", "lower", "tree", "grown"].map(|name| {
+            let folder = scratch.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            folder
+        });
+        run(&made, &first);
+        // Nothing in the base is as young as what a command makes.
+        let entries = whole(&made).entries().iter().map(|e| Entry { mtime: 7, ..e.clone() }).collect();
+        let base = Index::new(entries).unwrap();
+        for dest in [&lower, &tree, &grown] {
+            materialise(&base, &Directory::new(&made), dest, &View::default(), &unpack_options()).unwrap();
+        }
+        let below = View::new(vec![Arc::new(base)]);
+        let Some(overlay) = Overlay::mount(scratch.path(), &[lower]) else { return Ok(()) };
+        let before = Baseline::take(&tree).unwrap();
+        for root in [&overlay.merged, &tree] {
+            // An overlay refuses to move a directory of a layer; programs copy it then.
+            let moves_directory = |step: &Step| match step {
+                Step::Move(from, _) => from.below(root).is_dir(),
+                _ => false,
+            };
+            for step in &second {
+                if !moves_directory(step) {
+                    run(root, std::slice::from_ref(step));
+                }
+            }
+        }
+        let layer = scan(&overlay.upper, &below, &scan_options(), &mut io::sink()).unwrap();
+        let mut tar = Vec::new();
+        let same = in_place::scan(&tree, &before, &below, &scan_options(), &mut tar).unwrap();
+        let timeless = |index: &Index| -> Vec<Entry> {
+            index.entries().iter().map(|e| Entry { mtime: 0, ..e.clone() }).collect()
+        };
+        prop_assert_eq!(timeless(&same), timeless(&layer));
+        prop_assert_eq!(same.content_id(), layer.content_id());
+        prop_assert_eq!(&index(&mut tar.as_slice(), &Limits::default()).unwrap(), &same);
+
+        // The layer put on the base is the tree that the command left.
+        apply(&same, &Directory::new(&tree), &grown, &below, &unpack_options()).unwrap();
+        let [left, grown] = [&tree, &grown].map(|root| View::new(vec![Arc::new(whole(root))]));
+        prop_assert_eq!(flat(&grown, &TreePath::ROOT), flat(&left, &TreePath::ROOT));
     }
 }
 

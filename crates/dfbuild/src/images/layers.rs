@@ -185,6 +185,7 @@ impl Engine {
     pub(crate) fn unpack_options(&self) -> UnpackOptions {
         UnpackOptions {
             xattrs: self.xattrs(),
+            plain: false,
             single_id: self.id_mode() == IdMode::Single,
             limits: self.limits().clone(),
         }

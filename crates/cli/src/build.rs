@@ -29,10 +29,13 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
     let refused = rootless::enter().err();
     let engine = match Engine::open(root) {
         // Without a namespace no command can run, but everything else can be built.
-        Ok(engine) => match refused {
-            Some(reason) => engine.refusing_commands(reason),
-            None => engine,
-        },
+        Ok(engine) => {
+            let engine = engine.with_snapshotter(args.snapshotter.into());
+            match refused {
+                Some(reason) => engine.refusing_commands(reason),
+                None => engine,
+            }
+        }
         Err(error) => return report::failure(&Failure::of(&error, &Source::default())),
     };
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());

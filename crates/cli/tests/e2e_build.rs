@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use dfbuild_testkit::{Bed, Outcome, as_each_user};
+use dfbuild_testkit::{Bed, Outcome, as_each_user, as_each_user_with_copies};
 
 as_each_user!(
     a_base_and_an_image_from_it,
@@ -19,6 +19,17 @@ as_each_user!(
     no_network,
     stages_run_at_the_same_time,
     outputs,
+);
+
+as_each_user_with_copies!(
+    a_base_and_an_image_from_it,
+    only_what_changed_runs,
+    arguments_and_environment,
+    no_cache_runs_everything,
+    heredocs,
+    users_and_groups,
+    no_network,
+    stages_run_at_the_same_time,
 );
 
 /// A file of the image that `-o type=local` wrote to `out/tree`.

@@ -11,7 +11,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use dfbuild_testkit::{
-    Bed, Image, Outcome, as_each_user, eventually, mounts_below, processes_with,
+    Bed, Image, Outcome, as_each_user, as_each_user_with_copies, eventually, mounts_below,
+    processes_with,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -27,6 +28,13 @@ as_each_user!(
     a_builder_killed_at_any_moment,
     a_timeout_ends_everything,
     the_second_stage_ends_with_the_first,
+);
+
+as_each_user_with_copies!(
+    a_failing_command,
+    an_interrupt_ends_everything,
+    a_killed_builder_leaves_nothing,
+    a_builder_killed_at_any_moment,
 );
 
 fn a_failing_command(bed: &Bed) {

@@ -1,7 +1,7 @@
 //! The same input gives the same bytes, in stores that know nothing of each other.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use dfbuild_testkit::{Bed, Image, Who, as_each_user, run_or_skip};
+use dfbuild_testkit::{Bed, Image, Who, as_each_user, as_each_user_with_copies, run_or_skip};
 
 as_each_user!(
     the_same_image_with_an_epoch,
@@ -10,16 +10,18 @@ as_each_user!(
     any_number_of_jobs,
     what_run_made_and_copy_took,
     times_that_a_later_layer_took_over,
+    copies_make_the_same_image_as_overlays,
+);
+
+as_each_user_with_copies!(
+    the_same_image_with_an_epoch,
+    an_empty_run_is_an_empty_layer,
+    any_number_of_jobs,
+    what_run_made_and_copy_took,
 );
 
 /// The diff id of an archive with nothing but its end.
 const EMPTY: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
-
-/// A second bed for the same user.
-fn another(bed: &Bed) -> Bed {
-    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dfbuild"));
-    Bed::new(binary, bed.who()).expect("this user was had before")
-}
 
 /// Fills a bed, builds the image `app` there and returns it.
 fn build(bed: &Bed, dockerfile: &str, epoch: Option<&str>, args: &[&str]) -> Image {
@@ -88,9 +90,9 @@ RUN true
 
 fn the_same_image_with_an_epoch(bed: &Bed) {
     let first = build(bed, ALL_KINDS, Some("1700000000"), &[]);
-    let second = build(&another(bed), ALL_KINDS, Some("1700000000"), &[]);
+    let second = build(&bed.another(), ALL_KINDS, Some("1700000000"), &[]);
     same(&first, &second);
-    let other = build(&another(bed), ALL_KINDS, Some("1700000001"), &[]);
+    let other = build(&bed.another(), ALL_KINDS, Some("1700000001"), &[]);
     assert_ne!(first.digest, other.digest);
 }
 
@@ -101,10 +103,10 @@ fn layers_without_a_clock(bed: &Bed) {
         .map(|l| l.to_owned() + "\n")
         .collect();
     let first = build(bed, &dockerfile, None, &[]);
-    let second = build(&another(bed), &dockerfile, None, &[]);
+    let second = build(&bed.another(), &dockerfile, None, &[]);
     assert_eq!(first.layers, second.layers);
     // Beside RUN, whose output has times of its own, they are the same as well.
-    let with_run = build(&another(bed), ALL_KINDS, None, &[]);
+    let with_run = build(&bed.another(), ALL_KINDS, None, &[]);
     for of in ["WORKDIR", "COPY file folder", "COPY --chown", "COPY <<EOF", "ADD"] {
         assert_eq!(first.layer(of).digest, with_run.layer(of).digest, "{of}");
     }
@@ -119,7 +121,7 @@ fn any_number_of_jobs(bed: &Bed) {
     let stages = "FROM base AS a\nRUN echo a > /a\nFROM base AS b\nCOPY folder /b\nFROM base AS c\n\
                   COPY --from=b /b /c\nFROM a\nCOPY --from=b /b /b\nCOPY --from=c /c /c\n";
     let one = build(bed, stages, Some("1700000000"), &["-j", "1"]);
-    let many = build(&another(bed), stages, Some("1700000000"), &["-j", "8"]);
+    let many = build(&bed.another(), stages, Some("1700000000"), &["-j", "8"]);
     same(&one, &many);
 }
 
@@ -147,7 +149,7 @@ fn what_run_made_and_copy_took(bed: &Bed) {
     let dockerfile = "FROM base AS made\nRUN echo x > /x && mkdir /y && echo z > /y/z\n\
                       FROM base\nCOPY --from=made /x /y /\n";
     let first = build(bed, dockerfile, Some("1700000000"), &[]);
-    let second = another(bed);
+    let second = bed.another();
     in_another_second();
     let second = build(&second, dockerfile, Some("1700000000"), &[]);
     same(&first, &second);
@@ -168,6 +170,40 @@ fn times_that_a_later_layer_took_over(bed: &Bed) {
                       RUN chmod 600 /d/e/x\nCOPY file /d/e/x\n";
     let first = build(bed, dockerfile, Some("1700000000"), &[]);
     in_another_second();
-    let second = build(&another(bed), dockerfile, Some("1700000000"), &[]);
+    let second = build(&bed.another(), dockerfile, Some("1700000000"), &[]);
     same(&first, &second);
+}
+
+/// Everything that commands do to files, and what is mounted for them. Overlays take the hard links of
+/// layers apart, so none is changed by a later command.
+const ALL_CHANGES: &str = "FROM base AS other
+RUN mkdir -p /tree/deep && echo t > /tree/deep/file && ln -s deep/file /tree/link
+FROM base
+COPY folder /old/folder
+COPY file /old/file
+RUN echo new > /new && mkdir /made && echo x > /made/x && ln /made/x /made/y && ln -s x /made/z
+RUN rm /old/file && rm -r /old/folder/deep && mkdir /old/folder/deep && echo again > /old/folder/deep/c
+COPY file /old/back
+RUN chmod 750 /old && chmod 600 /old/back && cat /new > /newer && touch /new && mv /new /old/new && mkfifo /pipe
+RUN chown 1:2 /pipe && chown ann /made || true
+RUN cp -p /old/back /same && cp -p /same /old/back && touch /gone && rm /gone
+WORKDIR /where/there/was/nothing
+RUN --mount=type=secret,id=s,required --mount=type=tmpfs,target=/scratch cat /run/secrets/s > s && echo x > /scratch/x
+RUN --mount=type=bind,from=other,source=/tree,target=/mnt/tree cat /mnt/tree/link > bound
+RUN --mount=type=bind,from=other,source=/tree,target=/mnt/tree,rw echo lost > /mnt/tree/deep/file && cat /mnt/tree/link
+RUN --mount=type=bind,from=other,source=/tree/deep/file,target=/one cat /one > one
+RUN --mount=type=cache,target=/var/cache/it echo kept > /var/cache/it/file && mkdir /var/cache/made
+USER ann
+RUN id -u > /tmp/id || true
+";
+
+fn copies_make_the_same_image_as_overlays(bed: &Bed) {
+    let secret = bed.join("out/secret");
+    std::fs::write(&secret, "hidden").unwrap();
+    bed.own(&bed.join("out"));
+    let secret = format!("id=s,src={}", secret.display());
+    let args = ["--secret", secret.as_str()];
+    let overlays = build(bed, ALL_CHANGES, Some("1700000000"), &args);
+    let copies = build(&bed.another().with_copies(), ALL_CHANGES, Some("1700000000"), &args);
+    same(&overlays, &copies);
 }

@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -97,6 +98,11 @@ impl Contents for Watched<&dyn Contents> {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
         self.ending.check()?;
         Ok(Box::new(self.ending.watch(self.inner.open(entry)?)))
+    }
+
+    fn file(&self, entry: &Entry) -> io::Result<Option<File>> {
+        self.ending.check()?;
+        self.inner.file(entry)
     }
 }
 

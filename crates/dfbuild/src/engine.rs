@@ -11,8 +11,10 @@ use dfbuild_store::Store;
 
 use crate::ending::Ending;
 use crate::error::Error;
-use crate::images::layers::LayerCache;
+use crate::images::layers::{Form, LayerCache};
 use crate::network::Network;
+use crate::options::SnapshotterChoice;
+use crate::snapshots::Support;
 
 /// Where builds happen: a store, and what this process may do. Usable for many builds at once,
 /// from many threads.
@@ -24,6 +26,8 @@ pub struct Engine {
     git: Option<Git>,
     /// Why commands cannot run here, if that is known.
     refusal: Option<Arc<dfbuild_sandbox::Error>>,
+    snapshotter: SnapshotterChoice,
+    support: Support,
     /// What ends the build that this is the engine of.
     ending: Ending,
     /// What archives may unpack to.
@@ -49,6 +53,8 @@ impl Engine {
             network: None,
             git: None,
             refusal: None,
+            snapshotter: SnapshotterChoice::Auto,
+            support: Support::default(),
             ending: Ending::default(),
             limits: Limits::default(),
         })
@@ -59,6 +65,13 @@ impl Engine {
     /// Everything else works.
     pub fn refusing_commands(mut self, reason: dfbuild_sandbox::Error) -> Self {
         self.refusal = Some(Arc::new(reason));
+        self
+    }
+
+    /// The same engine with another way to give commands their root file systems. To be set only
+    /// where the default does not do.
+    pub fn with_snapshotter(mut self, snapshotter: SnapshotterChoice) -> Self {
+        self.snapshotter = snapshotter;
         self
     }
 
@@ -92,6 +105,9 @@ impl Engine {
             network: self.network.as_ref().map(|network| network.for_build(ending)),
             git: self.git.clone(),
             refusal: self.refusal.clone(),
+            snapshotter: self.snapshotter,
+            // The kernel is asked once for each build.
+            support: Support::default(),
             ending: ending.clone(),
             limits: self.limits.clone(),
         }
@@ -120,6 +136,14 @@ impl Engine {
         self.refusal.as_deref()
     }
 
+    pub(crate) fn snapshotter(&self) -> SnapshotterChoice {
+        self.snapshotter
+    }
+
+    pub(crate) fn known_support(&self) -> &Support {
+        &self.support
+    }
+
     pub(crate) fn ending(&self) -> &Ending {
         &self.ending
     }
@@ -142,12 +166,16 @@ impl Engine {
         }
     }
 
-    /// The name of the kind of snapshots that this process makes: they depend on the id map, and
-    /// through it on the namespace of the overlay's attributes.
-    pub(crate) fn flavour(&self) -> String {
-        match self.id_mode() {
+    /// The name of a kind of snapshots of this process: they depend on the id map, and through it
+    /// on the namespace of the overlay's attributes.
+    pub(crate) fn flavour(&self, form: Form) -> String {
+        let map = match self.id_mode() {
             IdMode::Single if self.shared.id_map.mode() != IdMode::Single => "own".to_owned(),
             _ => self.shared.id_map.fingerprint(),
+        };
+        match form {
+            Form::Overlay => map,
+            Form::Plain => format!("{map}-plain"),
         }
     }
 

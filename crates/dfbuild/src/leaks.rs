@@ -76,12 +76,18 @@ impl Leaks {
         self.found.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Reads all files of a layer.
-    pub(crate) fn search(
+    /// The files with what a watch noticed in their archive.
+    pub(crate) fn found_by(
         &self,
+        watch: &Watch<'_>,
         index: &Index,
         contents: &dyn Contents,
     ) -> Result<Vec<Leak>, StepError> {
+        if watch.0.found.is_empty() { Ok(Vec::new()) } else { self.search(index, contents) }
+    }
+
+    /// Reads all files of a layer.
+    fn search(&self, index: &Index, contents: &dyn Contents) -> Result<Vec<Leak>, StepError> {
         let watched = self.contents(contents);
         for entry in index.entries() {
             if matches!(entry.kind, Kind::File { size, .. } if size >= SHORTEST as u64) {
@@ -150,12 +156,6 @@ impl Finder<'_> {
 
 /// See [`Leaks::watch`].
 pub(crate) struct Watch<'a>(Finder<'a>);
-
-impl Watch<'_> {
-    pub(crate) fn found_any(&self) -> bool {
-        !self.0.found.is_empty()
-    }
-}
 
 impl Write for Watch<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

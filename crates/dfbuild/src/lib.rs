@@ -41,6 +41,7 @@ mod redact;
 pub mod rootless;
 mod schedule;
 mod secrets;
+mod snapshots;
 mod steps;
 
 pub use build::{Build, Built};
@@ -61,6 +62,6 @@ pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream, TransferS
 pub use image_list::ImageSummary;
 pub use options::{
     Annotation, AnnotationTarget, BuildContext, Compression, ContextStream, Output, OutputKind,
-    Secret, SecretLeak, SecretSource, SshAgent, Ulimit,
+    Secret, SecretLeak, SecretSource, SnapshotterChoice, SshAgent, Ulimit,
 };
 pub use schedule::scheduler::Loaded;

@@ -258,3 +258,16 @@ pub struct Ulimit {
     /// The hard limit.
     pub hard: u64,
 }
+
+/// How commands get their root file systems. The layers they make are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SnapshotterChoice {
+    /// Overlays, and copies where the kernel has none for this process.
+    #[default]
+    Auto,
+    /// Overlays (overlayfs): nothing is copied.
+    Overlay,
+    /// Copies, which share blocks where the file system can, else take time and space.
+    Copy,
+}

@@ -17,6 +17,8 @@ pub struct Bed {
     folder: TempDir,
     who: Who,
     binary: PathBuf,
+    /// Whether commands run in copies and not over overlays.
+    copies: bool,
 }
 
 impl Bed {
@@ -29,7 +31,23 @@ impl Bed {
         }
         let binary = reachable(binary, who, folder.path());
         who.own(folder.path())?;
-        Ok(Self { folder, who, binary })
+        Ok(Self { folder, who, binary, copies: false })
+    }
+
+    /// The same bed, where commands run in copies of their root file systems, as if there were no
+    /// overlays.
+    pub fn with_copies(mut self) -> Self {
+        self.copies = true;
+        self
+    }
+
+    /// Another bed with the same command for the same user.
+    ///
+    /// # Panics
+    /// Never: the user was had before.
+    pub fn another(&self) -> Self {
+        let bed = Self::new(&self.binary, self.who).expect("this user was had before");
+        if self.copies { bed.with_copies() } else { bed }
     }
 
     /// As whom the command runs.
@@ -113,6 +131,9 @@ impl Bed {
         // As bare as a service manager's, but with the tests' temporary folder.
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("HOME", self.join("home")).env("DFBUILD_ROOT", self.store());
+        if self.copies {
+            command.env("DFBUILD_SNAPSHOTTER", "copy");
+        }
         command.stdin(Stdio::null());
         self.who.apply(&mut command).expect("this user was had before");
         command

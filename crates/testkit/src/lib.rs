@@ -61,28 +61,51 @@ pub use who::Who;
 macro_rules! as_each_user {
     ($($name:ident),* $(,)?) => {$(
         mod $name {
-            fn run(user: &str, who: $crate::Who) {
-                let test = concat!(module_path!(), "::");
-                $crate::run_or_skip(&format!("{test}{user}"), || {
-                    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dfbuild"));
-                    $crate::Ended::ended(super::$name(&$crate::Bed::new(binary, who)?))
-                });
-            }
-
-            #[test]
-            fn caller() {
-                run("caller", $crate::Who::Caller);
-            }
-
-            #[test]
-            fn mapped() {
-                run("mapped", $crate::Who::Mapped);
-            }
-
-            #[test]
-            fn single_id() {
-                run("single_id", $crate::Who::SingleId);
-            }
+            $crate::each_user!(super::$name, |bed| bed);
         }
     )*};
+}
+
+/// The same as [`as_each_user!`] in a module `with_copies`: on beds where commands run in copies of
+/// their root file systems. What holds with overlays holds there.
+#[macro_export]
+macro_rules! as_each_user_with_copies {
+    ($($name:ident),* $(,)?) => {
+        mod with_copies {$(
+            mod $name {
+                $crate::each_user!(super::super::$name, $crate::Bed::with_copies);
+            }
+        )*}
+    };
+}
+
+/// What is in the modules of [`as_each_user!`].
+#[doc(hidden)]
+#[macro_export]
+macro_rules! each_user {
+    ($test:path, $made:expr) => {
+        fn run(user: &str, who: $crate::Who) {
+            let test = concat!(module_path!(), "::");
+            let made: fn($crate::Bed) -> $crate::Bed = $made;
+            $crate::run_or_skip(&format!("{test}{user}"), || {
+                let binary = std::path::Path::new(env!("CARGO_BIN_EXE_dfbuild"));
+                $crate::Ended::ended($test(&made($crate::Bed::new(binary, who)?)))
+            });
+        }
+
+        #[test]
+        fn caller() {
+            run("caller", $crate::Who::Caller);
+        }
+
+        #[test]
+        fn mapped() {
+            run("mapped", $crate::Who::Mapped);
+        }
+
+        #[test]
+        fn single_id() {
+            run("single_id", $crate::Who::SingleId);
+        }
+    };
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use dfbuild::{BuildContext, Platform, Ulimit};
+use dfbuild::{BuildContext, Platform, SnapshotterChoice, Ulimit};
 
 use super::{
     Annotations, Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, SshFlag, allow,
@@ -181,6 +181,12 @@ pub(crate) struct BuildArgs {
           help_heading = "How to run")]
     pub(crate) timeout: Option<Duration>,
 
+    /// How commands get their root file systems: for tests, and for kernels that promise overlays
+    /// and do not keep it
+    #[arg(long, value_enum, value_name = "auto|overlay|copy", env = "DFBUILD_SNAPSHOTTER",
+          default_value_t = SnapshotterArg::Auto, hide = true)]
+    pub(crate) snapshotter: SnapshotterArg,
+
     /// How to show what happens: auto is tty on a terminal, else plain
     #[arg(long, value_enum, value_name = "auto|tty|plain|quiet|rawjson", env = "BUILDKIT_PROGRESS", hide_env = true,
           default_value_t = ProgressArg::Auto, hide_default_value = true,
@@ -217,6 +223,27 @@ pub(crate) enum SecretLeakArg {
     Warn,
     /// Nobody looks.
     Off,
+}
+
+/// How commands get their root file systems.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SnapshotterArg {
+    /// `overlay` where the kernel has it, else `copy`.
+    Auto,
+    /// Over overlays.
+    Overlay,
+    /// In copies.
+    Copy,
+}
+
+impl From<SnapshotterArg> for SnapshotterChoice {
+    fn from(arg: SnapshotterArg) -> Self {
+        match arg {
+            SnapshotterArg::Auto => Self::Auto,
+            SnapshotterArg::Overlay => Self::Overlay,
+            SnapshotterArg::Copy => Self::Copy,
+        }
+    }
 }
 
 /// Which network commands have.

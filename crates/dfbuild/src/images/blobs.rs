@@ -36,8 +36,7 @@ pub(crate) enum Times {
 }
 
 impl Engine {
-    /// Makes a layer from an index and its contents, as a folder in overlay form: something will
-    /// look into it.
+    /// Makes a layer from an index and its contents, as a folder: something will look into it.
     pub(crate) fn keep_as_snapshot(
         &self,
         staging: &Staging,
@@ -48,11 +47,12 @@ impl Engine {
     ) -> Result<LayerRecord, StepError> {
         let folder = staging.folder("layer")?;
         let contents = self.ending().watch(contents);
-        materialise(&index, &contents, &folder, rootfs.view()?, &self.unpack_options())?;
+        let form = self.form();
+        materialise(&index, &contents, &folder, rootfs.view()?, &self.unpack_options(form))?;
         let mut archive = HashingWriter::new(self.ending().watch(io::sink()));
         pack(&index, &Directory::new(&folder), &mut archive)?;
         let (_, diff_id, tar_size) = archive.finish();
-        self.store().put_snapshot(&self.flavour(), &diff_id, &folder)?;
+        self.store().put_snapshot(&self.flavour(form), &diff_id, &folder)?;
         self.keep(index, diff_id, tar_size, clock)
     }
 

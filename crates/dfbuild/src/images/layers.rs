@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use dfbuild_cache::ClockTimes;
 use dfbuild_image::{Descriptor, Digest, HashingWriter, TreePath, digest_of};
 use dfbuild_layer::archive::{Compression, Limits, decompress_within, detect};
-use dfbuild_layer::{Index, Layers, UnpackOptions, View, XattrNamespace};
+use dfbuild_layer::upper::ScanOptions;
+use dfbuild_layer::{Directory, Index, Layers, UnpackOptions, View, XattrNamespace, materialise};
 use dfbuild_sandbox::IdMode;
 
 use crate::damage::{Damaged, is_bomb};
@@ -26,6 +27,15 @@ pub(crate) struct LayerRef {
     pub(crate) clock: Option<ClockTimes>,
     /// The blob of a layer of a base image.
     pub(crate) blob: Option<Descriptor>,
+}
+
+/// What the folder of a layer holds beside the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The notes of an overlay, so that it can be a part of one: whiteouts, opaque directories.
+    Overlay,
+    /// Nothing. Whoever reads it asks the index what is there.
+    Plain,
 }
 
 /// What is known of layers in this process.
@@ -107,9 +117,23 @@ impl Engine {
         self.has_snapshot(diff_id) || self.store().any_layer_blob(diff_id).is_some()
     }
 
-    /// Whether the layer lies in the store in overlay form.
+    /// Whether the layer lies in the store as a folder.
     pub(crate) fn has_snapshot(&self, diff_id: &Digest) -> bool {
-        self.store().snapshot(&self.flavour(), diff_id).is_some()
+        self.stored(diff_id, Form::Plain).is_some()
+    }
+
+    /// The folder of a layer, if it is in the store. One in overlay form is as good as a plain one.
+    fn stored(&self, name: &Digest, form: Form) -> Option<PathBuf> {
+        let there = |form| self.store().snapshot(&self.flavour(form), name);
+        match form {
+            Form::Overlay => there(Form::Overlay),
+            Form::Plain => there(Form::Overlay).or_else(|| there(Form::Plain)),
+        }
+    }
+
+    /// The form that new folders get.
+    pub(crate) fn form(&self) -> Form {
+        if self.uses_overlays() { Form::Overlay } else { Form::Plain }
     }
 
     /// Reads the index of a layer from its blob.
@@ -137,29 +161,44 @@ impl Engine {
         Ok((blob, archive))
     }
 
-    /// The folder with the layer in overlay form; made if it is not there. `below` are the layers
-    /// under it.
-    fn snapshot(&self, diff_id: &Digest, below: &Rootfs<'_>) -> Result<PathBuf, StepError> {
+    /// The folder with the layer, in this form at least; made if it is not there. `below` are the
+    /// layers under it.
+    fn snapshot(
+        &self,
+        diff_id: &Digest,
+        form: Form,
+        below: &Rootfs<'_>,
+    ) -> Result<PathBuf, StepError> {
         let name =
             if self.index(diff_id)?.needs_below() { below.name_of(diff_id) } else { *diff_id };
-        if let Some(path) = self.store().snapshot(&self.flavour(), &name) {
+        if let Some(path) = self.stored(&name, form) {
             return Ok(path);
         }
         let lock = self.layers().unpacking.of(&name);
         let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(path) = self.store().snapshot(&self.flavour(), &name) {
+        if let Some(path) = self.stored(&name, form) {
             return Ok(path);
         }
         let staging = self.store().stage()?;
         let folder = staging.folder("unpack")?;
+        let plain = self.stored(&name, Form::Plain);
+        // Made anew it should be of use for commands as well.
+        let form = if form == Form::Overlay { form } else { self.form() };
+        let (flavour, options) = (self.flavour(form), self.unpack_options(form));
+        if let Some(plain) = plain {
+            let index = Index::clone(&*self.index(diff_id)?).settle(below.view()?)?;
+            let files = Directory::new(plain);
+            let contents = self.ending().watch(&files as &dyn dfbuild_layer::Contents);
+            materialise(&index, &contents, &folder, below.view()?, &options)?;
+            return Ok(self.store().put_snapshot(&flavour, &name, &folder)?);
+        }
         let (blob, archive) = self.open_archive(diff_id)?;
         let mut archive = self.ending().watch(archive);
         let mut tar = Digesting { inner: &mut archive, writer: HashingWriter::new(io::sink()) };
-        let options = self.unpack_options();
         let read = dfbuild_layer::unpack(&mut tar, &folder, below.view()?, below, &options);
         let (_, found, _) = tar.writer.finish();
         self.checked(read, &blob, diff_id, &found)?;
-        Ok(self.store().put_snapshot(&self.flavour(), &name, &folder)?)
+        Ok(self.store().put_snapshot(&flavour, &name, &folder)?)
     }
 
     /// The result of reading the archive of a layer, if that had the right digest.
@@ -182,17 +221,26 @@ impl Engine {
     }
 
     /// How files are placed here.
-    pub(crate) fn unpack_options(&self) -> UnpackOptions {
+    pub(crate) fn unpack_options(&self, form: Form) -> UnpackOptions {
         UnpackOptions {
             xattrs: self.xattrs(),
-            plain: false,
+            plain: form == Form::Plain,
             single_id: self.id_mode() == IdMode::Single,
             limits: self.limits().clone(),
         }
     }
 
+    /// How the changes of commands are read here.
+    pub(crate) fn scan_options(&self) -> ScanOptions {
+        ScanOptions {
+            xattrs: self.xattrs(),
+            single_id: self.id_mode() == IdMode::Single,
+            ..ScanOptions::default()
+        }
+    }
+
     /// Where overlays keep their notes here: `trusted.*` takes privileges in the initial namespace.
-    pub(crate) fn xattrs(&self) -> XattrNamespace {
+    fn xattrs(&self) -> XattrNamespace {
         match self.id_mode() {
             IdMode::Root => XattrNamespace::Trusted,
             IdMode::Mapped | IdMode::Single => XattrNamespace::User,
@@ -277,35 +325,43 @@ impl<'a> Rootfs<'a> {
         Ok(self.view.get_or_init(|| View::new(settled)))
     }
 
-    /// The folders of the layers in overlay form, the lowest first.
+    /// The layers, the lowest first.
+    pub(crate) fn diff_ids(&self) -> Vec<Digest> {
+        self.layers.iter().map(|layer| layer.diff_id).collect()
+    }
+
+    /// The folders with the files of the layers, the lowest first.
     pub(crate) fn directories(&self) -> Result<&[PathBuf], StepError> {
         if let Some(directories) = self.directories.get() {
             return Ok(directories);
         }
-        let mut directories = Vec::with_capacity(self.layers.len());
-        for (at, layer) in self.layers.iter().enumerate() {
-            let below = Rootfs::new(self.engine, self.layers[..at].to_vec());
-            let path = self.engine.snapshot(&layer.diff_id, &below)?;
-            directories.push(path);
-        }
+        let directories = self.snapshots(Form::Plain)?;
         Ok(self.directories.get_or_init(|| directories))
+    }
+
+    fn snapshots(&self, form: Form) -> Result<Vec<PathBuf>, StepError> {
+        let each = self.layers.iter().enumerate().map(|(at, layer)| {
+            let below = Rootfs::new(self.engine, self.layers[..at].to_vec());
+            self.engine.snapshot(&layer.diff_id, form, &below)
+        });
+        each.collect()
     }
 
     /// The folders for an overlay, each once: the kernel refuses the same one twice. Of equal
     /// layers the topmost counts; what it says of a path hides what the others say.
     pub(crate) fn overlay_directories(&self) -> Result<Vec<PathBuf>, StepError> {
         let mut seen = HashSet::new();
-        let from_top = self.directories()?.iter().rev();
-        let mut kept: Vec<PathBuf> = from_top.filter(|path| seen.insert(*path)).cloned().collect();
+        let from_top = self.snapshots(Form::Overlay)?.into_iter().rev();
+        let mut kept: Vec<PathBuf> = from_top.filter(|path| seen.insert(path.clone())).collect();
         kept.reverse();
         Ok(kept)
     }
 
     /// The content of the file at `path`.
-    pub(crate) fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>> {
+    pub(crate) fn open(&self, path: &TreePath) -> io::Result<File> {
         let view = self.view().map_err(io::Error::other)?;
         let directories = self.directories().map_err(io::Error::other)?;
-        Ok(Box::new(Layers::new(view, directories).open_file(path)?))
+        Layers::new(view, directories).open_file(path)
     }
 
     /// Whether the time of `path` came from a clock or a builder: `SOURCE_DATE_EPOCH` takes its
@@ -355,6 +411,10 @@ const MOST_SMALL_BYTES: u64 = 10 << 20;
 
 impl dfbuild_layer::Contents for Rootfs<'_> {
     fn open(&self, entry: &dfbuild_image::Entry) -> io::Result<Box<dyn Read + '_>> {
-        self.open(&entry.path)
+        Ok(Box::new(self.open(&entry.path)?))
+    }
+
+    fn file(&self, entry: &dfbuild_image::Entry) -> io::Result<Option<File>> {
+        self.open(&entry.path).map(Some)
     }
 }

@@ -23,6 +23,7 @@ use crate::schedule::progress::Progress;
 use crate::schedule::slots::Slots;
 use crate::schedule::stage_run::{Definitions, StageResult, step_error};
 use crate::secrets::Secrets;
+use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};
 
 /// A running build.
 pub(crate) struct Session<'a> {
@@ -40,6 +41,8 @@ pub(crate) struct Session<'a> {
     elsewhere: &'a Elsewhere,
     /// When the store was last told to keep what was made.
     committed: Mutex<Instant>,
+    overlays: Overlays,
+    copies: Copies,
     /// Takes stacks of layers whose topmost is to be compressed while other steps run.
     packer: Mutex<Option<mpsc::Sender<Vec<LayerRef>>>>,
 }
@@ -89,6 +92,8 @@ impl<'a> Session<'a> {
             definitions: Definitions::default(),
             elsewhere,
             committed: Mutex::new(Instant::now()),
+            overlays: Overlays,
+            copies: Copies::default(),
             packer: Mutex::new(None),
         }
     }
@@ -300,22 +305,18 @@ impl<'a> Session<'a> {
                 return Err(step_error(step, source));
             }
         }
-        if any {
-            self.check_sandbox()?;
+        if any && let Roots::Copies(why) = self.engine.roots()? {
+            self.progress.notice(why);
         }
         Ok(any)
     }
 
-    fn check_sandbox(&self) -> Result<(), Error> {
-        let refused = |error: &dfbuild_sandbox::Error| Error::Sandbox {
-            reason: error.to_string(),
-            hint: error.hint().map(ToString::to_string),
-        };
-        if let Some(error) = self.engine.refusal() {
-            return Err(refused(error));
+    /// What gives commands their root file systems. Where they cannot run, they say why themselves.
+    pub(crate) fn snapshotter(&self) -> &dyn Snapshotter {
+        match self.engine.roots() {
+            Ok(Roots::Copies(_)) => &self.copies,
+            _ => &self.overlays,
         }
-        let staging = self.engine.store().stage()?;
-        dfbuild_sandbox::probe(staging.path()).map(drop).map_err(|error| refused(&error))
     }
 }
 

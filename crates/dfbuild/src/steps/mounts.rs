@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use dfbuild_dockerfile::ast::{MountKind, Sharing};
 use dfbuild_image::{Entry, TreePath};
-use dfbuild_layer::{Contents, Index, View, materialise};
 use dfbuild_plan::RunMount;
 use dfbuild_sandbox::{IdMode, Mount};
 use dfbuild_store::Staging;
@@ -15,9 +14,10 @@ use dfbuild_store::Staging;
 use crate::error::StepError;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::{Mounted, mount_digest};
+use crate::steps::checkout::{inside_of, with_parents};
 use crate::steps::ssh_agent::ForwardedAgent;
 use crate::steps::stubs::Stubs;
-use crate::steps::tree::{Tree, not_found, resolve};
+use crate::steps::tree::{not_found, resolve};
 
 /// The mounts of a command, and what has to live as long as it runs.
 #[derive(Default)]
@@ -76,22 +76,14 @@ impl Mounts {
         let read_only = mount.read_only;
         let made = match source {
             Mounted::Context(context) => {
-                let copy = copy_context(session, context, &entry, staging)?;
+                let source = with_parents(session.engine, context, &entry, staging)?;
                 // A copy of its own: what is written to it is lost with it.
-                Mount::Bind { source: copy, target, read_only, recursive: false }
+                Mount::Bind { source, target, read_only, recursive: false }
             }
             Mounted::Rootfs(rootfs) => {
-                let upper = if read_only {
-                    None
-                } else {
-                    Some((staging.folder("mount")?, staging.folder("work")?))
-                };
-                let mut lower = rootfs.overlay_directories()?;
-                if lower.is_empty() {
-                    lower.push(staging.folder("empty")?);
-                }
-                let source_subpath = found.path.below(Path::new("/"));
-                Mount::Overlay { lower, upper, target, source_subpath, read_only }
+                let snapshotter = session.snapshotter();
+                let entry = Entry { path: found.path, ..entry };
+                snapshotter.mount(rootfs, &entry, target, read_only, staging)?
             }
         };
         self.mounts.push(made);
@@ -251,28 +243,6 @@ fn place(stubs: &mut Stubs<'_>, target: &str, is_directory: bool) -> Result<Path
     Ok(stubs.need(target, is_directory)?.below(Path::new("/")))
 }
 
-/// A copy of what a mount shows of a context: ignore rules leave things out, and owners are root.
-fn copy_context(
-    session: &Session<'_>,
-    context: &dyn Tree,
-    entry: &Entry,
-    staging: &Staging,
-) -> Result<PathBuf, StepError> {
-    let folder = staging.folder("context")?;
-    let mut entries =
-        if entry.kind.is_directory() { context.walk(&entry.path)? } else { vec![entry.clone()] };
-    for parent in entry.path.ancestors().chain([entry.path.clone()]) {
-        if !parent.is_root() && !entries.iter().any(|known| known.path == parent) {
-            entries.extend(context.get(&parent)?);
-        }
-    }
-    let index = Index::new(entries)?;
-    let contents = Below { tree: context, top: &TreePath::ROOT };
-    let options = session.engine.unpack_options();
-    materialise(&index, &contents, &folder, &View::default(), &options)?;
-    Ok(entry.path.below(&folder))
-}
-
 /// The folder of a cache, made and filled when it is first used.
 fn cache_folder(
     session: &Session<'_>,
@@ -320,28 +290,7 @@ fn seed(
 ) -> Result<(), StepError> {
     let tree = source.tree();
     let top = resolve(&|path| tree.get(path), &TreePath::new(&mount.source), true)?.path;
-    let moved = tree.walk(&top)?.into_iter().map(|mut entry| {
-        entry.path = entry.path.strip_prefix(&top).expect("it lies below");
-        if let dfbuild_image::Kind::HardLink { target } = &mut entry.kind {
-            *target = target.strip_prefix(&top).expect("it lies below");
-        }
-        entry
-    });
-    let index = Index::new(moved.collect())?;
-    let contents = Below { tree, top: &top };
-    let options = session.engine.unpack_options();
-    Ok(materialise(&index, &contents, dest, &View::default(), &options)?)
-}
-
-struct Below<'a> {
-    tree: &'a dyn Tree,
-    top: &'a TreePath,
-}
-
-impl Contents for Below<'_> {
-    fn open(&self, entry: &Entry) -> std::io::Result<Box<dyn std::io::Read + '_>> {
-        self.tree.open(&self.top.join(entry.path.as_bytes()))
-    }
+    inside_of(session.engine, tree, &top, dest)
 }
 
 /// The lock of a cache folder, beside it; `None` if somebody else has it.

@@ -6,10 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dfbuild_cache::{ClockTimes, LayerRecord};
 use dfbuild_dockerfile::ast::{Network as NetworkFlag, Security};
-use dfbuild_image::HashingWriter;
-use dfbuild_layer::Directory;
 use dfbuild_layer::Index;
-use dfbuild_layer::upper::{ScanOptions, scan};
 use dfbuild_plan::RunStep;
 use dfbuild_sandbox::{Child, Exit, IdMode, Mount, Network, Privileges, Rlimit, Spec, spawn};
 use dfbuild_store::Staging;
@@ -22,6 +19,7 @@ use crate::leaks::Leaks;
 use crate::redact::Redaction;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::Mounted;
+use crate::snapshots::Changes;
 use crate::steps::mounts::Mounts;
 use crate::steps::stubs::Stubs;
 use crate::steps::users::Users;
@@ -67,13 +65,11 @@ pub(crate) fn run_command(
     if engine.id_mode() == IdMode::Single {
         pretend_for_apt(&mut env, &mut mounts.mounts);
     }
-    let (stub_layer, upper) = (staging.folder("stubs")?, staging.folder("upper")?);
-    let mut lower = rootfs.overlay_directories()?;
-    if stubs.write(&stub_layer, &upper)? || lower.is_empty() {
-        lower.push(stub_layer);
-    }
+    let mut workspace = session.snapshotter().prepare(rootfs, staging)?;
+    // What is made for the command is made by it.
+    let started = seconds_now();
+    workspace.place(&stubs)?;
     let spec = Spec {
-        lower,
         args: run.args.iter().map(OsString::from).collect(),
         env,
         cwd: PathBuf::from(&run.cwd),
@@ -85,24 +81,11 @@ pub(crate) fn run_command(
         rlimits: rlimits(session),
         shm_size: session.build.shm_size.unwrap_or(64 << 20),
         id_mode: engine.id_mode(),
-        ..Spec::new(&upper, staging.folder("work")?)
+        ..workspace.spec()?
     };
-    let started = seconds_now();
     execute(session, &spec, run, info)?;
-    let options = ScanOptions {
-        xattrs: engine.xattrs(),
-        single_id: engine.id_mode() == IdMode::Single,
-        ..ScanOptions::default()
-    };
-    let leaks = Leaks::of(session);
-    let mut archive = HashingWriter::new(leaks.watch());
-    let index = scan(&upper, view, &options, &mut archive)?;
-    let (watch, diff_id, tar_size) = archive.finish();
-    if watch.found_any() {
-        let contents = Directory::new(&upper);
-        session.report_leaks(&leaks.search(&index, &contents)?, info)?;
-    }
-    engine.store().put_snapshot(&engine.flavour(), &diff_id, &upper)?;
+    let Changes { index, diff_id, tar_size, leaks } = workspace.commit(&Leaks::of(session))?;
+    session.report_leaks(&leaks, info)?;
     let clock = clock_times(rootfs, &index, started)?;
     engine.keep(index, diff_id, tar_size, clock)
 }

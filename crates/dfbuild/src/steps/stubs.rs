@@ -21,9 +21,12 @@ pub(crate) struct Stubs<'a> {
     lasting: BTreeSet<TreePath>,
 }
 
+/// What kind of place it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stub {
+pub(crate) enum Stub {
+    /// For a directory.
     Directory,
+    /// For anything else.
     File,
 }
 
@@ -90,6 +93,11 @@ impl<'a> Stubs<'a> {
         self.write_to(upper, &lasting)?;
         self.write_to(layer, &passing)?;
         Ok(!passing.is_empty())
+    }
+
+    /// All of them, what holds something before it, and whether they last.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&TreePath, Stub, bool)> {
+        self.missing.iter().map(|(path, stub)| (path, *stub, self.lasting.contains(path)))
     }
 
     fn write_to(&self, dest: &Path, stubs: &[(&TreePath, &Stub)]) -> Result<(), StepError> {

@@ -93,7 +93,7 @@ impl Tree for Rootfs<'_> {
     }
 
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>> {
-        self.open(path)
+        Ok(Box::new(self.open(path)?))
     }
 
     fn has_clock_time(&self, path: &TreePath) -> bool {

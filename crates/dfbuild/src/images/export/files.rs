@@ -14,7 +14,7 @@ use super::write_file;
 use crate::error::StepError;
 use crate::images::finish::Image;
 use crate::images::image::PlatformImage;
-use crate::images::layers::Rootfs;
+use crate::images::layers::{Form, Rootfs};
 use crate::options::Output;
 use crate::schedule::session::Session;
 
@@ -65,7 +65,7 @@ pub(super) fn directory(
             .tempdir_in(&path)
             .map_err(StepError::io("create a folder in", &path))?;
         let contents = session.ending().watch(&rootfs as &dyn Contents);
-        let options = session.engine.unpack_options();
+        let options = session.engine.unpack_options(Form::Plain);
         materialise(&index, &contents, staging.path(), &View::default(), &options)?;
         merge(staging.path(), &path)?;
     }
@@ -103,7 +103,7 @@ impl Contents for Moved<'_> {
             None => Some((entry.path.clone(), rootfs)),
         });
         let (path, rootfs) = found.ok_or(io::ErrorKind::NotFound)?;
-        rootfs.open(&path)
+        Ok(Box::new(rootfs.open(&path)?))
     }
 }
 

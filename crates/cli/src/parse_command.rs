@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -140,7 +141,7 @@ struct Instruction<'a> {
     flags: Vec<Text<'a>>,
     args: Vec<Text<'a>>,
     json: bool,
-    original: &'a str,
+    original: Cow<'a, str>,
     comments: Vec<Text<'a>>,
     heredocs: Vec<Inline<'a>>,
     onbuild: Option<Box<Instruction<'a>>>,
@@ -198,7 +199,7 @@ impl Shown<'_> {
             flags: self.words(&node.flags),
             args: self.words(&node.args),
             json: node.json,
-            original: &node.original,
+            original: node.original.text(),
             comments: self.words(&node.comments),
             heredocs: node.heredocs.iter().map(|it| self.heredoc(it)).collect(),
             onbuild: node.child.as_ref().map(|it| Box::new(self.node(it))),

@@ -45,6 +45,7 @@ pub mod git_ref;
 pub mod keyword;
 pub mod lint;
 pub mod node;
+pub mod original;
 mod parse;
 pub mod port;
 mod print;
@@ -56,6 +57,7 @@ pub mod suggest;
 pub use ast::{Dockerfile, Instruction, InstructionKind};
 pub use diagnostic::{Diagnostic, DiagnosticKind, Severity};
 pub use keyword::Keyword;
+pub use original::Original;
 pub use parse::tree;
 pub use span::{LineIndex, LineRange, Position, Span, Spanned, Text, Word};
 

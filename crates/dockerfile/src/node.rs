@@ -5,8 +5,9 @@
 use crate::ast::{Directives, Heredoc};
 use crate::diagnostic::Diagnostic;
 use crate::keyword::Keyword;
+use crate::original::Original;
 use crate::quote::{quote, quote_list};
-use crate::span::{LineRange, Span, Text, Word};
+use crate::span::{LineRange, Span, Word};
 
 /// All instructions of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub struct Node<'a> {
     /// The heredocs in the order of their markers.
     pub heredocs: Vec<Heredoc<'a>>,
     /// The text with continuation lines joined, as it stands.
-    pub original: Text<'a>,
+    pub original: Original<'a>,
     /// The comment lines above.
     pub comments: Vec<Word<'a>>,
     /// Blank lines inside the continuation.
@@ -65,9 +66,22 @@ impl Tree<'_> {
 
 impl Node<'_> {
     /// The words as they stand in the joined line, from the first one on.
-    pub(crate) fn args_text(&self) -> &str {
-        let Some(first) = self.args.first() else { return "" };
-        self.original.find(first.as_str()).map_or("", |at| self.original[at..].trim_end())
+    pub(crate) fn args_text(&self) -> String {
+        let Some(first) = self.args.first() else { return String::new() };
+        let text = self.original.text();
+        text.find(first.as_str()).map_or_else(String::new, |at| text[at..].trim_end().to_owned())
+    }
+
+    /// Makes room for the next instruction. Lists that nobody took keep their room.
+    pub(crate) fn clear(&mut self) {
+        self.flags.clear();
+        self.args.clear();
+        self.child = None;
+        self.json = false;
+        self.heredocs.clear();
+        self.comments.clear();
+        self.empty_continuations.clear();
+        self.broken = false;
     }
 
     fn dump(&self) -> String {

@@ -21,7 +21,7 @@ impl Scope {
             Ok(CopySource::Path(path))
         })?;
         let (chown, chmod_text, chmod) =
-            self.ownership(copy.chown.as_ref(), copy.chmod.as_ref())?;
+            self.ownership(copy.chown.as_deref(), copy.chmod.as_deref())?;
         let dest = self.expand(&copy.dest)?;
         let mut line = "COPY".to_owned();
         if copy.parents {
@@ -53,7 +53,8 @@ impl Scope {
                 _ => CopySource::Path(path),
             })
         })?;
-        let (chown, chmod_text, chmod) = self.ownership(add.chown.as_ref(), add.chmod.as_ref())?;
+        let (chown, chmod_text, chmod) =
+            self.ownership(add.chown.as_deref(), add.chmod.as_deref())?;
         let dest = self.expand(&add.dest)?;
         if let Some(sum) = &add.checksum
             && sources

@@ -233,7 +233,7 @@ impl<'a> Planner<'a> {
             name: stage.from.name.as_ref().map(|name| name.value.to_string()),
             platform: scope.platform.clone(),
             base,
-            from: stage.header.original.to_string(),
+            from: stage.header.original.text().into_owned(),
             span: stage.header.span,
             lines: stage.header.lines,
             steps: std::mem::take(&mut scope.steps),

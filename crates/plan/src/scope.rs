@@ -119,7 +119,7 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn of(instruction: &Instruction) -> Self {
         Self {
-            text: instruction.original.to_string(),
+            text: instruction.original.text().into_owned(),
             span: instruction.span,
             lines: instruction.lines,
         }

@@ -9,7 +9,7 @@ pub enum Source<'a> {
     /// A path, pattern, URL or git reference. Not expanded.
     Path(Word<'a>),
     /// An inline file, named by its delimiter.
-    Heredoc(Heredoc<'a>),
+    Heredoc(Box<Heredoc<'a>>),
 }
 
 /// `COPY [flags] source... dest`.
@@ -22,11 +22,11 @@ pub struct Copy<'a> {
     /// Whether the arguments were a JSON array.
     pub json: bool,
     /// `--from`: a stage, a named context or an image. Never expanded.
-    pub from: Option<Word<'a>>,
+    pub from: Option<Box<Word<'a>>>,
     /// `--chown`. Not expanded.
-    pub chown: Option<Word<'a>>,
+    pub chown: Option<Box<Word<'a>>>,
     /// `--chmod`. Not expanded.
-    pub chmod: Option<Word<'a>>,
+    pub chmod: Option<Box<Word<'a>>>,
     /// `--link`.
     pub link: bool,
     /// `--parents`.
@@ -45,15 +45,15 @@ pub struct Add<'a> {
     /// Whether the arguments were a JSON array.
     pub json: bool,
     /// `--chown`. Not expanded.
-    pub chown: Option<Word<'a>>,
+    pub chown: Option<Box<Word<'a>>>,
     /// `--chmod`. Not expanded.
-    pub chmod: Option<Word<'a>>,
+    pub chmod: Option<Box<Word<'a>>>,
     /// `--link`.
     pub link: bool,
     /// `--exclude`, repeated. Never expanded.
     pub excludes: Vec<Word<'a>>,
     /// `--checksum`. Not expanded.
-    pub checksum: Option<Word<'a>>,
+    pub checksum: Option<Box<Word<'a>>>,
     /// `--keep-git-dir`, if given.
     pub keep_git_dir: Option<bool>,
     /// `--unpack`, if given.

@@ -84,9 +84,9 @@ pub struct From<'a> {
     /// The base: an image, `scratch`, or an earlier stage. Not expanded.
     pub image: Word<'a>,
     /// `--platform`. Not expanded.
-    pub platform: Option<Word<'a>>,
+    pub platform: Option<Box<Word<'a>>>,
     /// The word `AS` as written.
-    pub as_keyword: Option<Word<'a>>,
+    pub as_keyword: Option<Box<Word<'a>>>,
     /// The stage's name in lower case.
     pub name: Option<Word<'a>>,
     /// The stage's name as written, at the same place.

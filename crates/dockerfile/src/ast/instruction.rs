@@ -1,6 +1,7 @@
 //! One instruction, and the payloads of the plain ones.
 
 use crate::ast::{Add, Copy, From, Healthcheck, Run};
+use crate::original::Original;
 use crate::span::{LineRange, Span, Text, Word};
 
 /// One instruction.
@@ -18,7 +19,7 @@ pub struct Instruction<'a> {
     pub comments: Vec<Word<'a>>,
     /// The instruction's text with continuation lines joined and comments left out, without surrounding blanks and
     /// without heredoc bodies.
-    pub original: Text<'a>,
+    pub original: Original<'a>,
     /// The flags without quotes, `--` included, in order.
     pub flags: Vec<Word<'a>>,
     /// Blank lines inside a continuation, if any.

@@ -18,65 +18,79 @@ pub(super) enum Takes {
 }
 
 /// The flags of one instruction and what was given for them.
-#[derive(Debug, Default)]
-pub(super) struct Flags<'a> {
-    given: Vec<(&'static str, Word<'a>)>,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flags<'n, 'a> {
+    given: &'n [Word<'a>],
 }
 
-impl<'a> Flags<'a> {
+impl<'n, 'a> Flags<'n, 'a> {
     /// Checks the flags of an instruction against those that it knows.
     pub(super) fn read(
-        flags: &[Word<'a>],
+        given: &'n [Word<'a>],
         known: &[(&'static str, Takes)],
     ) -> Result<Self, Diagnostic> {
-        let mut found = Self::default();
-        for flag in flags {
-            let (written, value) = match flag.value.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (&*flag.value, None),
-            };
-            let name = written.strip_prefix("--").unwrap_or(written);
-            let Some((name, takes)) = known.iter().find(|(it, _)| *it == name) else {
+        for (at, flag) in given.iter().enumerate() {
+            let (written, value) = split(&flag.value);
+            let name = bare(written);
+            let Some((_, takes)) = known.iter().find(|(it, _)| *it == name) else {
                 return Err(unknown(flag, written, name, known));
             };
             if *takes != Takes::Texts
-                && let Some(first) = found.span(name)
+                && let Some(first) = given[..at].iter().find(|it| is_named(it, name))
             {
                 let message = format!("duplicate flag specified: {written}");
                 return Err(Diagnostic::error(DiagnosticKind::Flag, message, flag.span)
-                    .with_label(first, "first specified here"));
+                    .with_label(value_span(first), "first specified here"));
             }
             check(*takes, written, value)
                 .map_err(|message| Diagnostic::error(DiagnosticKind::Flag, message, flag.span))?;
-            let value = match &flag.value {
-                Cow::Borrowed(text) => {
-                    Cow::Borrowed(&text[text.len() - value.map_or(0, str::len)..])
-                }
-                Cow::Owned(_) => Cow::Owned(value.unwrap_or_default().to_owned()),
-            };
-            found.given.push((name, Spanned::new(value, value_span(flag))));
         }
-        Ok(found)
-    }
-
-    fn span(&self, name: &str) -> Option<Span> {
-        self.given.iter().find(|(it, _)| *it == name).map(|(_, value)| value.span)
+        Ok(Self { given })
     }
 
     /// The value of a flag.
     pub(super) fn text(&self, name: &str) -> Option<Word<'a>> {
-        self.given.iter().find(|(it, _)| *it == name).map(|(_, value)| value.clone())
+        self.given.iter().find(|it| is_named(it, name)).map(value)
     }
 
     /// The values of a flag that may be repeated.
     pub(super) fn texts(&self, name: &str) -> Vec<Word<'a>> {
-        self.given.iter().filter(|(it, _)| *it == name).map(|(_, value)| value.clone()).collect()
+        self.given.iter().filter(|it| is_named(it, name)).map(value).collect()
     }
 
     /// Whether a flag was switched, and which way. One without a value is on.
     pub(super) fn switch(&self, name: &str) -> Option<bool> {
         self.text(name).map(|it| it.value.is_empty() || it.value.eq_ignore_ascii_case("true"))
     }
+}
+
+/// The name as written and the value.
+fn split(flag: &str) -> (&str, Option<&str>) {
+    match memchr::memchr(b'=', flag.as_bytes()) {
+        Some(equals) => (&flag[..equals], Some(&flag[equals + 1..])),
+        None => (flag, None),
+    }
+}
+
+fn bare(name: &str) -> &str {
+    name.strip_prefix("--").unwrap_or(name)
+}
+
+fn is_named(flag: &Word, name: &str) -> bool {
+    // All names are shorter than their flags, and what follows tells those with the same beginning apart.
+    bare(&flag.value)
+        .strip_prefix(name)
+        .is_some_and(|behind| behind.is_empty() || behind.starts_with('='))
+}
+
+/// The value of a flag and where it stands; empty if there is none.
+fn value<'a>(flag: &Word<'a>) -> Word<'a> {
+    let len = split(&flag.value).1.map_or(0, str::len);
+    let text = match &flag.value {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[text.len() - len..]),
+        Cow::Owned(text) => Cow::Owned(text[text.len() - len..].to_owned()),
+    };
+    Spanned::new(text, value_span(flag))
 }
 
 fn check(takes: Takes, written: &str, value: Option<&str>) -> Result<(), String> {

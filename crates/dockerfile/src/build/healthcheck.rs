@@ -40,16 +40,21 @@ pub(super) fn read<'a>(node: &mut Node<'a>) -> Result<Healthcheck<'a>, Diagnosti
     if args.is_empty() {
         return fail("Missing command after HEALTHCHECK CMD".to_owned(), Span::at(kind.span.end));
     }
+    let interval = |name| self::interval(&flags, name);
+    let (every, timeout) = (interval("interval")?, interval("timeout")?);
+    let (start_period, start_interval) = (interval("start-period")?, interval("start-interval")?);
+    let retries = retries(&flags)?;
     node.args.remove(0);
-    let check = HealthcheckCommand {
-        command: command(node),
-        interval: interval(&flags, "interval")?,
-        timeout: interval(&flags, "timeout")?,
-        start_period: interval(&flags, "start-period")?,
-        start_interval: interval(&flags, "start-interval")?,
-        retries: retries(&flags)?,
-    };
-    Ok(Healthcheck::Cmd(check))
+    let command = command(node);
+    let interval = every;
+    Ok(Healthcheck::Cmd(HealthcheckCommand {
+        command,
+        interval,
+        timeout,
+        start_period,
+        start_interval,
+        retries,
+    }))
 }
 
 fn interval(flags: &Flags, name: &str) -> Result<Option<i64>, Diagnostic> {

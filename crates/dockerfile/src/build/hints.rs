@@ -4,8 +4,8 @@ use crate::ast::Heredoc;
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Fix, Label};
 use crate::keyword::Keyword;
 use crate::node::Node;
+use crate::original::Original;
 use crate::parse::json::{self, Array};
-use crate::parse::lines::trim_end;
 use crate::span::{Span, Word};
 
 /// Looks at one instruction.
@@ -59,13 +59,16 @@ pub(crate) fn has_curly_quotes(text: &str) -> bool {
 /// Several files that go to one name.
 fn no_directory(node: &Node) -> Option<Diagnostic> {
     let (dest, sources) = node.args.split_last()?;
+    if sources.len() < 2 {
+        return None;
+    }
     let name = dest.as_str();
     let is_directory = name.ends_with(['/', '$', '}', '"', '\'', '\\'])
         || name == "."
         || name.ends_with("/.")
         || name.contains('$');
     // Directories are merged, and that is all that is known of a source whose name ends so.
-    if is_directory || sources.len() < 2 || sources.iter().all(|it| it.value.ends_with('/')) {
+    if is_directory || sources.iter().all(|it| it.value.ends_with('/')) {
         return None;
     }
     let message = format!("several sources, but `{name}` does not end with `/`");
@@ -78,6 +81,9 @@ fn no_directory(node: &Node) -> Option<Diagnostic> {
 
 /// A value in quotes of a text processor.
 fn curly_quotes(word: &Word) -> Option<Diagnostic> {
+    if word.value.is_ascii() {
+        return None;
+    }
     let value = word.value.split_once('=').map_or(word.as_str(), |(_, value)| value);
     if !has_curly_quotes(value) || !value.starts_with(CURLY) {
         return None;
@@ -128,7 +134,7 @@ fn almost_json(node: &Node, needs_comma: bool) -> Option<Diagnostic> {
     let span = Span::new(first.span.start, node.args_span.end);
     let diagnostic = Diagnostic::warning(DiagnosticKind::Suspicious, message, span);
     let mended = text.replace('\'', "\"").replace(CURLY, "\"");
-    Some(if matches!(json::array(&mended), Array::Strings(_)) {
+    Some(if json::array(&mended, |_, _| {}) == Array::Strings {
         diagnostic.with_help("JSON takes only straight double quotes").with_fix(span, mended)
     } else {
         diagnostic.with_help(
@@ -139,27 +145,25 @@ fn almost_json(node: &Node, needs_comma: bool) -> Option<Diagnostic> {
 
 /// What the instruction above has to do with a line that begins with no instruction.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Above {
-    known: bool,
+pub(super) struct Above<'a> {
+    name: Option<Keyword>,
     end: Span,
-    /// The last two bytes.
-    tail: [u8; 2],
-    /// Whether there is a `<<` that begins no heredoc.
-    lone_marker: bool,
+    original: Original<'a>,
+    has_heredocs: bool,
 }
 
-impl Above {
-    pub(super) fn of(node: &Node) -> Self {
-        let text = trim_end(&node.original).as_bytes();
-        let tail = text.last_chunk().copied().unwrap_or_default();
-        let lone_marker = node.heredocs.is_empty()
-            && matches!(node.name, Some(Keyword::Run | Keyword::Copy | Keyword::Add))
-            && memchr::memmem::find(text, b"<<").is_some();
-        Self { known: node.name.is_some(), end: Span::at(node.head.end), tail, lone_marker }
+impl<'a> Above<'a> {
+    pub(super) fn of(node: &Node<'a>) -> Self {
+        Self {
+            name: node.name,
+            end: Span::at(node.head.end),
+            original: node.original.without_blanks(),
+            has_heredocs: !node.heredocs.is_empty(),
+        }
     }
 
     pub(super) fn is_known(self) -> bool {
-        self.known
+        self.name.is_some()
     }
 }
 
@@ -168,12 +172,19 @@ pub(super) fn explain_lost_line(above: Above, diagnostic: &mut Diagnostic) {
     if diagnostic.help.is_some() {
         return;
     }
-    let help = if above.lone_marker {
+    let text = above.original.text();
+    let text = text.as_bytes();
+    let tail: [u8; 2] = text.last_chunk().copied().unwrap_or_default();
+    // A `<<` that begins no heredoc.
+    let lone_marker = !above.has_heredocs
+        && matches!(above.name, Some(Keyword::Run | Keyword::Copy | Keyword::Add))
+        && memchr::memmem::find(text, b"<<").is_some();
+    let help = if lone_marker {
         "the `<<` above begins no heredoc: it must begin a word, outside quotes"
-    } else if matches!(above.tail, [_, b'|' | b';'] | [b'&', b'&']) {
+    } else if matches!(tail, [_, b'|' | b';'] | [b'&', b'&']) {
         diagnostic.fix = Some(Fix { span: above.end, replacement: " \\".to_owned() });
         "the line above ends without `\\`"
-    } else if matches!(above.tail, [_, b'\\' | b'`']) {
+    } else if matches!(tail, [_, b'\\' | b'`']) {
         "a doubled escape character at the end of the line above does not continue it"
     } else {
         return;

@@ -37,28 +37,34 @@ pub(super) fn unknown(node: &Node) -> Diagnostic {
     diagnostic.with_suggestion(suggestion)
 }
 
-/// Types a node of a known instruction, and takes out of it what it needs.
+/// The payload of a known instruction, made of what it takes out of the node.
 pub(super) fn read<'a>(
     node: &mut Node<'a>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Instruction<'a>> {
+) -> Option<InstructionKind<'a>> {
     match kind(node, diagnostics) {
-        Ok(kind) => Some(Instruction {
-            span: node.span,
-            head: node.head,
-            lines: node.lines,
-            keyword: std::mem::take(&mut node.keyword),
-            comments: std::mem::take(&mut node.comments),
-            original: trimmed(std::mem::take(&mut node.original)),
-            flags: std::mem::take(&mut node.flags),
-            empty_continuations: std::mem::take(&mut node.empty_continuations),
-            kind,
-        }),
+        Ok(kind) => Some(kind),
         Err(mut diagnostic) => {
             diagnostic.line.get_or_insert(node.lines.start);
-            diagnostics.push(diagnostic);
+            diagnostics.push(*diagnostic);
             None
         }
+    }
+}
+
+/// Puts an instruction together from its payload and the rest of its node.
+#[inline]
+pub(super) fn finish<'a>(node: &mut Node<'a>, kind: InstructionKind<'a>) -> Instruction<'a> {
+    Instruction {
+        span: node.span,
+        head: node.head,
+        lines: node.lines,
+        keyword: std::mem::take(&mut node.keyword),
+        comments: std::mem::take(&mut node.comments),
+        original: node.original.without_blanks(),
+        flags: std::mem::take(&mut node.flags),
+        empty_continuations: std::mem::take(&mut node.empty_continuations),
+        kind,
     }
 }
 
@@ -75,7 +81,7 @@ fn trimmed(text: Text<'_>) -> Text<'_> {
 fn kind<'a>(
     node: &mut Node<'a>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Result<InstructionKind<'a>, Diagnostic> {
+) -> Result<InstructionKind<'a>, Box<Diagnostic>> {
     Ok(match node.name {
         Some(Keyword::Add) => InstructionKind::Add(transfer::add(node)?),
         Some(Keyword::Arg) => InstructionKind::Arg(arg(node)?),
@@ -101,7 +107,7 @@ fn kind<'a>(
         Some(Keyword::Workdir) => {
             InstructionKind::Workdir(Workdir { path: exactly_one(node, "WORKDIR")? })
         }
-        None => return Err(unknown(node)),
+        None => return Err(unknown(node).into()),
     })
 }
 
@@ -263,8 +269,8 @@ fn from<'a>(node: &Node<'a>) -> Result<From<'a>, Diagnostic> {
     let flags = Flags::read(&node.flags, &[("platform", Takes::Text)])?;
     Ok(From {
         image: image.clone(),
-        platform: flags.text("platform").filter(|it| !it.value.is_empty()),
-        as_keyword: alias.map(|(keyword, _)| keyword.clone()),
+        platform: flags.text("platform").filter(|it| !it.value.is_empty()).map(Box::new),
+        as_keyword: alias.map(|(keyword, _)| Box::new(keyword.clone())),
         name: lower,
         name_as_written: alias.map(|(_, name)| name.value.clone()),
     })
@@ -305,7 +311,7 @@ fn onbuild<'a>(
     let Some(child) = node.child.take() else { return Err(at_least_one(node, "ONBUILD")) };
     Flags::read(&node.flags, &[])?;
     check_trigger(&child)?;
-    let text = trimmed(node.original.clone());
+    let text = node.original.without_blanks().text();
     let behind = text.get(node.keyword.value.len()..).unwrap_or_default().trim_start();
     let mut trigger = part(&text, text.len() - behind.len()..text.len());
     for heredoc in &node.heredocs {
@@ -318,7 +324,7 @@ fn onbuild<'a>(
     let mut child = Node { heredocs: node.heredocs.clone(), lines: node.lines, ..*child };
     let mut found = Vec::new();
     let instruction = if child.name.is_some() {
-        read(&mut child, &mut found)
+        read(&mut child, &mut found).map(|kind| finish(&mut child, kind))
     } else {
         found.push(unknown(&child));
         None

@@ -24,7 +24,8 @@ pub(crate) fn file(source: &str) -> Parsed<'_> {
     let mut is_empty = true;
     // What may explain a line below that begins with no instruction.
     let mut above = None;
-    while let Some(mut node) = reader.next_node() {
+    let mut node = Node::default();
+    while reader.next_node(&mut node) {
         is_empty = false;
         let Some(name) = node.name else {
             // A run of lines without meaning has one cause: lines of a script behind a missing `\`, or a merge conflict.
@@ -40,16 +41,10 @@ pub(crate) fn file(source: &str) -> Parsed<'_> {
         };
         above = Some(hints::Above::of(&node));
         hints::check(&node, &mut diagnostics);
-        let keyword = node.keyword.span;
         let found = if node.broken { None } else { instruction::read(&mut node, &mut diagnostics) };
-        // The first stage is mostly the only one, and a file with very many stages has little in each.
-        let room = if dockerfile.stages.is_empty() {
-            ((source.len() - node.span.end) / BYTES_PER_INSTRUCTION).min(MAX_ROOM)
-        } else {
-            1
-        };
-        before_from.place(name, keyword, found, room, &mut dockerfile, &mut diagnostics);
-        reader.recycle(node.args);
+        let max_room = if dockerfile.stages.len() < FEW_STAGES { MAX_ROOM } else { 1 };
+        let room = ((source.len() - node.span.end) / BYTES_PER_INSTRUCTION).min(max_room);
+        before_from.place(name, &mut node, found, room, &mut dockerfile, &mut diagnostics);
     }
     let (directives, found) = reader.finish(is_empty);
     dockerfile.directives = directives;
@@ -72,7 +67,10 @@ pub(crate) fn file(source: &str) -> Parsed<'_> {
 }
 
 /// The most instructions that a stage gets room for before they are there.
-const MAX_ROOM: usize = 16;
+const MAX_ROOM: usize = 64;
+
+/// A file with more stages than these has little in each, and no room is made for more.
+const FEW_STAGES: usize = 4;
 
 /// Reads one trigger.
 pub(crate) fn trigger(text: &str) -> (Option<Instruction<'_>>, Vec<Diagnostic>) {
@@ -98,7 +96,8 @@ pub(crate) fn trigger(text: &str) -> (Option<Instruction<'_>>, Vec<Diagnostic>) 
         diagnostics.push(diagnostic);
         return (None, diagnostics);
     }
-    let found = instruction::read(&mut node, &mut diagnostics);
+    let found = instruction::read(&mut node, &mut diagnostics)
+        .map(|kind| instruction::finish(&mut node, kind));
     (found, diagnostics)
 }
 
@@ -115,8 +114,8 @@ impl BeforeFrom {
     fn place<'a>(
         &mut self,
         name: Keyword,
-        keyword: Span,
-        found: Option<Instruction<'a>>,
+        node: &mut Node<'a>,
+        found: Option<InstructionKind<'a>>,
         room: usize,
         dockerfile: &mut Dockerfile<'a>,
         diagnostics: &mut Vec<Diagnostic>,
@@ -124,29 +123,30 @@ impl BeforeFrom {
         if name == Keyword::From {
             self.seen_from = true;
             self.lost = found.is_none();
-            dockerfile.stages.extend(found.and_then(|it| stage(it, room)));
+            let header = found.map(|kind| instruction::finish(node, kind));
+            dockerfile.stages.extend(header.and_then(|it| stage(it, room)));
             return;
         }
         if !self.seen_from {
             if name == Keyword::Arg {
-                dockerfile.global_args.extend(found);
+                let arg = found.map(|kind| instruction::finish(node, kind));
+                dockerfile.global_args.extend(arg);
             } else if !self.reported {
                 self.reported = true;
                 let diagnostic = Diagnostic::error(
                     DiagnosticKind::BeforeFrom,
                     "no build stage in current context",
-                    keyword,
+                    node.keyword.span,
                 );
                 diagnostics
                     .push(diagnostic.with_help("only `ARG` may stand before the first `FROM`"));
             }
             return;
         }
-        if let (false, Some(found), Some(stage)) = (self.lost, found, dockerfile.stages.last_mut())
-        {
-            stage.span.end = found.span.end;
-            stage.lines.end = found.lines.end;
-            stage.instructions.push(found);
+        if let (false, Some(kind), Some(stage)) = (self.lost, found, dockerfile.stages.last_mut()) {
+            stage.span.end = node.span.end;
+            stage.lines.end = node.lines.end;
+            stage.instructions.push(instruction::finish(node, kind));
         }
     }
 }

@@ -22,20 +22,15 @@ pub(super) fn copy<'a>(
         ("parents", Takes::Bool),
     ];
     let flags = Flags::read(&node.flags, &known)?;
+    let from = flags.text("from").filter(|it| !it.value.is_empty()).map(Box::new);
+    let chown = flags.text("chown").map(Box::new);
+    let chmod = flags.text("chmod").map(Box::new);
+    let link = flags.switch("link") == Some(true);
+    let parents = flags.switch("parents") == Some(true);
+    let excludes = flags.texts("exclude");
     let (sources, dest) = sources_and_dest(node, "COPY")?;
-    let from = flags.text("from").filter(|it| !it.value.is_empty());
-    diagnostics.extend(from.as_ref().and_then(variable_in_from));
-    Ok(Copy {
-        sources,
-        dest,
-        json: node.json,
-        from,
-        chown: flags.text("chown"),
-        chmod: flags.text("chmod"),
-        link: flags.switch("link") == Some(true),
-        parents: flags.switch("parents") == Some(true),
-        excludes: flags.texts("exclude"),
-    })
+    diagnostics.extend(from.as_deref().and_then(variable_in_from));
+    Ok(Copy { sources, dest, json: node.json, from, chown, chmod, link, parents, excludes })
 }
 
 pub(super) fn add<'a>(node: &mut Node<'a>) -> Result<Add<'a>, Diagnostic> {
@@ -50,19 +45,15 @@ pub(super) fn add<'a>(node: &mut Node<'a>) -> Result<Add<'a>, Diagnostic> {
         ("unpack", Takes::Bool),
     ];
     let flags = Flags::read(&node.flags, &known)?;
+    let chown = flags.text("chown").map(Box::new);
+    let chmod = flags.text("chmod").map(Box::new);
+    let link = flags.switch("link") == Some(true);
+    let excludes = flags.texts("exclude");
+    let checksum = flags.text("checksum").map(Box::new);
+    let (keep_git_dir, unpack) = (flags.switch("keep-git-dir"), flags.switch("unpack"));
     let (sources, dest) = sources_and_dest(node, "ADD")?;
-    Ok(Add {
-        sources,
-        dest,
-        json: node.json,
-        chown: flags.text("chown"),
-        chmod: flags.text("chmod"),
-        link: flags.switch("link") == Some(true),
-        excludes: flags.texts("exclude"),
-        checksum: flags.text("checksum"),
-        keep_git_dir: flags.switch("keep-git-dir"),
-        unpack: flags.switch("unpack"),
-    })
+    let json = node.json;
+    Ok(Add { sources, dest, json, chown, chmod, link, excludes, checksum, keep_git_dir, unpack })
 }
 
 fn two_arguments(node: &Node, keyword: &str) -> Result<(), Diagnostic> {
@@ -98,7 +89,9 @@ fn sources_and_dest<'a>(
             sources.push(Source::Path(word));
         }
     }
-    sources.extend(std::mem::take(&mut node.heredocs).into_iter().map(Source::Heredoc));
+    sources.extend(
+        std::mem::take(&mut node.heredocs).into_iter().map(|it| Source::Heredoc(Box::new(it))),
+    );
     Ok((sources, dest))
 }
 

@@ -13,8 +13,8 @@ use super::rule::{
 };
 use super::{copy, expose, secrets};
 use crate::ast::{
-    Add, Arg, ArgDeclaration, Command, Copy, Expose, Heredoc, Instruction, InstructionKind,
-    KeyValues, MountKind, Run, Source, Stage, Workdir,
+    Add, Arg, ArgDeclaration, Command, Copy, Expose, Instruction, InstructionKind, KeyValues,
+    MountKind, Run, Source, Stage, Workdir,
 };
 use crate::chmod::Chmod;
 use crate::diagnostic::Diagnostic;
@@ -349,7 +349,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
     }
 
     fn copy(&mut self, copy: &Copy, place: Place) -> Result<(), String> {
-        self.owner_and_mode(copy.chown.as_ref(), copy.chmod.as_ref(), place)?;
+        self.owner_and_mode(copy.chown.as_deref(), copy.chmod.as_deref(), place)?;
         let sources = self.sources(&copy.sources, &copy.dest, place)?;
         if let Some(from) = &copy.from
             && let Origin::Stage(stage) = self.converter.origin(&from.value)?
@@ -377,7 +377,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
     }
 
     fn add(&mut self, add: &Add, place: Place) -> Result<(), String> {
-        self.owner_and_mode(add.chown.as_ref(), add.chmod.as_ref(), place)?;
+        self.owner_and_mode(add.chown.as_deref(), add.chmod.as_deref(), place)?;
         if let Some(checksum) = &add.checksum {
             self.expand(&checksum.value, place)?;
         }
@@ -425,7 +425,9 @@ impl<'s> Dispatcher<'_, '_, 's> {
         }
         self.expand(&dest.value, place)?;
         for source in sources {
-            if let Source::Heredoc(heredoc @ Heredoc { expand: true, .. }) = source {
+            if let Source::Heredoc(heredoc) = source
+                && heredoc.expand
+            {
                 self.expand_with(Expander::heredoc(), &heredoc.text(), place)?;
             }
         }

@@ -107,7 +107,7 @@ fn text(instruction: &Instruction, expand: &mut Expand) -> Option<String> {
             words.push(list(&paths?, volume.json));
         }
         InstructionKind::Workdir(it) => words.push(expand(&it.path.value)?),
-        _ => return Some(instruction.original.to_string()),
+        _ => return Some(instruction.original.text().into_owned()),
     }
     Some(words.join(" "))
 }

@@ -9,33 +9,38 @@ use nom::character::complete::{char, one_of};
 use nom::combinator::{opt, recognize, verify};
 use nom::{IResult, Parser};
 
+use super::lines::trim_start;
+
 /// How deep Go reads values within values.
 const MAX_DEPTH: usize = 10_000;
 
 /// What a text is that begins with `[`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Array<'a> {
-    /// An array of strings, each with its place, quotes included. What has no escapes is borrowed.
-    Strings(Vec<(Cow<'a, str>, Range<usize>)>),
+pub(crate) enum Array {
+    /// An array of strings.
+    Strings,
     /// An array with something other than strings, and the place of the first such thing.
     Other(Range<usize>),
     /// Not JSON at all.
     None,
 }
 
-/// Reads a text that should be an array and nothing else.
-pub(crate) fn array(text: &str) -> Array<'_> {
+/// Reads a text that should be an array and nothing else. `each` gets every string and its place, quotes included, even if
+/// it turns out later that there is no such array. What has no escapes is borrowed.
+pub(crate) fn array<'t>(text: &'t str, each: impl FnMut(Cow<'t, str>, Range<usize>)) -> Array {
     // Shell text begins with something else, which is quickly told.
-    if !text.trim_start().starts_with('[') {
+    if !trim_start(text).starts_with('[') {
         return Array::None;
     }
-    read_array(text).unwrap_or(Array::None)
+    read_array(text, each).unwrap_or(Array::None)
 }
 
-fn read_array(text: &str) -> Option<Array<'_>> {
+fn read_array<'t>(
+    text: &'t str,
+    mut each: impl FnMut(Cow<'t, str>, Range<usize>),
+) -> Option<Array> {
     let at = |rest: &str| text.len() - rest.len();
     let mut rest = blanks(text).strip_prefix('[')?;
-    let mut strings = Vec::new();
     let mut other = None;
     rest = blanks(rest);
     if let Some(end) = rest.strip_prefix(']') {
@@ -46,7 +51,7 @@ fn read_array(text: &str) -> Option<Array<'_>> {
             let start = at(rest);
             if let Ok((after, string)) = string(rest) {
                 rest = after;
-                strings.push((string, start..at(rest)));
+                each(string, start..at(rest));
             } else {
                 rest = skip_value(rest)?;
                 other.get_or_insert(start..at(rest));
@@ -65,7 +70,7 @@ fn read_array(text: &str) -> Option<Array<'_>> {
     if !blanks(rest).is_empty() {
         return None;
     }
-    Some(other.map_or(Array::Strings(strings), Array::Other))
+    Some(other.map_or(Array::Strings, Array::Other))
 }
 
 /// The member of a text that is one object, if that member is a string.
@@ -212,10 +217,13 @@ fn hex(text: &str) -> Option<u32> {
 mod tests {
     use super::{Array, array};
 
+    fn kind(text: &str) -> Array {
+        array(text, |_, _| {})
+    }
+
     fn check(text: &str, expect: &[&str]) {
-        let Array::Strings(strings) = array(text) else {
-            panic!("{text} should be an array of strings")
-        };
+        let mut strings = Vec::new();
+        assert_eq!(array(text, |text, at| strings.push((text, at))), Array::Strings, "{text}");
         let values: Vec<_> = strings.iter().map(|(value, _)| &**value).collect();
         assert_eq!(values, expect, "{text}");
         for (_, at) in strings {
@@ -235,9 +243,9 @@ mod tests {
 
     #[test]
     fn other_arrays_are_told_from_other_text() {
-        assert_eq!(array("[\"a\", 1]"), Array::Other(6..7));
-        assert_eq!(array("[{\"a\": [1, {}, null]}, \"x\"]"), Array::Other(1..21));
-        assert_eq!(array("[[[-1.5e+3]], true]"), Array::Other(1..12));
+        assert_eq!(kind("[\"a\", 1]"), Array::Other(6..7));
+        assert_eq!(kind("[{\"a\": [1, {}, null]}, \"x\"]"), Array::Other(1..21));
+        assert_eq!(kind("[[[-1.5e+3]], true]"), Array::Other(1..12));
         for text in [
             "",
             "[",
@@ -254,16 +262,16 @@ mod tests {
             "[\"\\u12g4\"]",
             "[1e999]",
         ] {
-            assert_eq!(array(text), Array::None, "{text}");
+            assert_eq!(kind(text), Array::None, "{text}");
         }
     }
 
     #[test]
     fn deep_nesting_needs_no_stack() {
         assert_eq!(
-            array(&format!("[{}{}]", "[".repeat(9000), "]".repeat(9000))),
+            kind(&format!("[{}{}]", "[".repeat(9000), "]".repeat(9000))),
             Array::Other(1..18001)
         );
-        assert_eq!(array(&"[".repeat(1_000_000)), Array::None);
+        assert_eq!(kind(&"[".repeat(1_000_000)), Array::None);
     }
 }

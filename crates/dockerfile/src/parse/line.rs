@@ -15,37 +15,35 @@ use crate::span::{Span, Spanned, Word};
 /// How deep `ONBUILD ONBUILD …` is read. Even one is an error.
 const MAX_DEPTH: usize = 8;
 
-/// Splits a line. Its original text, and spans of the whole, are for the caller to set. The words go into `args`, which is
-/// empty.
-pub(super) fn node<'a>(
+/// Splits a line into the empty lists of `node`, whose original text and span are set.
+pub(super) fn split<'a>(
     line: Fragment<'_, 'a>,
     escape: u8,
-    args: Vec<Word<'a>>,
+    node: &mut Node<'a>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Node<'a> {
-    nested(line, escape, args, diagnostics, 0)
+) {
+    nested(line, escape, node, diagnostics, 0);
 }
 
 fn nested<'a>(
     line: Fragment<'_, 'a>,
     escape: u8,
-    words: Vec<Word<'a>>,
+    node: &mut Node<'a>,
     diagnostics: &mut Vec<Diagnostic>,
     depth: usize,
-) -> Node<'a> {
+) {
     let (keyword, rest) = split_keyword(line);
-    let (flags, args) = split_flags(rest);
-    let args_span =
+    let args = split_flags(rest, &mut node.flags);
+    node.args_span =
         if args.text.is_empty() { Span::at(line.trim().span().end) } else { args.span() };
-    let name = Keyword::find(keyword.text);
-    let mut node =
-        Node { name, keyword: keyword.spanned(), flags, args: words, args_span, ..Node::default() };
-    let result = match name {
+    node.name = Keyword::find(keyword.text);
+    node.keyword = keyword.spanned();
+    let result = match node.name {
         Some(Keyword::Add | Keyword::Copy | Keyword::Volume) => {
-            json_or(&mut node, args, split_separators)
+            json_or(node, args, split_separators)
         }
         Some(Keyword::Cmd | Keyword::Entrypoint | Keyword::Run | Keyword::Shell) => {
-            json_or(&mut node, args, whole)
+            json_or(node, args, whole)
         }
         Some(Keyword::From | Keyword::Expose) => {
             split_separators(args, &mut node.args);
@@ -59,22 +57,22 @@ fn nested<'a>(
             node.args.extend(split_quoted(args, escape).map(Fragment::spanned));
             Ok(())
         }
-        Some(Keyword::Env) => key_values(&mut node, args, escape, "ENV"),
-        Some(Keyword::Label) => key_values(&mut node, args, escape, "LABEL"),
-        Some(Keyword::Healthcheck) => healthcheck(&mut node, args),
+        Some(Keyword::Env) => key_values(node, args, escape, "ENV"),
+        Some(Keyword::Label) => key_values(node, args, escape, "LABEL"),
+        Some(Keyword::Healthcheck) => healthcheck(node, args),
         Some(Keyword::Onbuild) if args.text.is_empty() || depth >= MAX_DEPTH => Ok(()),
         Some(Keyword::Onbuild) => {
-            let mut child = nested(args, escape, Vec::new(), diagnostics, depth + 1);
-            child.original = args.spanned().value;
-            child.span = args.span();
-            child.head = child.span;
+            let span = args.span();
+            let original = node.original.behind(span.start - node.span.start).without_blanks();
+            let mut child = Box::new(Node { original, span, head: span, ..Node::default() });
+            nested(args, escape, &mut child, diagnostics, depth + 1);
             node.broken = child.broken;
-            node.child = Some(Box::new(child));
+            node.child = Some(child);
             Ok(())
         }
         None => {
             // Unknown instructions have one empty word in the tree.
-            node.args.push(Spanned::new(Cow::Borrowed(""), args_span));
+            node.args.push(Spanned::new(Cow::Borrowed(""), node.args_span));
             Ok(())
         }
     };
@@ -82,7 +80,6 @@ fn nested<'a>(
         diagnostics.push(diagnostic);
         node.broken = true;
     }
-    node
 }
 
 /// Whether the arguments of an instruction, or of the one behind `ONBUILD`, may begin heredocs.
@@ -104,17 +101,21 @@ fn json_or<'l, 'a>(
     args: Fragment<'l, 'a>,
     split: impl Fn(Fragment<'l, 'a>, &mut Vec<Word<'a>>),
 ) -> Result<(), Diagnostic> {
-    match json::array(args.text) {
-        Array::Strings(strings) => {
+    let before = node.args.len();
+    let found = json::array(args.text, |text, at| {
+        let span = args.slice(at.clone()).span();
+        let value = match text {
+            Cow::Owned(text) => Cow::Owned(text),
+            Cow::Borrowed(_) => args.slice(at.start + 1..at.end - 1).spanned().value,
+        };
+        node.args.push(Spanned::new(value, span));
+    });
+    if found != Array::Strings {
+        node.args.truncate(before);
+    }
+    match found {
+        Array::Strings => {
             node.json = true;
-            node.args.extend(strings.into_iter().map(|(text, at)| {
-                let span = args.slice(at.clone()).span();
-                let value = match text {
-                    Cow::Owned(text) => Cow::Owned(text),
-                    Cow::Borrowed(_) => args.slice(at.start + 1..at.end - 1).spanned().value,
-                };
-                Spanned::new(value, span)
-            }));
             Ok(())
         }
         Array::Other(at) => Err(Diagnostic::error(
@@ -156,7 +157,7 @@ fn key_values<'a>(
         return Ok(());
     }
     for word in std::iter::once(first).chain(words) {
-        let Some(equals) = word.text.find('=') else {
+        let Some(equals) = memchr::memchr(b'=', word.text.as_bytes()) else {
             let message = format!(
                 "Syntax error - can't find = in {}. Must be of the form: name=value",
                 quote(word.text)

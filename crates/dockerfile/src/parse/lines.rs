@@ -47,6 +47,11 @@ impl<'a> Lines<'a> {
         Self { source, at, number: 0 }
     }
 
+    /// The lines of a part of a source, which has no byte order mark.
+    pub(crate) fn within(part: &'a str) -> Self {
+        Self { source: part, at: 0, number: 0 }
+    }
+
     /// All of the text.
     pub(crate) fn source(&self) -> &'a str {
         self.source
@@ -61,6 +66,7 @@ impl<'a> Lines<'a> {
 impl<'a> Iterator for Lines<'a> {
     type Item = Line<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Line<'a>> {
         let rest = &self.source[self.at..];
         if rest.is_empty() {
@@ -82,6 +88,7 @@ impl<'a> Iterator for Lines<'a> {
 }
 
 /// Without blanks at the start, those outside ASCII too. Most texts have none, which one byte tells.
+#[inline]
 pub(crate) fn trim_start(text: &str) -> &str {
     match text.as_bytes().first() {
         Some(first) if first.is_ascii_graphic() => text,
@@ -90,6 +97,7 @@ pub(crate) fn trim_start(text: &str) -> &str {
 }
 
 /// Without blanks at the end, those outside ASCII too.
+#[inline]
 pub(crate) fn trim_end(text: &str) -> &str {
     match text.as_bytes().last() {
         Some(last) if last.is_ascii_graphic() => text,
@@ -98,6 +106,7 @@ pub(crate) fn trim_end(text: &str) -> &str {
 }
 
 /// The text before the character that continues a line, if one does. A doubled one does not.
+#[inline]
 pub(crate) fn before_continuation(text: &str, escape: u8) -> Option<&str> {
     let bytes = text.as_bytes();
     let last = bytes.iter().rposition(|it| !matches!(it, b' ' | b'\t'))?;

@@ -4,46 +4,55 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::lines::{trim_end, trim_start};
-use crate::span::{Span, Spanned, Text, Word};
+use crate::span::{Span, Spanned, Word};
 
-/// Room for most instructions that go over several lines.
-const TYPICAL_LENGTH: usize = 256;
-
-/// The text of an instruction without line endings, continuation characters and comments.
-#[derive(Clone, Debug)]
-pub(crate) struct Logical<'a> {
-    source: &'a str,
-    pub(crate) text: Text<'a>,
-    /// Where the text begins in the source.
-    start: usize,
-    /// Where each further piece of the text begins here and in the source.
+/// Physical lines joined to one. It is used again for each instruction, so that joining needs no memory of its own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Joined {
+    text: String,
     segments: Vec<(usize, usize)>,
 }
 
-impl<'a> Logical<'a> {
-    /// A line with one piece: `text`, which stands in `source` at `start`.
-    pub(crate) fn new(source: &'a str, text: &'a str, start: usize) -> Self {
-        Self { source, text: Cow::Borrowed(text), start, segments: Vec::new() }
+impl Joined {
+    /// Forgets the last line and begins with another one.
+    pub(crate) fn begin(&mut self, text: &str) {
+        self.segments.clear();
+        self.text.clear();
+        self.text.push_str(text);
     }
 
-    /// Appends a piece of the source.
+    /// Appends a piece that stands in the source at `start`.
     pub(crate) fn push(&mut self, text: &str, start: usize) {
         self.segments.push((self.text.len(), start));
-        match &mut self.text {
-            Cow::Owned(whole) => whole.push_str(text),
-            Cow::Borrowed(first) => {
-                let room = first.len() + text.len();
-                let mut whole = String::with_capacity(room.saturating_mul(2).max(TYPICAL_LENGTH));
-                whole.push_str(first);
-                whole.push_str(text);
-                self.text = Cow::Owned(whole);
-            }
-        }
+        self.text.push_str(text);
+    }
+
+    /// The line, whose first piece stands in `source` at `start`.
+    pub(crate) fn logical<'l, 'a>(&'l self, source: &'a str, start: usize) -> Logical<'l, 'a> {
+        Logical { source, text: &self.text, start, segments: &self.segments }
+    }
+}
+
+/// The text of an instruction without line endings, continuation characters and comments.
+#[derive(Clone, Debug)]
+pub(crate) struct Logical<'l, 'a> {
+    source: &'a str,
+    pub(crate) text: &'l str,
+    /// Where the text begins in the source.
+    start: usize,
+    /// Where each further piece of the text begins here and in the source.
+    segments: &'l [(usize, usize)],
+}
+
+impl<'l, 'a: 'l> Logical<'l, 'a> {
+    /// A line with one piece: `text`, which stands in `source` at `start`.
+    pub(crate) fn new(source: &'a str, text: &'a str, start: usize) -> Self {
+        Self { source, text, start, segments: &[] }
     }
 
     /// The whole text.
     pub(crate) fn fragment(&self) -> Fragment<'_, 'a> {
-        Fragment { line: self, text: &self.text, at: 0 }
+        Fragment { line: self, text: self.text, at: 0 }
     }
 
     fn source_of(&self, offset: usize) -> usize {
@@ -54,10 +63,16 @@ impl<'a> Logical<'a> {
         }
     }
 
+    #[inline]
     fn span(&self, range: Range<usize>) -> Span {
         if self.segments.is_empty() {
-            return Span::new(self.start + range.start, self.start + range.end);
+            Span::new(self.start + range.start, self.start + range.end)
+        } else {
+            self.span_in_segments(range)
         }
+    }
+
+    fn span_in_segments(&self, range: Range<usize>) -> Span {
         if range.is_empty() {
             // The end of the text belongs to the piece before it, not to an empty piece that follows.
             let offset = range.start;
@@ -74,7 +89,7 @@ impl<'a> Logical<'a> {
 /// A part of a logical line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fragment<'l, 'a> {
-    line: &'l Logical<'a>,
+    line: &'l Logical<'l, 'a>,
     pub(crate) text: &'l str,
     /// Where the text begins in the line.
     at: usize,
@@ -82,27 +97,32 @@ pub(crate) struct Fragment<'l, 'a> {
 
 impl<'a> Fragment<'_, 'a> {
     /// Where the text stands in the source.
+    #[inline]
     pub(crate) fn span(self) -> Span {
         self.line.span(self.at..self.at + self.text.len())
     }
 
     /// The part of the text.
+    #[inline]
     pub(crate) fn slice(self, range: Range<usize>) -> Self {
         Self { text: &self.text[range.clone()], at: self.at + range.start, ..self }
     }
 
     /// Everything behind `offset`.
+    #[inline]
     pub(crate) fn from(self, offset: usize) -> Self {
         Self { text: &self.text[offset..], at: self.at + offset, ..self }
     }
 
     /// The text without blanks at its ends, those outside ASCII too.
+    #[inline]
     pub(crate) fn trim(self) -> Self {
         let text = trim_start(self.text);
         Self { text: trim_end(text), at: self.at + (self.text.len() - text.len()), ..self }
     }
 
     /// The text and its place. What no continuation interrupts is borrowed from the source.
+    #[inline]
     pub(crate) fn spanned(self) -> Word<'a> {
         let span = self.span();
         let value = if span.len() == self.text.len() {
@@ -118,14 +138,16 @@ impl<'a> Fragment<'_, 'a> {
 mod tests {
     use std::borrow::Cow;
 
-    use super::Logical;
+    use super::Joined;
     use crate::span::Span;
 
     #[test]
     fn places_go_through_continuations() {
         let source = "RUN ab\\\ncd";
-        let mut line = Logical::new(source, &source[..6], 0);
-        line.push(&source[8..], 8);
+        let mut joined = Joined::default();
+        joined.begin(&source[..6]);
+        joined.push(&source[8..], 8);
+        let line = joined.logical(source, 0);
         let fragment = line.fragment();
         assert_eq!(fragment.text, "RUN abcd");
         assert_eq!(fragment.slice(4..8).span(), Span::new(4, 10));

@@ -10,12 +10,13 @@ pub(crate) mod words;
 
 use std::borrow::Cow;
 
-use lines::{Line, Lines, MAX_LINE, before_continuation, trim_start};
-use logical::Logical;
+use lines::{Line, Lines, MAX_LINE, before_continuation, trim_end, trim_start};
+use logical::{Joined, Logical};
 
 use crate::ast::{Directives, Heredoc};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::node::{Node, Tree};
+use crate::original::Original;
 use crate::span::{LineRange, Span, Spanned, Word};
 
 /// Splits a file into instructions and those into words. Never fails: what cannot be read has a diagnostic.
@@ -23,8 +24,9 @@ pub fn tree(source: &str) -> Tree<'_> {
     let mut reader = Reader::new(source);
     // A guess that saves most of the growing; a file of a few instructions is not made to pay for a large one.
     let mut nodes = Vec::with_capacity((source.len() / BYTES_PER_INSTRUCTION).min(64));
-    while let Some(node) = reader.next_node() {
-        nodes.push(node);
+    let mut node = Node::default();
+    while reader.next_node(&mut node) {
+        nodes.push(std::mem::take(&mut node));
     }
     let (directives, diagnostics) = reader.finish(nodes.is_empty());
     Tree { directives, nodes, diagnostics }
@@ -46,21 +48,11 @@ pub(crate) struct Reader<'a> {
     /// The directives so far.
     seen: Vec<directive::Directive<'a>>,
     directives_done: bool,
-    comments: Vec<Word<'a>>,
-    /// An empty list whose room can be used again.
-    spare: Vec<Word<'a>>,
+    /// Room to join lines in.
+    joined: Joined,
     /// How often reading went on inside a heredoc without an end.
     recoveries: usize,
     diagnostics: Vec<Diagnostic>,
-}
-
-/// A logical line with what was found while joining it.
-struct Joined<'a> {
-    line: Logical<'a>,
-    start: usize,
-    end: usize,
-    lines: LineRange,
-    empty: Vec<Span>,
 }
 
 impl<'a> Reader<'a> {
@@ -72,27 +64,27 @@ impl<'a> Reader<'a> {
             directives: directive::detect(source),
             seen: Vec::new(),
             directives_done: false,
-            comments: Vec::new(),
-            spare: Vec::new(),
+            joined: Joined::default(),
             recoveries: 0,
             diagnostics: Vec::new(),
         }
     }
 
-    /// The next instruction.
-    pub(crate) fn next_node(&mut self) -> Option<Node<'a>> {
+    /// Reads the next instruction into `node`, in place of what is there. `false` at the end of the file.
+    pub(crate) fn next_node(&mut self, node: &mut Node<'a>) -> bool {
+        node.clear();
         loop {
-            let line = self.next_line()?;
+            let Some(line) = self.next_line() else { return false };
             match trim_start(line.text).as_bytes().first() {
                 Some(b'#') => {
                     if !self.directive(line) {
-                        self.comment(line);
+                        comment(line, &mut node.comments);
                     }
                 }
                 Some(_) => {
                     self.directives_done = true;
-                    if let Some(node) = self.instruction(line) {
-                        return Some(node);
+                    if self.instruction(line, node) {
+                        return true;
                     }
                 }
                 None => self.directives_done = true,
@@ -101,53 +93,93 @@ impl<'a> Reader<'a> {
     }
 
     /// The next physical line; a line that is too long is reported and read all the same.
+    #[inline]
     fn next_line(&mut self) -> Option<Line<'a>> {
         let line = self.lines.next()?;
-        if line.raw.len() > MAX_LINE && line.raw.trim_end_matches('\n').len() > MAX_LINE {
+        if line.raw.len() > MAX_LINE {
+            self.check_length(line);
+        }
+        Some(line)
+    }
+
+    fn check_length(&mut self, line: Line<'a>) {
+        if line.raw.trim_end_matches('\n').len() > MAX_LINE {
             self.diagnostics.push(Diagnostic::error(
                 DiagnosticKind::LineTooLong,
                 format!("dockerfile line greater than max allowed size of {MAX_LINE}"),
                 Span::new(line.start, line.end()),
             ));
         }
-        Some(line)
     }
 
     /// Reads the instruction that begins in a line. Continuation characters alone are none.
-    fn instruction(&mut self, line: Line<'a>) -> Option<Node<'a>> {
-        let mut joined = self.join(line);
-        if trim_start(&joined.line.text).is_empty() {
-            return None;
+    fn instruction(&mut self, line: Line<'a>, node: &mut Node<'a>) -> bool {
+        let text = trim_start(line.text);
+        let start = line.start + (line.text.len() - text.len());
+        node.lines = LineRange { start: line.number, end: line.number };
+        let Some(open) = before_continuation(text, self.escape) else {
+            node.span = Span::new(start, line.end());
+            self.split(&Logical::new(self.source, text, start), node);
+            return true;
+        };
+        let mut joined = std::mem::take(&mut self.joined);
+        joined.begin(open);
+        let end = self.join(&mut joined, line.end(), node);
+        node.span = Span::new(start, end);
+        let logical = joined.logical(self.source, start);
+        let found = !trim_start(logical.text).is_empty();
+        if found {
+            self.split(&logical, node);
         }
-        let mut node = line::node(
-            joined.line.fragment(),
-            self.escape,
-            std::mem::take(&mut self.spare),
-            &mut self.diagnostics,
-        );
-        node.comments = std::mem::take(&mut self.comments);
-        node.span = Span::new(joined.start, joined.end);
+        self.joined = joined;
+        found
+    }
+
+    /// Joins a line to the lines that continue it, and returns where the last of them ends.
+    fn join(&mut self, joined: &mut Joined, mut end: usize, node: &mut Node<'a>) -> usize {
+        // Those of continuation characters alone belong to no instruction.
+        node.empty_continuations.clear();
+        while let Some(next) = self.next_line() {
+            end = next.end();
+            node.lines.end = next.number;
+            let text = trim_start(next.text);
+            match text.as_bytes().first() {
+                Some(b'#') => {}
+                None => node.empty_continuations.push(Span::new(next.start, end)),
+                Some(_) => {
+                    let open = before_continuation(next.text, self.escape);
+                    joined.push(open.unwrap_or(next.text), next.start);
+                    if open.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        end
+    }
+
+    /// Splits a line into words, and reads its heredocs from the lines below.
+    fn split(&mut self, line: &Logical<'_, 'a>, node: &mut Node<'a>) {
         node.head = node.span;
-        node.lines = joined.lines;
-        node.empty_continuations = std::mem::take(&mut joined.empty);
+        node.original = Original::new(&self.source[node.span.start..node.span.end], self.escape);
+        node.original = node.original.with_blanks();
+        line::split(line.fragment(), self.escape, node, &mut self.diagnostics);
         if let Some(first) = node.empty_continuations.first() {
             self.diagnostics.push(
                 Diagnostic::warning(
                     DiagnosticKind::EmptyContinuation,
-                    format!("Empty continuation line found in: {}", joined.line.text),
+                    format!("Empty continuation line found in: {}", line.text),
                     *first,
                 )
                 .with_help("empty continuation lines will become errors in a future release"),
             );
         }
-        if line::may_have_heredocs(&node)
-            && memchr::memchr(b'<', joined.line.text.as_bytes()).is_some()
-            && joined.line.text.contains("<<")
+        if line::may_have_heredocs(node)
+            && memchr::memchr(b'<', line.text.as_bytes()).is_some()
+            && line.text.contains("<<")
         {
-            self.heredocs(&mut node, &joined);
+            self.heredocs(node, line);
         }
-        node.original = joined.line.text;
-        Some(node)
     }
 
     /// Whether a comment is a directive. The first one that is none ends them.
@@ -184,54 +216,9 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Remembers a comment. An empty one separates what stands above it from the instruction.
-    fn comment(&mut self, line: Line<'a>) {
-        let text = line.text;
-        let Some(hash) = text.find('#') else { return };
-        let comment = &text[hash + 1..];
-        if comment.trim().is_empty() {
-            self.comments.clear();
-            return;
-        }
-        let start = line.start + hash + 1 + (comment.len() - comment.trim_start().len());
-        let comment = comment.trim();
-        let span = Span::new(start, start + comment.len());
-        self.comments.push(Spanned::new(Cow::Borrowed(comment), span));
-    }
-
-    /// Joins a line to the lines that continue it.
-    fn join(&mut self, line: Line<'a>) -> Joined<'a> {
-        let text = trim_start(line.text);
-        let start = line.start + (line.text.len() - text.len());
-        let mut open = before_continuation(text, self.escape);
-        let mut joined = Joined {
-            line: Logical::new(self.source, open.unwrap_or(text), start),
-            start,
-            end: line.end(),
-            lines: LineRange { start: line.number, end: line.number },
-            empty: Vec::new(),
-        };
-        while open.is_some() {
-            let Some(next) = self.next_line() else { break };
-            joined.end = next.end();
-            joined.lines.end = next.number;
-            if next.is_comment() {
-                continue;
-            }
-            if next.is_blank() {
-                joined.empty.push(Span::new(next.start, next.end()));
-                continue;
-            }
-            open = before_continuation(next.text, self.escape);
-            joined.line.push(open.unwrap_or(next.text), next.start);
-        }
-        joined
-    }
-
     /// Reads the bodies of all heredocs of an instruction.
-    fn heredocs(&mut self, node: &mut Node<'a>, joined: &Joined) {
-        let line = joined.line.fragment();
-        let markers = match heredoc::markers(&joined.line.text) {
+    fn heredocs(&mut self, node: &mut Node<'a>, line: &Logical<'_, 'a>) {
+        let markers = match heredoc::markers(line.text) {
             Ok(markers) => markers,
             Err(reason) => {
                 self.diagnostics.push(Diagnostic::error(
@@ -245,7 +232,7 @@ impl<'a> Reader<'a> {
         for marker in markers {
             let before = self.lines.clone();
             let spaced = marker.spaced;
-            match heredoc::body(marker, line, &mut self.lines) {
+            match heredoc::body(marker, line.fragment(), &mut self.lines) {
                 Ok(found) => {
                     node.span.end = found.terminator.end;
                     node.lines.end = self.lines.number();
@@ -271,12 +258,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Takes back the list of words of a node that nobody needs any more.
-    pub(crate) fn recycle(&mut self, mut words: Vec<Word<'a>>) {
-        words.clear();
-        self.spare = words;
-    }
-
     /// What is known when all instructions have been read.
     pub(crate) fn finish(mut self, no_instructions: bool) -> (Directives<'a>, Vec<Diagnostic>) {
         let end = Span::at(self.source.len());
@@ -295,6 +276,20 @@ impl<'a> Reader<'a> {
         }
         (self.directives, self.diagnostics)
     }
+}
+
+/// Remembers a comment. An empty one separates what stands above it from the instruction.
+fn comment<'a>(line: Line<'a>, comments: &mut Vec<Word<'a>>) {
+    let Some(behind) = trim_start(line.text).strip_prefix('#') else { return };
+    // Nearly always one blank stands before the text.
+    let text = trim_start(behind.strip_prefix(' ').unwrap_or(behind));
+    if text.is_empty() {
+        comments.clear();
+        return;
+    }
+    let start = line.end() - text.len();
+    let text = trim_end(text);
+    comments.push(Spanned::new(Cow::Borrowed(text), Span::new(start, start + text.len())));
 }
 
 fn unterminated(heredoc: &Heredoc, spaced: bool) -> Diagnostic {

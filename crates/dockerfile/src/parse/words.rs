@@ -37,20 +37,22 @@ pub(crate) fn split_keyword<'l, 'a>(
 }
 
 /// The flags at the start of the arguments, without quotes and escapes, and what follows them. A bare `--` ends them.
-pub(crate) fn split_flags<'l, 'a>(args: Fragment<'l, 'a>) -> (Vec<Word<'a>>, Fragment<'l, 'a>) {
-    let mut flags = Vec::new();
+pub(crate) fn split_flags<'l, 'a>(
+    args: Fragment<'l, 'a>,
+    flags: &mut Vec<Word<'a>>,
+) -> Fragment<'l, 'a> {
     let mut at = 0;
     loop {
         let rest = &args.text[at..];
         at += rest.len() - trim_start(rest).len();
         let rest = &args.text[at..];
         if !rest.starts_with("--") {
-            return (flags, args.from(at).trim());
+            return args.from(at).trim();
         }
         let (len, unquoted) = flag(rest);
         let word = args.slice(at..at + len);
         if unquoted.as_deref().unwrap_or(word.text) == "--" {
-            return (flags, args.from(at + len).trim());
+            return args.from(at + len).trim();
         }
         flags.push(match unquoted {
             Some(text) => Spanned::new(Cow::Owned(text), word.span()),
@@ -121,12 +123,27 @@ pub(crate) fn split_quoted<'l, 'a>(
     })
 }
 
+/// The bytes that neither end a word nor change how the next one is read, in quotes or outside.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b'!';
+    while byte <= b'~' {
+        plain[byte as usize] = !matches!(byte, b'"' | b'\'' | b'\\' | b'`');
+        byte += 1;
+    }
+    plain
+};
+
 /// The length of a word, and whether it ends with an escape that nothing follows. In single quotes that is text.
 fn quoted_word(input: &str, escape: u8) -> (usize, bool) {
     let bytes = input.as_bytes();
     let mut at = 0;
     let mut quote = None;
     while let Some(byte) = bytes.get(at).copied() {
+        if PLAIN[usize::from(byte)] {
+            at += 1;
+            continue;
+        }
         let mut len = 1;
         match quote {
             Some(open) if byte == open => quote = None,
@@ -155,7 +172,7 @@ mod tests {
     use super::{split_flags, split_keyword, split_quoted, split_separators};
     use crate::parse::logical::Logical;
 
-    fn line(text: &str) -> Logical<'_> {
+    fn line(text: &str) -> Logical<'_, '_> {
         Logical::new(text, text, 0)
     }
 
@@ -175,7 +192,8 @@ mod tests {
     fn flags_lose_their_quotes() {
         let check = |text: &str, flags: &[&str], rest: &str| {
             let line = line(text);
-            let (found, args) = split_flags(line.fragment());
+            let mut found = Vec::new();
+            let args = split_flags(line.fragment(), &mut found);
             let values: Vec<_> = found.iter().map(crate::Word::as_str).collect();
             assert_eq!((values.as_slice(), args.text), (flags, rest), "{text:?}");
         };

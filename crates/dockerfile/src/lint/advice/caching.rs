@@ -55,7 +55,7 @@ fn mentions(step: &Step, name: &str) -> bool {
         }),
         _ => false,
     };
-    heredocs || in_text(&step.instruction.original)
+    heredocs || in_text(&step.instruction.original.text())
 }
 
 /// Everything is copied, and dependencies are installed after that.

@@ -10,7 +10,7 @@ use crate::lint::linter::Linter;
 pub(super) fn check(linter: &mut Linter, steps: &[Step], shipped: bool) {
     let mut pip_keeps_nothing = false;
     for step in steps {
-        let sets = |name: &str| step.instruction.original.contains(name);
+        let sets = |name: &str| step.instruction.original.text().contains(name);
         if matches!(step.instruction.kind, InstructionKind::Env(_) | InstructionKind::Arg(_)) {
             pip_keeps_nothing |= sets("PIP_NO_CACHE_DIR");
         }
@@ -109,7 +109,7 @@ fn caches(source: &str, step: &Step, run: &Run, pip_keeps_nothing: bool) -> Vec<
         let Some(install) = call(program, "install") else { continue };
         let told = pip_keeps_nothing
             || install.has_option(&["--no-cache-dir", "--cache-dir"])
-            || instruction.original.contains("PIP_NO_CACHE_DIR");
+            || instruction.original.text().contains("PIP_NO_CACHE_DIR");
         if !told && !removes(".cache") && !mounted(".cache") && call(program, "cache").is_none() {
             let at = format!("{program} install");
             push(

@@ -1,0 +1,79 @@
+//! The text of an instruction with its lines joined, put together only for those who ask.
+
+use std::borrow::Cow;
+
+use crate::parse::lines::{Lines, before_continuation, trim_end, trim_start};
+use crate::span::Text;
+
+/// Where an instruction was written, and how to read it as one line.
+///
+/// Few who read a file need the text besides the words, and it is as long as the file: joining waits until it is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Original<'a> {
+    /// The lines from the keyword on.
+    source: &'a str,
+    escape: u8,
+    with_blanks: bool,
+}
+
+impl<'a> Original<'a> {
+    /// The text of `source`, which begins with an instruction and ends with its last line.
+    pub(crate) const fn new(source: &'a str, escape: u8) -> Self {
+        Self { source, escape, with_blanks: false }
+    }
+
+    /// What stands behind `offset` bytes of the source.
+    pub(crate) fn behind(self, offset: usize) -> Self {
+        Self { source: &self.source[offset..], ..self }
+    }
+
+    /// The same with the blanks at its ends.
+    pub(crate) const fn with_blanks(self) -> Self {
+        Self { with_blanks: true, ..self }
+    }
+
+    /// The same without the blanks at its ends.
+    pub(crate) const fn without_blanks(self) -> Self {
+        Self { with_blanks: false, ..self }
+    }
+
+    /// The text with continuation lines joined and comments left out. What goes over one line is borrowed.
+    pub fn text(&self) -> Text<'a> {
+        let mut lines = Lines::within(self.source);
+        let first = lines.next().map_or("", |line| line.text);
+        let Some(first) = before_continuation(first, self.escape) else {
+            return Cow::Borrowed(if self.with_blanks { first } else { trim(first) });
+        };
+        let mut joined = String::with_capacity(self.source.len());
+        joined.push_str(first);
+        for line in lines.filter(|line| !line.is_comment() && !line.is_blank()) {
+            joined.push_str(before_continuation(line.text, self.escape).unwrap_or(line.text));
+        }
+        let trimmed = trim(&joined);
+        if self.with_blanks || trimmed.len() == joined.len() {
+            Cow::Owned(joined)
+        } else {
+            Cow::Owned(trimmed.to_owned())
+        }
+    }
+}
+
+fn trim(text: &str) -> &str {
+    trim_start(trim_end(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Original;
+
+    #[test]
+    fn lines_are_joined_without_comments_and_blank_lines() {
+        let check = |source, expect| assert_eq!(Original::new(source, b'\\').text(), expect);
+        check("RUN a ", "RUN a");
+        check("RUN a \\\r\n # b\r\n\n  && c \\", "RUN a   && c");
+        check("RUN a \\\n#b \\\n", "RUN a");
+        check("\\\n RUN a", "RUN a");
+        assert_eq!(Original::new("RUN a \\\nb ", b'`').text(), "RUN a \\");
+        assert_eq!(Original::new("RUN a `\nb ", b'`').with_blanks().text(), "RUN a b ");
+    }
+}

@@ -25,6 +25,7 @@ pub(super) struct Flags<'n, 'a> {
 
 impl<'n, 'a> Flags<'n, 'a> {
     /// Checks the flags of an instruction against those that it knows.
+    #[inline]
     pub(super) fn read(
         given: &'n [Word<'a>],
         known: &[(&'static str, Takes)],

@@ -117,18 +117,26 @@ pub(super) fn at_least_one(node: &Node, keyword: &str) -> Diagnostic {
 }
 
 /// The only argument, whatever the flags.
+#[inline]
 fn one<'a>(node: &mut Node<'a>, keyword: &str) -> Result<Word<'a>, Diagnostic> {
-    node.args.drain(..).next().ok_or_else(|| {
-        let message = format!("{keyword} requires exactly one argument");
-        Diagnostic::error(DiagnosticKind::ArgumentCount, message, node.keyword.span)
-    })
+    node.args.truncate(1);
+    node.args.pop().ok_or_else(|| not_one(node, keyword))
+}
+
+#[cold]
+fn not_one(node: &Node, keyword: &str) -> Diagnostic {
+    let message = format!("{keyword} requires exactly one argument");
+    Diagnostic::error(DiagnosticKind::ArgumentCount, message, node.keyword.span)
 }
 
 /// The only argument of an instruction that takes no flags.
+#[inline]
 fn exactly_one<'a>(node: &mut Node<'a>, keyword: &str) -> Result<Word<'a>, Diagnostic> {
-    let argument = one(node, keyword)?;
+    if node.args.is_empty() {
+        return Err(not_one(node, keyword));
+    }
     Flags::read(&node.flags, &[])?;
-    Ok(argument)
+    one(node, keyword)
 }
 
 /// The command of a node, from its arguments on.
@@ -137,7 +145,8 @@ pub(super) fn command<'a>(node: &mut Node<'a>) -> Command<'a> {
         return Command::Exec(std::mem::take(&mut node.args));
     }
     let nothing = Span::at(node.args_span.end);
-    let text = node.args.drain(..).next();
+    node.args.truncate(1);
+    let text = node.args.pop();
     Command::Shell(text.unwrap_or_else(|| Spanned::new(Cow::Borrowed(""), nothing)))
 }
 
@@ -172,16 +181,18 @@ fn arg<'a>(node: &Node<'a>) -> Result<Arg<'a>, Diagnostic> {
     if node.args.is_empty() {
         return Err(at_least_one(node, "ARG"));
     }
-    let declarations: Result<_, _> =
-        node.args.iter().map(|word| declaration(word, &node.comments)).collect();
-    Ok(Arg { declarations: declarations? })
+    let mut declarations = Vec::with_capacity(node.args.len());
+    for word in &node.args {
+        declarations.push(declaration(word, &node.comments)?);
+    }
+    Ok(Arg { declarations })
 }
 
 fn declaration<'a>(
     word: &Word<'a>,
     comments: &[Word<'a>],
 ) -> Result<ArgDeclaration<'a>, Diagnostic> {
-    let equals = word.value.find('=');
+    let equals = memchr::memchr(b'=', word.value.as_bytes());
     if equals == Some(0) {
         return Err(blank_name("ARG", word.span));
     }

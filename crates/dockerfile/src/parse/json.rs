@@ -98,7 +98,8 @@ pub(crate) fn member(text: &str, key: &str) -> Option<String> {
 }
 
 fn blanks(text: &str) -> &str {
-    text.trim_start_matches([' ', '\t', '\r', '\n'])
+    let blanks = text.bytes().take_while(|it| matches!(it, b' ' | b'\t' | b'\r' | b'\n'));
+    &text[blanks.count()..]
 }
 
 /// Passes over one value without recursion: what follows it.

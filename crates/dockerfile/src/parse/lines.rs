@@ -66,7 +66,11 @@ impl<'a> Lines<'a> {
 impl<'a> Iterator for Lines<'a> {
     type Item = Line<'a>;
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "a line that is returned through memory and copied at once stalls the processor"
+    )]
+    #[inline(always)]
     fn next(&mut self) -> Option<Line<'a>> {
         let rest = &self.source[self.at..];
         if rest.is_empty() {

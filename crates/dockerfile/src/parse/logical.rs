@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::lines::{trim_end, trim_start};
-use crate::span::{Span, Spanned, Word};
+use crate::span::{Span, Spanned, Text, Word};
+
+/// Room for most instructions that go over several lines.
+const TYPICAL_LENGTH: usize = 1024;
 
 /// Physical lines joined to one. It is used again for each instruction, so that joining needs no memory of its own.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +21,7 @@ impl Joined {
     pub(crate) fn begin(&mut self, text: &str) {
         self.segments.clear();
         self.text.clear();
+        self.text.reserve(TYPICAL_LENGTH);
         self.text.push_str(text);
     }
 
@@ -122,15 +126,23 @@ impl<'a> Fragment<'_, 'a> {
     }
 
     /// The text and its place. What no continuation interrupts is borrowed from the source.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "a word that is returned through memory and copied at once stalls the processor"
+    )]
+    #[inline(always)]
     pub(crate) fn spanned(self) -> Word<'a> {
         let span = self.span();
-        let value = if span.len() == self.text.len() {
+        Spanned::new(self.text_at(span), span)
+    }
+
+    #[inline]
+    fn text_at(self, span: Span) -> Text<'a> {
+        if span.len() == self.text.len() {
             Cow::Borrowed(&self.line.source[span.start..span.end])
         } else {
             Cow::Owned(self.text.to_owned())
-        };
-        Spanned::new(value, span)
+        }
     }
 }
 

@@ -93,7 +93,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The next physical line; a line that is too long is reported and read all the same.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "as with `Lines::next`")]
+    #[inline(always)]
     fn next_line(&mut self) -> Option<Line<'a>> {
         let line = self.lines.next()?;
         if line.raw.len() > MAX_LINE {

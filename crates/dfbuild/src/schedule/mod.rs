@@ -1,8 +1,11 @@
 //! Which steps run, when, and which come from the cache.
 
+mod definitions;
 pub(crate) mod keys;
 pub(crate) mod progress;
 pub(crate) mod scheduler;
 pub(crate) mod session;
 pub(crate) mod slots;
+pub(crate) mod sources;
 pub(crate) mod stage_run;
+mod step_run;

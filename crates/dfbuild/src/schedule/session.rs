@@ -19,9 +19,10 @@ use crate::images::blobs::{Packing, Times};
 use crate::images::finish::finish;
 use crate::images::layers::LayerRef;
 use crate::options::{Compression, Output, OutputKind};
+use crate::schedule::definitions::Definitions;
 use crate::schedule::progress::Progress;
 use crate::schedule::slots::Slots;
-use crate::schedule::stage_run::{Definitions, StageResult, step_error};
+use crate::schedule::stage_run::{StageResult, step_error};
 use crate::secrets::Secrets;
 use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};
 

@@ -13,7 +13,7 @@ use dfbuild_store::Staging;
 
 use crate::error::StepError;
 use crate::schedule::session::Session;
-use crate::schedule::stage_run::{Mounted, mount_digest};
+use crate::schedule::sources::{Mounted, mount_digest};
 use crate::steps::checkout::{inside_of, with_parents};
 use crate::steps::ssh_agent::ForwardedAgent;
 use crate::steps::stubs::Stubs;

@@ -18,7 +18,7 @@ use crate::images::layers::Rootfs;
 use crate::leaks::Leaks;
 use crate::redact::Redaction;
 use crate::schedule::session::Session;
-use crate::schedule::stage_run::Mounted;
+use crate::schedule::sources::Mounted;
 use crate::snapshots::Changes;
 use crate::steps::mounts::Mounts;
 use crate::steps::stubs::Stubs;

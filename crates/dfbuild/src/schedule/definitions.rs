@@ -1,0 +1,172 @@
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dfbuild_cache::{Key, files_digest};
+use dfbuild_image::{Digest, Platform, TreePath};
+use dfbuild_plan::{Base, Stage, StageId, Step, StepKind, TreeSource};
+use dfbuild_sandbox::IdMode;
+
+use crate::error::Error;
+use crate::event::StepInfo;
+use crate::schedule::keys::{KeyInput, SourceId, chain, step_key};
+use crate::schedule::session::Session;
+use crate::schedule::sources::source_digest;
+use crate::schedule::stage_run::step_error;
+
+/// How stages are made, by stage: the key of each step by definition.
+#[derive(Debug, Default)]
+pub(crate) struct Definitions {
+    known: Mutex<HashMap<StageId, Arc<Definition>>>,
+}
+
+/// The keys of one stage's steps by definition, and what its sources come to where that is known
+/// before anything runs.
+#[derive(Debug)]
+pub(crate) struct Definition {
+    /// The key of each step.
+    pub(super) keys: Vec<Key>,
+    /// What the sources of each step come to.
+    pub(super) sources: Vec<Vec<SourceId>>,
+    /// The key of its end.
+    pub(super) end: Digest,
+}
+
+impl Session<'_> {
+    /// The keys of a stage by definition.
+    pub(super) fn definition(&self, id: StageId) -> Result<Arc<Definition>, Error> {
+        let known = |session: &Self| {
+            let known = session.definitions.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(&id).cloned()
+        };
+        if let Some(definition) = known(self) {
+            return Ok(definition);
+        }
+        let stage = self.graph.stage(id);
+        let mut parent = match &stage.base {
+            Base::Scratch => chain([]),
+            Base::Image(request) => {
+                chain(self.bases[request].layers.iter().map(|layer| &layer.content_id))
+            }
+            Base::Stage(base) => self.definition(*base)?.end,
+            Base::Directory(name) => {
+                let context = self.contexts.named(name);
+                let walked =
+                    context.walk(&TreePath::ROOT).map_err(|error| Error::image(name, error))?;
+                files_digest(&TreePath::ROOT, &walked)
+            }
+        };
+        let (mut keys, mut all_sources) = (Vec::new(), Vec::new());
+        for (at, step) in stage.steps.iter().enumerate() {
+            let mut sources = Vec::new();
+            for (number, source) in step.sources().into_iter().enumerate() {
+                sources.push(match source {
+                    TreeSource::Stage(other) => SourceId::Definition(self.definition(*other)?.end),
+                    given => {
+                        let handle = self.given(given);
+                        let digest = source_digest(step, number, handle.tree(), &self.fetcher());
+                        let info = self.progress.info(id, at);
+                        SourceId::Files(digest.map_err(|error| step_error(info, error))?)
+                    }
+                });
+            }
+            let key = step_key(step, &self.key_input(stage, true, parent, &sources));
+            parent = key.digest();
+            keys.push(key);
+            all_sources.push(sources);
+        }
+        let definition = Arc::new(Definition { keys, sources: all_sources, end: parent });
+        let mut known = self.definitions.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(known.entry(id).or_insert(definition)))
+    }
+
+    pub(super) fn key_input<'k>(
+        &'k self,
+        stage: &'k Stage,
+        by_definition: bool,
+        parent: Digest,
+        sources: &'k [SourceId],
+    ) -> KeyInput<'k> {
+        KeyInput {
+            by_definition,
+            parent,
+            sources,
+            platform: &stage.platform,
+            build: self.build,
+            single_id: self.engine.id_mode() == IdMode::Single,
+        }
+    }
+
+    /// The stages that steps read from, and those which they were built from.
+    pub(super) fn stages_of(&self, steps: &[Step]) -> BTreeSet<StageId> {
+        let sources = steps.iter().flat_map(Step::sources);
+        let mut rest: Vec<StageId> = sources
+            .filter_map(|source| match source {
+                TreeSource::Stage(id) => Some(*id),
+                _ => None,
+            })
+            .collect();
+        let mut found = BTreeSet::new();
+        while let Some(id) = rest.pop() {
+            if found.insert(id) {
+                rest.extend(self.graph.stage(id).needs());
+            }
+        }
+        found
+    }
+
+    pub(super) fn reads_any(&self, step: &Step, stages: &BTreeSet<StageId>) -> bool {
+        self.stages_of(std::slice::from_ref(step)).iter().any(|id| stages.contains(id))
+    }
+
+    /// The first step that cannot come from the cache without looking at its sources. Whether
+    /// those before it can is only known when what they are built upon is.
+    pub(super) fn first_unknown(&self, stage: &Stage, definition: &Definition) -> usize {
+        let known = |(step, key): (&Step, &Key)| {
+            self.uses_cache(stage)
+                && !self.sources_ran(step)
+                && self.engine.store().record(&key.digest()).is_some()
+        };
+        let steps = stage.steps.iter().zip(&definition.keys);
+        steps.take_while(|pair| known(*pair)).count()
+    }
+
+    /// The first command of a stage that is not known to be in the cache, and what it runs on.
+    pub(crate) fn first_command(
+        &self,
+        id: StageId,
+    ) -> Result<Option<(&StepInfo, Platform)>, Error> {
+        let stage = self.graph.stage(id);
+        if !stage.runs_commands() {
+            return Ok(None);
+        }
+        let first = self.first_unknown(stage, &*self.definition(id)?);
+        let mut rest = stage.steps.iter().enumerate().skip(first);
+        let found = rest.find(|(_, step)| matches!(step.kind, StepKind::Run(_)));
+        Ok(found.map(|(at, _)| (self.progress.info(id, at), stage.config.platform())))
+    }
+
+    /// Whether the results of earlier builds count for a stage.
+    pub(super) fn uses_cache(&self, stage: &Stage) -> bool {
+        let filtered = |name: &String| {
+            name.is_empty()
+                || stage.name.as_deref() == Some(name.to_lowercase().as_str())
+                || *name == stage.index.to_string()
+        };
+        !self.build.no_cache && !self.build.no_cache_filter.iter().any(filtered)
+    }
+
+    /// Whether a stage that the step copies from ran, or will, in this build: then only its new
+    /// content decides.
+    pub(super) fn sources_ran(&self, step: &Step) -> bool {
+        step.sources().iter().any(|source| match source {
+            TreeSource::Stage(id) => self.has_run(*id) || self.must_run(*id),
+            _ => false,
+        })
+    }
+
+    fn must_run(&self, id: StageId) -> bool {
+        let stage = self.graph.stage(id);
+        let itself = !self.uses_cache(stage) && !stage.steps.is_empty();
+        itself || stage.needs().into_iter().any(|needed| self.must_run(needed))
+    }
+}

@@ -1,0 +1,153 @@
+use std::time::{Instant, SystemTime};
+
+use dfbuild_cache::{ClockTimes, Key, LayerRecord, Record};
+use dfbuild_image::Timestamp;
+use dfbuild_layer::Index;
+use dfbuild_plan::{StageId, Step, StepKind};
+use dfbuild_store::Staging;
+
+use crate::error::{Error, StepError};
+use crate::images::layers::Rootfs;
+use crate::leaks::Leaks;
+use crate::schedule::keys::SourceId;
+use crate::schedule::session::Session;
+use crate::schedule::sources::{Handle, Mounted, source_digest};
+use crate::schedule::stage_run::{StageResult, seen_below, step_error};
+use crate::steps::copy_step::copy;
+use crate::steps::draft::Finished;
+use crate::steps::run_step::run_command;
+use crate::steps::tree::Tree;
+use crate::steps::workdir_step::workdir;
+
+impl Session<'_> {
+    /// Runs a step that is not in the cache.
+    #[expect(clippy::too_many_arguments, reason = "a step, where it is, and what it reads")]
+    pub(super) fn run_step(
+        &self,
+        id: StageId,
+        at: usize,
+        step: &Step,
+        handles: &[Handle<'_>],
+        ids: &[SourceId],
+        below: &StageResult,
+        key: Key,
+    ) -> Result<Record, Option<Error>> {
+        let info = self.progress.info(id, at);
+        let _slot = self.slots.take();
+        if self.ending().is_near() {
+            return Err(None);
+        }
+        let start = self.progress.started(info.id);
+        let created = Timestamp::from(SystemTime::now());
+        let made = self.make(id, at, step, handles, below).map_err(|source| {
+            self.progress.failed(info.id, start);
+            match source {
+                StepError::Cancelled => None,
+                source => Some(step_error(info, source)),
+            }
+        })?;
+        // What was read must still be what the key says, or the next build would take it for that.
+        self.check_unchanged(step, handles, ids).map_err(|source| {
+            self.progress.failed(info.id, start);
+            Some(step_error(info, source))
+        })?;
+        self.progress.ran(info.id, start, made.diff_id);
+        Ok(Record {
+            layer: made,
+            below: seen_below(step, below),
+            created,
+            milliseconds: milliseconds(start),
+            key,
+        })
+    }
+
+    /// Whether the folders that a step read from are as they were when its key was made.
+    fn check_unchanged(
+        &self,
+        step: &Step,
+        handles: &[Handle<'_>],
+        ids: &[SourceId],
+    ) -> Result<(), StepError> {
+        for (number, (handle, id)) in handles.iter().zip(ids).enumerate() {
+            if matches!(handle, Handle::Context(_)) {
+                let now = source_digest(step, number, handle.tree(), &self.fetcher())?;
+                if SourceId::Files(now) != *id {
+                    return Err(StepError::ContextChanged);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn make(
+        &self,
+        id: StageId,
+        at: usize,
+        step: &Step,
+        handles: &[Handle<'_>],
+        below: &StageResult,
+    ) -> Result<LayerRecord, StepError> {
+        let rootfs = Rootfs::new(self.engine, below.layers.clone());
+        let staging = self.engine.store().stage()?;
+        let trees: Vec<&dyn Tree> = handles.iter().map(Handle::tree).collect();
+        let finished = match &step.kind {
+            StepKind::Run(run) => {
+                let mounted: Vec<Mounted<'_>> = handles
+                    .iter()
+                    .map(|handle| match handle {
+                        Handle::Context(context) => Mounted::Context(*context),
+                        Handle::Rootfs(rootfs) => Mounted::Rootfs(rootfs),
+                    })
+                    .collect();
+                let info = self.progress.info(id, at);
+                let record = run_command(self, run, &rootfs, &mounted, &staging, info)?;
+                return Ok(record);
+            }
+            StepKind::Copy(step) => {
+                copy(step, trees[0], &self.fetcher(), &rootfs, &staging, below.made_at)?
+            }
+            StepKind::Workdir(step) => workdir(step, &rootfs, below.made_at)?,
+        };
+        let looked_into = self.is_looked_into(id, at);
+        let nothing = Rootfs::empty(self.engine);
+        let tree = trees.first().copied().unwrap_or(&nothing);
+        let leaks = Leaks::of(self);
+        let record = self.keep(&staging, &rootfs, &finished, tree, looked_into, &leaks)?;
+        self.report_leaks(&leaks.found(), self.progress.info(id, at))?;
+        Ok(record)
+    }
+
+    pub(super) fn keep(
+        &self,
+        staging: &Staging,
+        rootfs: &Rootfs<'_>,
+        finished: &Finished,
+        tree: &dyn Tree,
+        looked_into: bool,
+        leaks: &Leaks,
+    ) -> Result<LayerRecord, StepError> {
+        let contents = finished.contents(tree, rootfs);
+        let contents = leaks.contents(&contents);
+        let index: Index = finished.index.clone();
+        let mut paths = rootfs.kept_clock_times(&index)?;
+        paths.extend(finished.made.iter().cloned());
+        paths.sort_unstable();
+        paths.dedup();
+        let clock = ClockTimes::Paths(paths);
+        if looked_into {
+            self.engine.keep_as_snapshot(staging, rootfs, index, &contents, clock)
+        } else {
+            self.engine.keep_as_blob(staging, index, &contents, clock, self.packing.encoding)
+        }
+    }
+
+    /// Whether something later in this build needs the files of a step's layer.
+    fn is_looked_into(&self, id: StageId, at: usize) -> bool {
+        let runs = |steps: &[Step]| steps.iter().any(|step| matches!(step.kind, StepKind::Run(_)));
+        !self.graph.targets.contains(&id) || runs(&self.graph.stage(id).steps[at + 1..])
+    }
+}
+
+fn milliseconds(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,9 +1,8 @@
 use dfbuild_image::{Digest, Timestamp, TreePath};
 use serde::{Deserialize, Serialize};
 
-use crate::Key;
-
-/// What is known of a step that ran.
+/// What is known of a step that ran, kept under its keys. Small: what the step depended on is a
+/// [`crate::Note`] of its own, which both keys share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// What it made.
@@ -15,8 +14,8 @@ pub struct Record {
     pub created: Timestamp,
     /// How long it took, in milliseconds.
     pub milliseconds: u64,
-    /// What it depended on.
-    pub key: Key,
+    /// The digest of the note that says what it depended on. Only explanations need it.
+    pub note: Option<Digest>,
 }
 
 /// The layer that a step made.
@@ -46,7 +45,7 @@ impl Record {
     /// The bytes that are stored.
     ///
     /// ```text
-    /// "dfbuild record 1\n" SHA-256(body) in 64 hexadecimal digits "\n" body
+    /// "dfbuild record 2\n" SHA-256(body) in 64 hexadecimal digits "\n" body
     /// body = canonical JSON
     /// ```
     pub fn encode(&self) -> Vec<u8> {
@@ -69,7 +68,7 @@ impl Record {
 }
 
 /// Changes with the encoding.
-const MAGIC: &[u8] = b"dfbuild record 1\n";
+const MAGIC: &[u8] = b"dfbuild record 2\n";
 
 #[cfg(test)]
 mod tests {
@@ -87,7 +86,7 @@ mod tests {
             below: Digest::of("b"),
             created: Timestamp::NO_CLOCK,
             milliseconds: 5,
-            key: Key::new(),
+            note: Some(Digest::of("n")),
         };
         let bytes = record.encode();
         assert_eq!(Record::decode(&bytes), Some(record));

@@ -32,6 +32,10 @@ pub struct Build {
     pub(crate) push: bool,
     pub(crate) no_cache: bool,
     pub(crate) no_cache_filter: Vec<String>,
+    pub(crate) no_cache_steps: Vec<usize>,
+    pub(crate) cache_max_age: Option<Duration>,
+    pub(crate) require_cache: bool,
+    pub(crate) no_stat_cache: bool,
     pub(crate) outputs: Vec<Output>,
     pub(crate) secrets: Vec<Secret>,
     pub(crate) secret_leak: SecretLeak,
@@ -75,6 +79,10 @@ impl Build {
             push: false,
             no_cache: false,
             no_cache_filter: Vec::new(),
+            no_cache_steps: Vec::new(),
+            cache_max_age: None,
+            require_cache: false,
+            no_stat_cache: false,
             outputs: Vec::new(),
             secrets: Vec::new(),
             secret_leak: SecretLeak::default(),
@@ -181,6 +189,32 @@ impl Build {
     /// A stage whose steps all run, whatever is in the cache; may be given several times.
     pub fn no_cache_filter(mut self, stage: impl Into<String>) -> Self {
         self.no_cache_filter.push(stage.into());
+        self
+    }
+
+    /// A line of the Dockerfile whose step runs, whatever is in the cache; may be given several
+    /// times.
+    pub fn no_cache_step(mut self, line: usize) -> Self {
+        self.no_cache_steps.push(line);
+        self
+    }
+
+    /// How old the results of commands may be that are taken from the cache. Also the commands of
+    /// stages that are only copied from.
+    pub fn cache_max_age(mut self, age: Duration) -> Self {
+        self.cache_max_age = Some(age);
+        self
+    }
+
+    /// Whether the build fails when a step is not in the cache, instead of running it.
+    pub fn require_cache(mut self, require: bool) -> Self {
+        self.require_cache = require;
+        self
+    }
+
+    /// Whether the files of contexts are read again even if nothing shows that they changed.
+    pub fn no_stat_cache(mut self, no_stat_cache: bool) -> Self {
+        self.no_stat_cache = no_stat_cache;
         self
     }
 

@@ -17,6 +17,19 @@ use crate::schedule::stage_run::step_error;
 #[derive(Debug, Default)]
 pub(crate) struct Definitions {
     known: Mutex<HashMap<StageId, Arc<Definition>>>,
+    /// Whether a stage runs something whatever is in the cache.
+    must_run: Mutex<HashMap<StageId, bool>>,
+}
+
+/// Why a step runs whatever is in the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forced {
+    /// Nothing comes from the cache.
+    All,
+    /// Nothing of its stage does.
+    Stage,
+    /// It was named.
+    Step,
 }
 
 /// The keys of one stage's steps by definition, and what its sources come to where that is known
@@ -122,9 +135,9 @@ impl Session<'_> {
     /// those before it can is only known when what they are built upon is.
     pub(super) fn first_unknown(&self, stage: &Stage, definition: &Definition) -> usize {
         let known = |(step, key): (&Step, &Key)| {
-            self.uses_cache(stage)
+            self.forced(stage, step).is_none()
                 && !self.sources_ran(step)
-                && self.engine.store().record(&key.digest()).is_some()
+                && self.record(key).is_some_and(|record| self.expired(step, &record).is_none())
         };
         let steps = stage.steps.iter().zip(&definition.keys);
         steps.take_while(|pair| known(*pair)).count()
@@ -145,14 +158,22 @@ impl Session<'_> {
         Ok(found.map(|(at, _)| (self.progress.info(id, at), stage.config.platform())))
     }
 
-    /// Whether the results of earlier builds count for a stage.
-    pub(super) fn uses_cache(&self, stage: &Stage) -> bool {
-        let filtered = |name: &String| {
+    /// Why a step runs whatever is in the cache, if it does.
+    pub(super) fn forced(&self, stage: &Stage, step: &Step) -> Option<Forced> {
+        let build = self.build;
+        if build.no_cache {
+            return Some(Forced::All);
+        }
+        let filtered = |name: &&String| {
             name.is_empty()
                 || stage.name.as_deref() == Some(name.to_lowercase().as_str())
-                || *name == stage.index.to_string()
+                || **name == stage.index.to_string()
         };
-        !self.build.no_cache && !self.build.no_cache_filter.iter().any(filtered)
+        if build.no_cache_filter.iter().any(|name| filtered(&name)) {
+            return Some(Forced::Stage);
+        }
+        let mut lines = build.no_cache_steps.iter();
+        lines.any(|line| (step.lines.start..=step.lines.end).contains(line)).then_some(Forced::Step)
     }
 
     /// Whether a stage that the step copies from ran, or will, in this build: then only its new
@@ -165,8 +186,30 @@ impl Session<'_> {
     }
 
     fn must_run(&self, id: StageId) -> bool {
+        let known = &self.definitions.must_run;
+        if let Some(must) = known.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            return *must;
+        }
         let stage = self.graph.stage(id);
-        let itself = !self.uses_cache(stage) && !stage.steps.is_empty();
-        itself || stage.needs().into_iter().any(|needed| self.must_run(needed))
+        let itself = || stage.steps.iter().any(|step| self.forced(stage, step).is_some());
+        let needed = || stage.needs().into_iter().any(|needed| self.must_run(needed));
+        let must = itself() || self.is_old(id) || needed();
+        known.lock().unwrap_or_else(PoisonError::into_inner).insert(id, must);
+        must
+    }
+
+    /// Whether a command of a stage is not known to be as young as this build wants it.
+    fn is_old(&self, id: StageId) -> bool {
+        let stage = self.graph.stage(id);
+        if self.build.cache_max_age.is_none() || !stage.runs_commands() {
+            return false;
+        }
+        // What is wrong with a definition comes up again, at its step.
+        let Ok(definition) = self.definition(id) else { return false };
+        let old = |(step, key): (&Step, &Key)| {
+            matches!(step.kind, StepKind::Run(_))
+                && self.record(key).is_none_or(|record| self.expired(step, &record).is_some())
+        };
+        stage.steps.iter().zip(&definition.keys).any(old)
     }
 }

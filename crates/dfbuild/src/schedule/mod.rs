@@ -2,6 +2,7 @@
 
 mod definitions;
 pub(crate) mod keys;
+pub(crate) mod lookup;
 pub(crate) mod progress;
 pub(crate) mod scheduler;
 pub(crate) mod session;

@@ -9,6 +9,7 @@ use crate::event::StepInfo;
 use crate::images::layers::{LayerRef, Rootfs};
 use crate::leaks::Leaks;
 use crate::schedule::keys::{chain, link, step_key};
+use crate::schedule::lookup::Lookup;
 use crate::schedule::session::{Failed, Session};
 use crate::schedule::sources::{Handle, source_ids};
 use crate::steps::draft::Draft;
@@ -49,13 +50,13 @@ impl Session<'_> {
             if self.ending().is_near() {
                 return Err(None);
             }
-            let use_cache = self.uses_cache(stage);
+            let use_cache = self.forced(stage, step).is_none();
             let by_definition = &definition.keys[at];
             if use_cache
                 && !result.ran
                 && !self.sources_ran(step)
                 && !self.reads_any(step, &demanded_stages)
-                && let Some(record) = self.lookup(by_definition, &seen_below(step, &result))
+                && let Lookup::Hit(record) = self.lookup(step, by_definition, &result)
             {
                 self.take_cached(info, &record, &mut result);
                 continue;
@@ -72,14 +73,14 @@ impl Session<'_> {
             let ids = source_ids(step, &handles, &definition.sources[at], &self.fetcher())
                 .map_err(failed)?;
             let key = step_key(step, &self.key_input(stage, false, result.content, &ids));
-            if use_cache && let Some(record) = self.lookup(&key, &seen_below(step, &result)) {
+            if use_cache && let Lookup::Hit(record) = self.lookup(step, &key, &result) {
                 self.remember(by_definition, &record);
                 self.take_cached(info, &record, &mut result);
                 continue;
             }
-            let record = self.run_step(id, at, step, &handles, &ids, &result, key)?;
+            let record = self.run_step(id, at, step, &handles, &ids, &result)?;
             self.remember(by_definition, &record);
-            self.remember(&record.key, &record);
+            self.remember(&key, &record);
             result.ran = true;
             result.push(&record);
             self.pack_soon(id, &result.layers);
@@ -143,13 +144,6 @@ impl Session<'_> {
         stage.content = link(&stage.content, &record.content_id);
         stage.layers.push(layer_ref(&record));
         Ok(stage)
-    }
-
-    /// The record under a key, if it was made on the same content and its layer can be had.
-    fn lookup(&self, key: &Key, below: &Digest) -> Option<Record> {
-        let record = Record::decode(&self.engine.store().record(&key.digest())?)?;
-        let good = record.below == *below && self.engine.has_layer(&record.layer.diff_id);
-        good.then_some(record)
     }
 
     fn remember(&self, key: &Key, record: &Record) {

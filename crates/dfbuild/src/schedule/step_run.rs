@@ -1,6 +1,6 @@
 use std::time::{Instant, SystemTime};
 
-use dfbuild_cache::{ClockTimes, Key, LayerRecord, Record};
+use dfbuild_cache::{ClockTimes, LayerRecord, Record};
 use dfbuild_image::Timestamp;
 use dfbuild_layer::Index;
 use dfbuild_plan::{StageId, Step, StepKind};
@@ -21,7 +21,6 @@ use crate::steps::workdir_step::workdir;
 
 impl Session<'_> {
     /// Runs a step that is not in the cache.
-    #[expect(clippy::too_many_arguments, reason = "a step, where it is, and what it reads")]
     pub(super) fn run_step(
         &self,
         id: StageId,
@@ -30,7 +29,6 @@ impl Session<'_> {
         handles: &[Handle<'_>],
         ids: &[SourceId],
         below: &StageResult,
-        key: Key,
     ) -> Result<Record, Option<Error>> {
         let info = self.progress.info(id, at);
         let _slot = self.slots.take();
@@ -57,7 +55,7 @@ impl Session<'_> {
             below: seen_below(step, below),
             created,
             milliseconds: milliseconds(start),
-            key,
+            note: None,
         })
     }
 

@@ -210,3 +210,41 @@ fn split(name: &[u8]) -> Option<(&[u8], &[u8])> {
     let (prefix, rest) = (&name[..slash], &name[slash + 1..]);
     (!prefix.is_empty() && !rest.is_empty() && rest.len() <= 100).then_some((prefix, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the reader of another crate takes an entry for: path, size, owner, group.
+    fn read_back(entry: &Entry) -> (Vec<u8>, u64, u64, u64) {
+        let bytes = header(entry);
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let member = archive.entries().unwrap().next().unwrap().unwrap();
+        let header = member.header();
+        let ids = (header.uid().unwrap(), header.gid().unwrap());
+        (member.path_bytes().into_owned(), member.size(), ids.0, ids.1)
+    }
+
+    #[test]
+    fn numbers_that_have_no_room_in_octal_digits() {
+        let digest = dfbuild_image::Digest::of("");
+        // The last number that fits, and the first that does not: 8 GiB, and an id of 2^21.
+        for size in [(8 << 30) - 1, 8 << 30, 9 << 40] {
+            for id in [(1 << 21) - 1, 1 << 21, u32::MAX] {
+                let mut entry = Entry::new("a", Kind::File { size, digest }, 0o644, 0);
+                (entry.uid, entry.gid) = (id, id);
+                let id = u64::from(id);
+                assert_eq!(read_back(&entry), (b"a".to_vec(), size, id, id));
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_are_long_or_not_ascii() {
+        let long = format!("{}/{}", "d".repeat(200), "f".repeat(255));
+        for name in [long.as_bytes(), "ü".as_bytes(), b"\xff\xfe", &[b'x'; 101]] {
+            let entry = Entry::new(TreePath::new(name), Kind::Fifo, 0o644, 0);
+            assert_eq!(read_back(&entry).0, name);
+        }
+    }
+}

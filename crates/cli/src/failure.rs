@@ -135,6 +135,12 @@ fn hints(error: &Error) -> Vec<String> {
 const TRUST: &str = "--trust-archives unpacks it nevertheless";
 
 fn step_hint(error: &StepError) -> Option<String> {
+    if let Some((uid, gid)) = error.unmapped_owner() {
+        return Some(format!(
+            "an ordinary user has the ids that /etc/subuid and /etc/subgid give it, and {uid}:{gid} needs \
+             longer ranges there; root has all"
+        ));
+    }
     match error {
         StepError::ExitCode { code, .. } => exit_code::explain(*code),
         StepError::Signal { signal, .. } => exit_code::explain_signal(*signal),

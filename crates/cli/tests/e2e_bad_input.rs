@@ -13,6 +13,7 @@ as_each_user!(
     what_is_not_there,
     commands_that_fail,
     another_processor,
+    ids_that_nobody_gave,
 );
 
 /// Builds and looks for words in what is told.
@@ -70,6 +71,23 @@ fn mistakes_in_the_dockerfile(bed: &Bed) {
     dockerfile(bed, "FROM scratch AS a\nCOPY --from=a / /\n", &["circular dependency", ":2:13"]);
     bed.write("Dockerfile", "FROM scratch AS build\n");
     let _ = fails(bed, &["--target", "biuld"], &["target stage \"biuld\" could not be found"]);
+}
+
+/// Ids above those that an ordinary user has. Root has all, and with a single id none counts.
+fn ids_that_nobody_gave(bed: &Bed) {
+    bed.base();
+    bed.write("file", "");
+    for (dockerfile, why) in [
+        ("FROM base\nCOPY --chown=3000000 file /\nRUN true\n", "give /file to 3000000:3000000"),
+        ("FROM base\nUSER 3000000\nRUN true\n", "run as user 3000000 and group 0"),
+    ] {
+        bed.write("Dockerfile", dockerfile);
+        let ended = bed.build(&[]);
+        if bed.who() == Who::Mapped || ended.code != Some(0) {
+            let _ =
+                ended.exits_with(1).says(&[why, "hint: an ordinary user has the ids that /etc"]);
+        }
+    }
 }
 
 fn what_is_not_there(bed: &Bed) {

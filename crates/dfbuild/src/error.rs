@@ -287,6 +287,19 @@ pub enum StepError {
 }
 
 impl StepError {
+    /// User and group, if it is that this process has no such ids to give.
+    pub fn unmapped_owner(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Layer(dfbuild_layer::Error::Owner { uid, gid, .. }) => Some((*uid, *gid)),
+            Self::Sandbox(dfbuild_sandbox::Error::User { uid, gid, source })
+                if source.kind() == io::ErrorKind::InvalidInput =>
+            {
+                Some((*uid, *gid))
+            }
+            _ => None,
+        }
+    }
+
     /// For `map_err`: what was tried on which path.
     pub(crate) fn io(
         action: &'static str,

@@ -105,7 +105,7 @@ impl<'o> Disk<'o> {
             self.remove(&entry.path)?;
             return Ok(false);
         }
-        self.describe(file.as_fd(), entry).map_err(Error::io("describe", place))?;
+        self.describe(file.as_fd(), entry).map_err(Error::describe(entry, place))?;
         Ok(true)
     }
 
@@ -145,7 +145,7 @@ impl<'o> Disk<'o> {
             }
         }
         self.buffer = buffer;
-        self.describe(file.as_fd(), entry).map_err(Error::io("describe", place))?;
+        self.describe(file.as_fd(), entry).map_err(Error::describe(entry, place))?;
         Ok((size, hasher.finish()))
     }
 
@@ -153,9 +153,10 @@ impl<'o> Disk<'o> {
     pub(crate) fn special(&mut self, entry: &Entry) -> Result<(), Error> {
         let (single_id, place) = (self.options.single_id, entry.path.below(&self.path));
         let (parent, name) = self.parent(&entry.path)?;
-        let made = make_special(parent, name, entry)
-            .and_then(|mode| describe_name(parent, name, entry, mode, single_id));
-        made.map_err(|errno| Error::io("make", place)(errno.into()))
+        let mode = make_special(parent, name, entry)
+            .map_err(|errno| Error::io("make", &place)(errno.into()))?;
+        describe_name(parent, name, entry, mode, single_id)
+            .map_err(|errno| Error::describe(entry, place)(errno.into()))
     }
 
     /// Makes `entry` another name of `target`, and gives it the metadata of `entry`.
@@ -167,11 +168,12 @@ impl<'o> Disk<'o> {
         let (parent, name) = self.parent(&entry.path)?;
         let flags = AtFlags::empty();
         rustix::fs::linkat(target_parent, target_name, parent, name, flags).map_err(error)?;
-        describe_name(parent, name, entry, entry.mode, single_id).map_err(error)?;
+        describe_name(parent, name, entry, entry.mode, single_id)
+            .map_err(|errno| Error::describe(entry, &place)(errno.into()))?;
         if entry.capability.is_some() && matches!(entry.kind, Kind::File { .. }) {
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(error)?;
-            self.describe(file.as_fd(), entry).map_err(Error::io("describe", place))?;
+            self.describe(file.as_fd(), entry).map_err(Error::describe(entry, place))?;
         }
         Ok(())
     }
@@ -189,7 +191,7 @@ impl<'o> Disk<'o> {
             rustix::fs::fsetxattr(directory, name, b"y", XattrFlags::empty())
                 .map_err(|errno| Error::io("mark as opaque", &place)(errno.into()))?;
         }
-        describe(directory, entry, options.single_id).map_err(Error::io("describe", place))
+        describe(directory, entry, options.single_id).map_err(Error::describe(entry, place))
     }
 
     fn describe(&self, file: BorrowedFd<'_>, entry: &Entry) -> io::Result<()> {

@@ -1,7 +1,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use dfbuild_image::TreePath;
+use dfbuild_image::{Entry, TreePath};
 
 /// Why a layer could not be read, written, scanned or unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +16,16 @@ pub enum Error {
         path: PathBuf,
         /// The operating system's answer.
         source: io::Error,
+    },
+    /// An owner that this user cannot give files to: the ids are not mapped in its namespace.
+    #[error("give {path} to {uid}:{gid}: no such ids are mapped for this user")]
+    Owner {
+        /// The entry.
+        path: TreePath,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
     },
     /// The content of an entry could not be opened or read.
     #[error("read the content of {path}")]
@@ -106,6 +116,19 @@ impl Error {
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// Why owner, mode or times of `entry` could not be set at `place`. What the kernel calls an
+    /// invalid argument are the ids: user_namespaces(7).
+    pub(crate) fn describe(
+        entry: &Entry,
+        place: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let (path, uid, gid, place) = (entry.path.clone(), entry.uid, entry.gid, place.into());
+        move |source| match source.kind() {
+            io::ErrorKind::InvalidInput => Self::Owner { path, uid, gid },
+            _ => Self::Io { action: "describe", path: place, source },
+        }
     }
 
     pub(crate) fn read(source: io::Error) -> Self {

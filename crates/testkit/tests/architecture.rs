@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which crate of the workspace may use which. A new arrow is the change that deserves most thought.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("dfbuild-pattern", &[]),
     ("dfbuild-image", &[]),
     ("dfbuild-sandbox", &[]),
@@ -37,6 +37,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ),
     ("dfbuild-cli", &["dfbuild"]),
     ("dfbuild-testkit", &["dfbuild"]),
+    ("dfbuild-bench", &[]),
 ];
 
 /// They take values and return values.
@@ -49,7 +50,7 @@ const LANGUAGE: [(&str, &[&str]); 2] = [
 ];
 
 /// They are no libraries that others embed.
-const NOT_EMBEDDED: [&str; 2] = ["dfbuild-cli", "dfbuild-testkit"];
+const NOT_EMBEDDED: [&str; 3] = ["dfbuild-cli", "dfbuild-testkit", "dfbuild-bench"];
 
 /// Each does real work somewhere.
 const USED: [&str; 7] = ["nom", "sha2", "tar", "flate2", "oci-spec", "walkdir", "thiserror"];

@@ -1,0 +1,90 @@
+//! Runs scenarios.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::compare::{differences, tree};
+use crate::daemons::Daemons;
+use crate::measure::measure;
+use crate::peers::Peer;
+use crate::report::{PeerRuns, Row};
+use crate::scenarios::{Before, Scale, Scenario};
+
+/// Runs a scenario: the builders in alternation, so that a busy machine hurts them alike. At the end
+/// all must have built the same files.
+pub(crate) fn run(
+    scenario: &Scenario,
+    peers: &[Box<dyn Peer>],
+    runs: usize,
+    scale: &Scale,
+    work: &Path,
+) -> io::Result<Row> {
+    let folder = work.join("context");
+    let archive = work.join("image.tar");
+    let context = (scenario.prepare)(&folder, scale)?;
+    let mut results: Vec<PeerRuns> = peers.iter().map(|peer| PeerRuns::new(peer.name())).collect();
+    for peer in peers {
+        peer.reset()?;
+        if scenario.before == Before::Same {
+            measure(&peer.build(&scenario.job(context.folder(), "before", &archive)))?;
+        }
+    }
+    let mut last = String::new();
+    for number in 0..runs {
+        if let Some(change) = scenario.change {
+            change(&context, number, scale)?;
+        }
+        last = format!("run-{number}");
+        for (peer, result) in peers.iter().zip(&mut results) {
+            if scenario.before == Before::Nothing {
+                peer.reset()?;
+            }
+            let daemons = Daemons::of(&**peer);
+            let mut cost = measure(&peer.build(&scenario.job(context.folder(), &last, &archive)))?;
+            cost.peak_memory += daemons.peak_memory();
+            result.runs.push(cost);
+            if archive.exists() {
+                #[expect(clippy::cast_precision_loss, reason = "mebibytes for people")]
+                let size = fs::metadata(&archive)?.len() as f64 / 1_048_576.0;
+                result.counts = vec![("archive in MiB".to_owned(), (size * 10.0).round() / 10.0)];
+                fs::remove_file(&archive)?;
+            }
+        }
+    }
+    let mut built: Option<BTreeMap<String, String>> = None;
+    for (peer, result) in peers.iter().zip(&mut results) {
+        result.stored = peer.stored();
+        let to = work.join("exported");
+        peer.export(&scenario.job(context.folder(), &last, &archive), &to)?;
+        let files = tree(&to)?;
+        fs::remove_dir_all(&to)?;
+        match &built {
+            None => built = Some(files),
+            Some(first) => {
+                let differences = differences(first, &files);
+                if !differences.is_empty() {
+                    let message = format!("{} built something else: {differences:?}", peer.name());
+                    return Err(io::Error::other(message));
+                }
+            }
+        }
+    }
+    for peer in peers {
+        peer.reset()?;
+    }
+    fs::remove_dir_all(&folder)?;
+    Ok(Row {
+        id: scenario.id.to_owned(),
+        title: scenario.title.to_owned(),
+        bar: scenario.bar,
+        peers: results,
+    })
+}
+
+impl PeerRuns {
+    fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), runs: Vec::new(), stored: None, counts: Vec::new() }
+    }
+}

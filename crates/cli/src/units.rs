@@ -1,6 +1,6 @@
 //! Sizes and times as docker writes and reads them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Reads a size in bytes with docker's binary units: `64m`, `1.5g`, `100`, `2KiB`
 /// (go-units `RAMInBytes`).
@@ -85,6 +85,12 @@ pub(crate) fn human_duration(duration: Duration) -> String {
 /// A time that passed, for progress: `0.4s`, `75.0s`.
 pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1}s", duration.as_secs_f64())
+}
+
+/// Who runs a step that this build needs.
+pub(crate) fn waiting(pid: u32, since: SystemTime) -> String {
+    let time = seconds(SystemTime::now().duration_since(since).unwrap_or_default());
+    format!("waiting for process {pid}, which has been running this step for {time}")
 }
 
 #[cfg(test)]

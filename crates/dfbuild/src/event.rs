@@ -46,6 +46,15 @@ pub enum Event {
         /// One sentence.
         text: String,
     },
+    /// A step waits for another build, of this process or another, that runs the same step.
+    Waiting {
+        /// Which one.
+        step: StepId,
+        /// The process of the other build.
+        pid: u32,
+        /// When that began.
+        since: SystemTime,
+    },
     /// A step began: it was not in the cache.
     Started {
         /// Which one.

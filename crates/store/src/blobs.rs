@@ -1,11 +1,11 @@
 use std::fs::{self, File};
-use std::io;
 use std::path::PathBuf;
 
 use dfbuild_image::Digest;
 
-use crate::error::{Error, IoContext};
+use crate::error::Error;
 use crate::staging::StagedFile;
+use crate::stamps::used;
 use crate::store::Store;
 
 impl Store {
@@ -16,13 +16,20 @@ impl Store {
 
     /// Whether the blob is there with this length in bytes. A torn file has another length.
     pub fn has_blob(&self, digest: &Digest, size: u64) -> bool {
-        fs::metadata(self.blob_path(digest)).is_ok_and(|blob| blob.is_file() && blob.len() == size)
+        self.hold(digest);
+        let path = self.blob_path(digest);
+        let found = fs::metadata(&path).ok().filter(|blob| blob.is_file() && blob.len() == size);
+        if let Some(blob) = &found {
+            used(&path, blob);
+        }
+        found.is_some()
     }
 
     /// Stores a small blob: a manifest or a configuration.
     pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest, Error> {
         let digest = Digest::of(bytes);
         if !self.has_blob(&digest, bytes.len() as u64) {
+            self.grew(bytes.len() as u64);
             self.write(&self.blob_path(&digest), bytes)?;
         }
         Ok(digest)
@@ -30,6 +37,8 @@ impl Store {
 
     /// Moves a staged file to its digest, which the caller computed while writing it.
     pub fn put_staged(&self, file: StagedFile, digest: &Digest) -> Result<(), Error> {
+        self.hold(digest);
+        self.grew(file.len());
         file.persist(&self.blob_path(digest))
     }
 
@@ -45,13 +54,7 @@ impl Store {
 
     /// Removes a blob that turned out to be corrupt, so that it is fetched or made again.
     pub fn drop_blob(&self, digest: &Digest) -> Result<(), Error> {
-        let path = self.blob_path(digest);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(error).context("remove", &path)
-            }
-            _ => Ok(()),
-        }
+        self.disk.remove_file(&self.blob_path(digest)).map(drop)
     }
 }
 

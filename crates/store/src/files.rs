@@ -1,17 +1,18 @@
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use dfbuild_image::Digest;
 use tempfile::NamedTempFile;
 
+use crate::disk::{Change, Disk};
 use crate::error::{Error, IoContext};
 use crate::store::Store;
 
 impl Store {
     /// Puts `bytes` at `path` in one step: readers see the old file or the new one, never a part.
     pub(crate) fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-        write(&self.path("staging"), path, bytes, false)
+        write(&self.disk, &self.path("staging"), path, bytes, false)
     }
 
     /// Puts `bytes` at `path` under their digest, so that [`read_checked`] notices damage.
@@ -22,14 +23,14 @@ impl Store {
             return Ok(());
         }
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).context("create", folder)?;
+            self.disk.create_folder(folder)?;
         }
         self.write(path, &bytes)
     }
 
     /// The same, on the disk when it returns.
     pub(crate) fn write_durably(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-        write(&self.path("staging"), path, &checked(bytes), true)
+        write(&self.disk, &self.path("staging"), path, &checked(bytes), true)
     }
 }
 
@@ -51,31 +52,36 @@ pub(crate) fn read_checked(path: &Path) -> Option<Vec<u8>> {
 }
 
 /// Writes a file in the folder `staging` and moves it to `path`.
-pub(crate) fn write(staging: &Path, path: &Path, bytes: &[u8], durable: bool) -> Result<(), Error> {
-    let mut file = new_file(staging)?;
-    file.write_all(bytes).context("write", file.path())?;
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-    file.as_file().set_permissions(permissions).context("change the mode of", file.path())?;
+pub(crate) fn write(
+    disk: &Disk,
+    staging: &Path,
+    path: &Path,
+    bytes: &[u8],
+    durable: bool,
+) -> Result<(), Error> {
+    let file = new_file(disk, staging, "new-")?;
+    disk.write(file.as_file(), file.path(), bytes)?;
     if durable {
-        file.as_file().sync_all().context("sync", file.path())?;
+        disk.sync(file.as_file(), file.path())?;
     }
-    file.persist(path).map_err(|error| error.error).context("rename to", path)?;
+    disk.persist(file, path)?;
     if durable {
         let folder = path.parent().expect("every file of a store is in a folder");
         let opened = File::open(folder).context("open", folder)?;
-        opened.sync_all().context("sync", folder)?;
+        disk.sync(&opened, folder)?;
     }
     Ok(())
 }
 
 /// A file that is locked as a staging folder is: nobody sweeps it away while it is written, and
 /// everybody does when its writer is dead.
-fn new_file(staging: &Path) -> Result<NamedTempFile, Error> {
+pub(crate) fn new_file(disk: &Disk, folder: &Path, prefix: &str) -> Result<NamedTempFile, Error> {
     loop {
+        disk.tell(|| Change::Create(folder.to_owned()));
         let file = tempfile::Builder::new()
-            .prefix("new-")
-            .tempfile_in(staging)
-            .context("create a file in", staging)?;
+            .prefix(prefix)
+            .tempfile_in(folder)
+            .context("create a file in", folder)?;
         file.as_file().lock().context("lock", file.path())?;
         match fs::metadata(file.path()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -110,7 +116,7 @@ mod tests {
     fn what_a_dead_writer_left_is_swept() {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path()).unwrap();
-        let alive = new_file(&store.path("staging")).unwrap();
+        let alive = new_file(&store.disk, &store.path("staging"), "new-").unwrap();
         let dead = store.path("staging").join("new-dead");
         fs::write(&dead, "half").unwrap();
         Store::open(root.path()).unwrap();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use dfbuild_image::{Descriptor, Digest, digest_of};
 
+use crate::disk::Change;
 use crate::error::{Error, IoContext};
 use crate::files::read_checked;
 use crate::store::Store;
@@ -17,7 +18,9 @@ impl Store {
     /// Keeps the encoded index of a layer.
     pub fn put_layer_index(&self, diff_id: &Digest, index: &[u8]) -> Result<(), Error> {
         let folder = self.layer_path(diff_id);
-        fs::create_dir_all(&folder).context("create", &folder)?;
+        self.hold(diff_id);
+        self.disk.create_folder(&folder)?;
+        self.grew(index.len() as u64);
         self.write(&folder.join("index"), index)
     }
 
@@ -48,6 +51,7 @@ impl Store {
 
     /// The descriptor of the blob that `compressor` makes of the layer, if that blob is there.
     pub fn layer_blob(&self, diff_id: &Digest, compressor: &str) -> Option<Descriptor> {
+        self.hold(diff_id);
         let path = self.layer_path(diff_id).join(format!("blob.{compressor}"));
         let descriptor: Descriptor = serde_json::from_slice(&read_checked(&path)?).ok()?;
         self.has_blob(&digest_of(&descriptor)?, descriptor.size()).then_some(descriptor)
@@ -60,12 +64,14 @@ impl Store {
         compressor: &str,
         blob: &Descriptor,
     ) -> Result<(), Error> {
+        self.hold(diff_id);
         let path = self.layer_path(diff_id).join(format!("blob.{compressor}"));
         self.write_checked(&path, &dfbuild_image::canonical_json(blob))
     }
 
     /// Any blob of the layer that is there, whoever compressed it.
     pub fn any_layer_blob(&self, diff_id: &Digest) -> Option<Descriptor> {
+        self.hold(diff_id);
         let entries = fs::read_dir(self.layer_path(diff_id)).ok()?;
         let mut names: Vec<_> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
@@ -80,6 +86,7 @@ impl Store {
     pub fn drop_layer(&self, diff_id: &Digest) -> Result<(), Error> {
         self.unmark_snapshots(diff_id)?;
         let folder = self.layer_path(diff_id);
+        self.disk.tell(|| Change::Remove(folder.clone()));
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(error).context("remove", &folder)
@@ -88,7 +95,7 @@ impl Store {
         }
     }
 
-    fn layer_path(&self, diff_id: &Digest) -> PathBuf {
+    pub(crate) fn layer_path(&self, diff_id: &Digest) -> PathBuf {
         self.path("layers").join(diff_id.hex())
     }
 }

@@ -7,6 +7,7 @@ use dfbuild_image::{
     digest_of,
 };
 
+use crate::disk::Disk;
 use crate::error::{Error, IoContext};
 use crate::files::write;
 
@@ -35,15 +36,15 @@ impl Layout {
     }
 
     /// Writes the files of an empty layout where they are missing. `blobs/sha256` must exist.
-    pub(crate) fn create(root: &Path) -> Result<Self, Error> {
+    pub(crate) fn create(disk: &Disk, root: &Path) -> Result<Self, Error> {
         let staging = root.join("staging");
         let marker = root.join("oci-layout");
         if !marker.exists() {
-            write(&staging, &marker, MARKER, false)?;
+            write(disk, &staging, &marker, MARKER, false)?;
         }
         let index = root.join("index.json");
         if !index.exists() {
-            write(&staging, &index, &Index::new(Vec::new()).to_json(), false)?;
+            write(disk, &staging, &index, &Index::new(Vec::new()).to_json(), false)?;
         }
         Ok(Self { root: root.to_owned() })
     }

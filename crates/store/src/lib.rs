@@ -11,11 +11,16 @@
 //!   layers/HEX/size             how long its archive is
 //!   layers/HEX/content          digest of what is in it, without times
 //!   layers/HEX/blob.COMPRESSOR   descriptor of the blob that it compresses to
-//!   snapshots/FLAVOUR/HEX/       the layer as an overlay directory; HEX.ok says it is complete
+//!   snapshots/FLAVOUR/HEX.…/     the layer as an overlay directory; HEX.ok says it is complete
 //!   records/HE/HEX               opaque bytes under a cache key
-//!   mounts/ID/                   cache mounts
+//!   mounts/HEX/                  cache mounts
 //!   scratch/                     small files that only save work, such as stat caches
 //!   staging/NAME/                work of a running build, locked as long as it runs
+//!   trash/NAME/                  what is being removed
+//!   leases/NAME                  what a running process uses, locked as long as it runs
+//!   locks/HEX                    locked by the process that makes what is to be under a key
+//!   gc.lock                      shared to name what one uses, exclusive to move it to the trash
+//!   usage                        about how many bytes all of it takes
 //! ```
 //!
 //! **Crash safety.** Everything is made in a staging folder and renamed to its name, which never
@@ -36,19 +41,30 @@
 #![forbid(unsafe_code)]
 
 mod blobs;
+mod disk;
 mod error;
 mod files;
+mod key_locks;
 mod layers;
 mod layout;
+mod leases;
+mod lock_file;
+mod mounts;
 mod origins;
 mod records;
 mod snapshots;
 mod staging;
+mod stamps;
 mod store;
 mod tags;
+mod usage;
 
+pub use disk::{Change, Watcher};
 pub use error::Error;
+pub use key_locks::{Holder, KeyLock, KeyLocking};
 pub use layout::Layout;
+pub use leases::InUse;
+pub use mounts::{MountFolder, MountLock};
 pub use staging::{StagedFile, Staging};
 pub use store::Store;
 pub use tags::Tag;

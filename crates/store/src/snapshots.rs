@@ -1,13 +1,17 @@
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 
 use dfbuild_image::Digest;
 
+use crate::disk::Change;
 use crate::error::{Error, IoContext};
+use crate::leases::parse_hex;
+use crate::staging::Staging;
+use crate::stamps::used;
 use crate::store::Store;
+use crate::usage::Meter;
 
 /// The snapshots that this process made.
 #[derive(Debug, Default)]
@@ -23,9 +27,17 @@ impl Store {
     ///
     /// `flavour` names what the form depends on: the id map and the kind of overlay attributes.
     pub fn snapshot(&self, flavour: &str, diff_id: &Digest) -> Option<PathBuf> {
+        self.hold(diff_id);
         let marker = self.marker(flavour, diff_id);
-        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.snapshots.folders.get(&marker).cloned().or_else(|| marked(&marker))
+        let made = self.pending().snapshots.folders.get(&marker).cloned();
+        if let Some(made) = made.filter(|made| made.is_dir()) {
+            return Some(made);
+        }
+        let folder = Marker::read(&marker)?.folder;
+        if let Ok(file) = fs::metadata(&marker) {
+            used(&marker, &file);
+        }
+        Some(folder)
     }
 
     /// Moves a finished folder of a staging area into the store and returns the folder to use:
@@ -43,12 +55,12 @@ impl Store {
             return Ok(there);
         }
         let parent = self.path("snapshots").join(flavour);
-        fs::create_dir_all(&parent).context("create", &parent)?;
+        self.disk.create_folder(&parent)?;
         let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let path = parent.join(format!("{}.{}-{name}", diff_id.hex(), std::process::id()));
-        fs::rename(folder, &path).context("rename to", &path)?;
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.disk.rename(folder, &path).context("rename to", &path)?;
         let marker = self.marker(flavour, diff_id);
+        let mut pending = self.pending();
         pending.snapshots.folders.insert(marker.clone(), path.clone());
         pending.snapshots.unmarked.push(marker);
         Ok(path)
@@ -56,35 +68,87 @@ impl Store {
 
     /// Writes the markers of synced folders. A folder that lost the race stays for this process,
     /// which may have it mounted, and is garbage afterwards.
-    pub(crate) fn write_markers(&self, pending: &mut PendingSnapshots) -> Result<(), Error> {
-        for marker in &pending.unmarked {
-            if marked(marker).is_none() {
-                let name = pending.folders[marker].file_name().expect("a snapshot has a name");
-                self.write(marker, name.as_encoded_bytes())?;
+    pub(crate) fn write_markers(&self, markers: &[PathBuf]) -> Result<(), Error> {
+        for marker in markers {
+            let folder = self.pending().snapshots.folders.get(marker).cloned();
+            // Dropped meanwhile, because it was damaged.
+            let Some(folder) = folder else { continue };
+            if Marker::read(marker).is_none() {
+                let bytes = Meter::default().allocated(&folder);
+                self.grew(bytes);
+                self.write(marker, &Marker { folder, bytes }.to_text())?;
             }
+            self.pending().snapshots.unmarked.retain(|unmarked| unmarked != marker);
         }
-        pending.unmarked.clear();
         Ok(())
+    }
+
+    /// Removes the folders of this process that lost the race against another process's. To be called
+    /// when nothing has them mounted any more.
+    pub(crate) fn remove_lost_snapshots(&self) {
+        let mut pending = self.pending();
+        let PendingSnapshots { folders, unmarked } = &mut pending.snapshots;
+        let done = folders.extract_if(|marker, _| !unmarked.contains(marker));
+        let lost: Vec<PathBuf> = done
+            .filter(|(marker, folder)| Marker::read(marker).is_some_and(|it| it.folder != *folder))
+            .map(|(_, folder)| folder)
+            .collect();
+        drop(pending);
+        for folder in lost {
+            self.disk.tell(|| Change::Remove(folder.clone()));
+            // What stays is for the next collection.
+            let _ = fs::remove_dir_all(&folder);
+        }
     }
 
     /// Takes back what the markers of a layer promise. Its folders stay until nobody can have them
     /// mounted.
     pub(crate) fn unmark_snapshots(&self, diff_id: &Digest) -> Result<(), Error> {
-        let snapshots = self.path("snapshots");
-        let flavours = fs::read_dir(&snapshots).context("read", &snapshots)?;
-        for flavour in flavours.flatten().map(|entry| entry.path()) {
+        for flavour in self.flavours()? {
             let marker = flavour.join(format!("{}.ok", diff_id.hex()));
-            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut pending = self.pending();
             pending.snapshots.folders.remove(&marker);
             pending.snapshots.unmarked.retain(|unmarked| *unmarked != marker);
-            match fs::remove_file(&marker) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).context("remove", &marker);
-                }
-                _ => {}
-            }
+            drop(pending);
+            self.disk.remove_file(&marker)?;
         }
         Ok(())
+    }
+
+    /// Moves the folders that no marker names away, if `wanted` says so of their digest. To be called
+    /// under the exclusive lock: whoever is making one holds a lease of it.
+    pub(crate) fn clear_unmarked(
+        &self,
+        trash: &Staging,
+        wanted: &dyn Fn(&Digest) -> bool,
+    ) -> Result<Vec<PathBuf>, Error> {
+        let mut moved = Vec::new();
+        for folder in self.unmarked_snapshots()? {
+            if digest_of_name(&folder).is_some_and(|digest| wanted(&digest)) {
+                self.discard(trash, &folder)?;
+                moved.push(folder);
+            }
+        }
+        Ok(moved)
+    }
+
+    /// The folders that no marker names.
+    pub(crate) fn unmarked_snapshots(&self) -> Result<Vec<PathBuf>, Error> {
+        let mut found = Vec::new();
+        for flavour in self.flavours()? {
+            let entries = list(&flavour)?;
+            let markers = entries.iter().filter(|path| is_marker(path));
+            let kept: HashSet<PathBuf> =
+                markers.filter_map(|path| Marker::read(path)).map(|it| it.folder).collect();
+            let others = entries.iter().filter(|path| !is_marker(path) && !kept.contains(*path));
+            found.extend(others.cloned());
+        }
+        Ok(found)
+    }
+
+    /// The folders of snapshots, by what they depend on.
+    pub(crate) fn flavours(&self) -> Result<Vec<PathBuf>, Error> {
+        list(&self.path("snapshots"))
     }
 
     fn marker(&self, flavour: &str, diff_id: &Digest) -> PathBuf {
@@ -92,28 +156,51 @@ impl Store {
     }
 }
 
-/// The folder that a marker names, if both are there.
-fn marked(marker: &Path) -> Option<PathBuf> {
-    let name = fs::read_to_string(marker).ok()?;
-    let folder = marker.with_file_name(&name);
-    (!name.is_empty() && folder.is_dir()).then_some(folder)
+/// What says that a folder is complete.
+///
+/// ```text
+/// FOLDER\n   its name, beside the marker
+/// BYTES\n    what it takes on the disk
+/// ```
+#[derive(Debug, Clone)]
+pub(crate) struct Marker {
+    pub(crate) folder: PathBuf,
+    pub(crate) bytes: u64,
 }
 
-/// Removes the folders that no marker names. Only to be called while nobody else has the store
-/// open.
-pub(crate) fn sweep_unmarked(snapshots: &Path) {
-    let list = |folder: &Path| -> Vec<PathBuf> {
-        fs::read_dir(folder)
-            .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
-            .unwrap_or_default()
-    };
-    for flavour in list(snapshots) {
-        let entries = list(&flavour);
-        let kept: HashSet<PathBuf> = entries.iter().filter_map(|path| marked(path)).collect();
-        for folder in entries.iter().filter(|path| path.is_dir() && !kept.contains(*path)) {
-            let _ = fs::remove_dir_all(folder);
-        }
+impl Marker {
+    /// The marker, if it and its folder are there.
+    pub(crate) fn read(path: &Path) -> Option<Self> {
+        let text = fs::read_to_string(path).ok()?;
+        let (name, bytes) = text.strip_suffix('\n')?.split_once('\n')?;
+        let folder = path.with_file_name(name);
+        let good = !name.is_empty() && folder.is_dir();
+        good.then_some(Self { folder, bytes: bytes.parse().ok()? })
     }
+
+    fn to_text(&self) -> Vec<u8> {
+        let name = self.folder.file_name().expect("a snapshot has a name");
+        [name.as_encoded_bytes(), format!("\n{}\n", self.bytes).as_bytes()].concat()
+    }
+}
+
+/// Whether the path is that of a marker.
+pub(crate) fn is_marker(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("ok"))
+}
+
+/// The digest that a marker or a folder of snapshots has in its name.
+pub(crate) fn digest_of_name(path: &Path) -> Option<Digest> {
+    parse_hex(path.file_name()?.to_str()?.split('.').next()?)
+}
+
+/// What is in a folder, in the order of the names.
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(folder).context("read", folder)?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()).context("read", folder));
+    let mut paths = paths.collect::<Result<Vec<_>, Error>>()?;
+    paths.sort();
+    Ok(paths)
 }
 
 #[cfg(test)]
@@ -143,16 +230,35 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_snapshot_is_swept_when_nobody_has_the_store() {
+    fn the_folder_that_lost_goes_when_it_is_not_used_any_more() {
         let root = tempfile::tempdir().unwrap();
         let diff_id = Digest::of("layer");
+        let (one, two) = (Store::open(root.path()).unwrap(), Store::open(root.path()).unwrap());
+        let using = (one.in_use(), two.in_use());
+        let (_first, folder) = staged(&one, "x");
+        let won = one.put_snapshot("root", &diff_id, &folder).unwrap();
+        let (_second, folder) = staged(&two, "x");
+        let lost = two.put_snapshot("root", &diff_id, &folder).unwrap();
+        one.commit().unwrap();
+        two.commit().unwrap();
+        assert_eq!(two.snapshot("root", &diff_id), Some(lost.clone()), "it may be mounted");
+        drop(using);
+        assert!(won.is_dir() && !lost.exists());
+        assert_eq!(two.snapshot("root", &diff_id), Some(won));
+    }
+
+    #[test]
+    fn what_a_killed_process_did_not_finish_is_swept() {
+        let root = tempfile::tempdir().unwrap();
+        let (killed, alive) = (Digest::of("killed"), Digest::of("alive"));
         let store = Store::open(root.path()).unwrap();
-        let (staging, folder) = staged(&store, "x");
-        let path = store.put_snapshot("root", &diff_id, &folder).unwrap();
-        let other = Store::open(root.path()).unwrap();
-        assert!(path.exists(), "the first store is still open");
-        drop((staging, store, other));
-        let later = Store::open(root.path()).unwrap();
-        assert!(!path.exists() && later.snapshot("root", &diff_id).is_none());
+        let (_staging, folder) = staged(&store, "x");
+        let used = store.put_snapshot("root", &alive, &folder).unwrap();
+        let left = root.path().join(format!("snapshots/root/{}.7-upper", killed.hex()));
+        fs::create_dir(&left).unwrap();
+        let lease = root.path().join("leases/7-dead");
+        fs::write(&lease, format!("{}\n{}\n", killed.hex(), alive.hex())).unwrap();
+        Store::open(root.path()).unwrap();
+        assert!(used.exists() && !left.exists() && !lease.exists());
     }
 }

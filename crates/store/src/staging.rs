@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempDir};
 
+use crate::disk::{Change, Disk};
 use crate::error::{Error, IoContext};
 
 /// A folder for work in progress. It is locked as long as the value lives; when the process dies,
@@ -14,13 +15,15 @@ pub struct Staging {
     // Held, not read: the lock on the folder itself is what says that it is in use. A lock file in
     // it could be missing, while it is made or removed.
     _lock: File,
+    disk: Disk,
 }
 
 impl Staging {
-    pub(crate) fn new(parent: &Path) -> Result<Self, Error> {
+    pub(crate) fn new(disk: &Disk, parent: &Path) -> Result<Self, Error> {
         // Before it is locked another process may sweep the new folder away; then the next try
         // begins anew.
         loop {
+            disk.tell(|| Change::Create(parent.to_owned()));
             let folder = tempfile::Builder::new()
                 .prefix("build-")
                 .tempdir_in(parent)
@@ -31,7 +34,7 @@ impl Staging {
             };
             lock.lock().context("lock", folder.path())?;
             if folder.path().exists() {
-                return Ok(Self { folder, _lock: lock });
+                return Ok(Self { folder, _lock: lock, disk: disk.clone() });
             }
         }
     }
@@ -43,6 +46,7 @@ impl Staging {
 
     /// A new folder inside it. Its name is made from `name`.
     pub fn folder(&self, name: &str) -> Result<PathBuf, Error> {
+        self.disk.tell(|| Change::Create(self.path().to_owned()));
         let folder = tempfile::Builder::new()
             .prefix(&format!("{name}-"))
             .tempdir_in(self.path())
@@ -52,11 +56,12 @@ impl Staging {
 
     /// A new file inside it.
     pub fn file(&self) -> Result<StagedFile, Error> {
+        self.disk.tell(|| Change::Create(self.path().to_owned()));
         let file = tempfile::Builder::new()
             .prefix("file-")
             .tempfile_in(self.path())
             .context("create a file in", self.path())?;
-        Ok(StagedFile { file })
+        Ok(StagedFile { file, disk: self.disk.clone() })
     }
 }
 
@@ -65,6 +70,7 @@ impl Staging {
 #[must_use = "a staged file that is dropped is removed"]
 pub struct StagedFile {
     file: NamedTempFile,
+    disk: Disk,
 }
 
 impl StagedFile {
@@ -79,17 +85,19 @@ impl StagedFile {
         io::Seek::rewind(self.file.as_file_mut())
     }
 
+    /// How long it is, in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.file.as_file().metadata().map_or(0, |file| file.len())
+    }
+
     pub(crate) fn persist(self, path: &Path) -> Result<(), Error> {
-        let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
-        let file = self.file.as_file();
-        file.set_permissions(permissions).context("change the mode of", self.file.path())?;
-        self.file.persist(path).map_err(|error| error.error).context("rename to", path)?;
-        Ok(())
+        self.disk.persist(self.file, path)
     }
 }
 
 impl Write for StagedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.disk.tell(|| Change::Write(self.file.path().to_owned()));
         self.file.as_file_mut().write(bytes)
     }
 
@@ -100,13 +108,14 @@ impl Write for StagedFile {
 
 /// Removes the staging folders and files of dead processes. What cannot be removed is left for another time:
 /// it must not keep a build from starting.
-pub(crate) fn sweep(parent: &Path) {
+pub(crate) fn sweep(disk: &Disk, parent: &Path) {
     let Ok(folders) = fs::read_dir(parent) else { return };
     for folder in folders.flatten().map(|entry| entry.path()) {
         // Held until the folder is gone: its owner may be about to lock it, and looks afterwards
         // whether it is still there.
         let Ok(lock) = File::open(&folder) else { continue };
         if lock.try_lock().is_ok() {
+            disk.tell(|| Change::Remove(folder.clone()));
             let _ = if folder.is_dir() {
                 fs::remove_dir_all(&folder)
             } else {

@@ -1,5 +1,4 @@
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use dfbuild_image::{Descriptor, DescriptorExt, Index, REF_NAME_ANNOTATION, Reference};
@@ -7,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, IoContext};
 use crate::files::read_checked;
+use crate::lock_file::{LockFile, Mode};
 use crate::store::Store;
 
 /// An image that has a name.
@@ -30,12 +30,14 @@ struct TagFile {
 impl Store {
     /// Names an image. Its blobs are synced before, so the name never promises what a crash took.
     pub fn tag(&self, reference: &Reference, descriptor: &Descriptor) -> Result<(), Error> {
-        self.commit()?;
+        let synced = self.commit()?;
         // Nothing to write, and a store that cannot be written to has nothing against it.
         if self.resolve(reference).as_ref() == Some(descriptor) {
             return Ok(());
         }
-        self.sync()?;
+        if !synced {
+            self.disk.sync_all(self.root())?;
+        }
         let file = TagFile { reference: reference.to_string(), descriptor: descriptor.clone() };
         let path = self.path("tags").join(file_name(reference));
         self.write_durably(&path, &dfbuild_image::canonical_json(&file))?;
@@ -45,12 +47,11 @@ impl Store {
     /// Removes a name. Says whether it was there.
     pub fn untag(&self, reference: &Reference) -> Result<bool, Error> {
         let path = self.path("tags").join(file_name(reference));
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            removed => removed.context("remove", &path)?,
+        let removed = self.disk.remove_file(&path)?;
+        if removed {
+            self.write_index()?;
         }
-        self.write_index()?;
-        Ok(true)
+        Ok(removed)
     }
 
     /// What the name stands for.
@@ -81,8 +82,7 @@ impl Store {
     /// the second must see the tag of the first.
     fn write_index(&self) -> Result<(), Error> {
         let path = self.path("index.lock");
-        let lock = fs::File::create(&path).context("create", &path)?;
-        lock.lock().context("lock", &path)?;
+        let _turn = LockFile::wait(&path, Mode::Exclusive).context("lock", &path)?;
         let manifests = self.tags()?.into_iter().map(|tag| {
             let name = tag.reference.familiar_name();
             let short = match &tag.reference.tag {

@@ -44,6 +44,12 @@ enum Message<'a> {
     Notice {
         text: &'a str,
     },
+    /// Another build runs the same step.
+    Waiting {
+        step: usize,
+        pid: u32,
+        since: String,
+    },
     Started {
         step: usize,
     },
@@ -150,6 +156,10 @@ impl<W: Write> Renderer for Json<W> {
                 self.write(at, Message::Warning { message, line, column, help });
             }
             Event::Notice { text } => self.write(at, Message::Notice { text }),
+            Event::Waiting { step, pid, since } => {
+                let (step, pid, since) = (step.0, *pid, timestamp(*since));
+                self.write(at, Message::Waiting { step, pid, since });
+            }
             Event::Started { step } => self.write(at, Message::Started { step: step.0 }),
             Event::Output { step, stream, bytes } => {
                 let name = match stream {

@@ -126,6 +126,10 @@ impl<W: Write> Renderer for Plain<W> {
                 self.line(&text);
             }
             Event::Notice { text } => self.note(text, at),
+            Event::Waiting { step, pid, since } => {
+                let number = self.step(*step);
+                self.line(&format!("#{number} {}", units::waiting(*pid, *since)));
+            }
             Event::Started { step } => {
                 self.step(*step);
                 self.running.insert(*step, Running { since: at, lines: LineBuffer::default() });

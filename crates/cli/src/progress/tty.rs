@@ -4,7 +4,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use console::Term;
-use dfbuild::Event;
+use dfbuild::{Event, Stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Renderer;
@@ -82,6 +82,11 @@ impl Renderer for Tty {
                 self.bar.println(diagnostics::render(&self.source, [diagnostic], self.colour));
             }
             Event::Notice { text } => self.note(text, at),
+            Event::Waiting { step, pid, since } => {
+                let text = units::waiting(*pid, *since);
+                self.view().started(*step, at);
+                self.view().output(*step, Stream::Stderr, format!("{text}\n").as_bytes());
+            }
             Event::Started { step } => self.view().started(*step, at),
             Event::Output { step, stream, bytes } => self.view().output(*step, *stream, bytes),
             Event::Finished { step, result } => {

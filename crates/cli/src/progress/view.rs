@@ -56,6 +56,8 @@ impl View {
 
     pub(super) fn started(&mut self, step: StepId, at: Duration) {
         let (lines, tail) = (LineBuffer::default(), VecDeque::new());
+        // One that had to wait for another build begins anew.
+        self.running.retain(|running| running.step != step);
         self.running.push(Running { step, since: at, lines, tail });
     }
 

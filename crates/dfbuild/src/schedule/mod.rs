@@ -9,4 +9,5 @@ pub(crate) mod session;
 pub(crate) mod slots;
 pub(crate) mod sources;
 pub(crate) mod stage_run;
+mod step_lock;
 mod step_run;

@@ -77,6 +77,8 @@ impl<'e> Loaded<'e> {
     /// Builds. Blocks until the image is there.
     pub fn run(mut self, observer: &dyn Observer) -> Result<Built, Error> {
         self.source.check()?;
+        // What this build sees in the store must stay there.
+        let _in_use = self.engine.store().in_use();
         let mut dropped = BTreeSet::new();
         loop {
             let engine = self.engine.for_build(&self.ending);

@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use dfbuild_image::{Platform, Timestamp};
 use dfbuild_layer::Encoding;
@@ -23,6 +22,7 @@ use crate::schedule::definitions::Definitions;
 use crate::schedule::progress::Progress;
 use crate::schedule::slots::Slots;
 use crate::schedule::stage_run::{StageResult, step_error};
+use crate::schedule::step_lock::Finished;
 use crate::secrets::Secrets;
 use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};
 
@@ -40,8 +40,8 @@ pub(crate) struct Session<'a> {
     stages: Stages,
     pub(crate) definitions: Definitions,
     elsewhere: &'a Elsewhere,
-    /// When the store was last told to keep what was made.
-    committed: Mutex<Instant>,
+    /// What ran and is not promised to others yet.
+    pub(super) finished: Finished,
     overlays: Overlays,
     copies: Copies,
     /// Takes stacks of layers whose topmost is to be compressed while other steps run.
@@ -92,7 +92,7 @@ impl<'a> Session<'a> {
             stages: Stages::default(),
             definitions: Definitions::default(),
             elsewhere,
-            committed: Mutex::new(Instant::now()),
+            finished: Finished::default(),
             overlays: Overlays,
             copies: Copies::default(),
             packer: Mutex::new(None),
@@ -115,6 +115,15 @@ impl<'a> Session<'a> {
 
     /// Builds the target and hands it out.
     pub(crate) fn build(&self) -> Result<Built, Error> {
+        thread::scope(|scope| {
+            // Until all is handed out: that takes long, and other builds may wait for a step.
+            let (_running, ended) = mpsc::channel();
+            scope.spawn(move || self.commit_finished(&ended));
+            self.build_targets()
+        })
+    }
+
+    fn build_targets(&self) -> Result<Built, Error> {
         let (sender, stacks) = mpsc::channel();
         *self.packer.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         let result = thread::scope(|scope| {
@@ -283,16 +292,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Lets the store keep what was made, now and then: a killed build loses a second's work.
-    pub(crate) fn commit_sometimes(&self) -> Result<(), Error> {
-        let mut committed = self.committed.lock().unwrap_or_else(PoisonError::into_inner);
-        if committed.elapsed() >= COMMIT_INTERVAL {
-            self.engine.store().commit()?;
-            *committed = Instant::now();
-        }
-        Ok(())
-    }
-
     /// Whether this build has commands to run that are not in the cache, as far as can be told
     /// before it begins. It is an error if they cannot run here: nothing is built then.
     pub(crate) fn check_commands(&self) -> Result<bool, Error> {
@@ -331,9 +330,6 @@ fn packing(output: &Output, graph: &Graph) -> Packing {
     let times = graph.epoch.map(times);
     Packing { encoding, times }
 }
-
-/// Syncing costs tens of milliseconds on a busy file system, a lost step its whole time.
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Does something when it is dropped, whatever the way out.
 struct OnDrop<F: FnMut()>(F, bool);

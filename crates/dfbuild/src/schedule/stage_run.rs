@@ -12,6 +12,7 @@ use crate::schedule::keys::{chain, link, step_key};
 use crate::schedule::lookup::Lookup;
 use crate::schedule::session::{Failed, Session};
 use crate::schedule::sources::{Handle, source_ids};
+use crate::schedule::step_lock::Turn;
 use crate::steps::draft::Draft;
 
 /// A finished stage.
@@ -78,13 +79,25 @@ impl Session<'_> {
                 self.take_cached(info, &record, &mut result);
                 continue;
             }
+            let lock =
+                match use_cache.then(|| self.take_turn(info, step, &key, &result)).transpose()? {
+                    Some(Turn::Made(record)) => {
+                        self.remember(by_definition, &record);
+                        self.take_cached(info, &record, &mut result);
+                        continue;
+                    }
+                    Some(Turn::Run(lock)) => Some(lock),
+                    None => None,
+                };
             let record = self.run_step(id, at, step, &handles, &ids, &result)?;
             self.remember(by_definition, &record);
             self.remember(&key, &record);
+            if let Some(lock) = lock {
+                self.give_back_later(lock);
+            }
             result.ran = true;
             result.push(&record);
             self.pack_soon(id, &result.layers);
-            self.commit_sometimes()?;
         }
         Ok(result)
     }

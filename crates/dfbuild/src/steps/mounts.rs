@@ -1,5 +1,5 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -9,7 +9,7 @@ use dfbuild_dockerfile::ast::{MountKind, Sharing};
 use dfbuild_image::{Entry, TreePath};
 use dfbuild_plan::RunMount;
 use dfbuild_sandbox::{IdMode, Mount};
-use dfbuild_store::Staging;
+use dfbuild_store::{MountFolder, MountLock, Staging};
 
 use crate::error::StepError;
 use crate::schedule::session::Session;
@@ -27,9 +27,16 @@ pub(crate) struct Mounts {
     pub(crate) env: Vec<(String, String)>,
     /// The sockets of ssh agents.
     agents: Vec<ForwardedAgent>,
-    /// The locks of cache mounts that one command at a time may use, by folder: a command may
-    /// mount the same one twice.
-    locks: BTreeMap<PathBuf, File>,
+    /// The cache mounts by folder: a command may mount the same one twice.
+    caches: BTreeMap<PathBuf, Cache>,
+}
+
+/// A cache mount in use.
+struct Cache {
+    folder: MountFolder,
+    /// Whether one command at a time may use it.
+    alone: bool,
+    lock: Option<MountLock>,
 }
 
 impl Mounts {
@@ -106,11 +113,11 @@ impl Mounts {
             id = format!("{id}\0{}", mount_digest(mount, source.tree())?);
         }
         let source = match mount.sharing {
-            Sharing::Shared => cache_folder(session, mount, source, &id)?,
+            Sharing::Shared => self.use_cache(cache_folder(session, mount, source, &id)?, false),
             Sharing::Locked => {
-                let folder = cache_folder(session, mount, source, &id)?;
-                self.wait_for(session, &folder)?;
-                folder
+                let path = self.use_cache(cache_folder(session, mount, source, &id)?, true);
+                self.wait_for_caches(session)?;
+                path
             }
             Sharing::Private => self.private_cache(session, mount, source, &id)?,
         };
@@ -119,26 +126,34 @@ impl Mounts {
         Ok(())
     }
 
-    /// Waits until nobody else uses a cache, or the build ends. Whoever has to wait gives back what
-    /// it holds meanwhile, so that two commands never wait for each other.
-    fn wait_for(&mut self, session: &Session<'_>, folder: &Path) -> Result<(), StepError> {
-        if self.locks.contains_key(folder) {
-            return Ok(());
-        }
-        let mut wanted: BTreeSet<PathBuf> = self.locks.keys().cloned().collect();
-        wanted.insert(folder.to_owned());
+    fn use_cache(&mut self, folder: MountFolder, alone: bool) -> PathBuf {
+        let path = folder.path().to_owned();
+        let cache = self.caches.entry(path.clone());
+        cache.or_insert(Cache { folder, alone: false, lock: None }).alone |= alone;
+        path
+    }
+
+    /// Waits until nobody else uses the caches that one command at a time may use, or the build ends.
+    /// Whoever has to wait gives back what it holds meanwhile, so that two commands never wait for
+    /// each other.
+    fn wait_for_caches(&mut self, session: &Session<'_>) -> Result<(), StepError> {
         loop {
-            for path in &wanted {
-                if self.locks.contains_key(path) {
-                    continue;
+            let mut all = true;
+            for cache in self.caches.values_mut().filter(|cache| cache.alone) {
+                if cache.lock.is_none() {
+                    cache.lock = try_lock(&cache.folder)?;
                 }
-                let Some(lock) = try_lock(path)? else { break };
-                self.locks.insert(path.clone(), lock);
+                all &= cache.lock.is_some();
+                if !all {
+                    break;
+                }
             }
-            if wanted.iter().all(|path| self.locks.contains_key(path)) {
+            if all {
                 return Ok(());
             }
-            self.locks.clear();
+            for cache in self.caches.values_mut() {
+                cache.lock = None;
+            }
             if session.ending().is_near() {
                 return Err(StepError::Cancelled);
             }
@@ -158,8 +173,10 @@ impl Mounts {
         loop {
             let folder = cache_folder(session, mount, source, &format!("{id}\0{number}"))?;
             if let Some(lock) = try_lock(&folder)? {
-                self.locks.insert(folder.clone(), lock);
-                return Ok(folder);
+                let path = folder.path().to_owned();
+                let cache = Cache { folder, alone: true, lock: Some(lock) };
+                self.caches.insert(path.clone(), cache);
+                return Ok(path);
             }
             number += 1;
         }
@@ -249,23 +266,22 @@ fn cache_folder(
     mount: &RunMount,
     source: Option<Mounted<'_>>,
     id: &str,
-) -> Result<PathBuf, StepError> {
-    let folder = session.engine.store().mount_path(id);
-    if folder.is_dir() {
+) -> Result<MountFolder, StepError> {
+    let store = session.engine.store();
+    let folder = store.mount(id).map_err(StepError::io("open", store.root().join("mounts")))?;
+    if folder.path().is_dir() {
         return Ok(folder);
     }
-    let staging = session.engine.store().stage()?;
+    let staging = store.stage()?;
     let made = staging.path().join("cache");
     fs::DirBuilder::new().mode(0o755).create(&made).map_err(StepError::io("create", &made))?;
     if let Some(source) = source {
         seed(session, mount, source, &made)?;
     }
     set_mode(&made, mount, session.engine.id_mode() == IdMode::Single)?;
-    match fs::rename(&made, &folder) {
-        // Another build was faster.
-        Err(_) if folder.is_dir() => Ok(folder),
-        renamed => renamed.map(|()| folder.clone()).map_err(StepError::io("create", &folder)),
-    }
+    let put = store.put_mount(&folder, &made);
+    put.map_err(StepError::io("create", folder.path()))?;
+    Ok(folder)
 }
 
 fn set_mode(folder: &Path, mount: &RunMount, single_id: bool) -> Result<(), StepError> {
@@ -293,11 +309,9 @@ fn seed(
     inside_of(session.engine, tree, &top, dest)
 }
 
-/// The lock of a cache folder, beside it; `None` if somebody else has it.
-fn try_lock(folder: &Path) -> Result<Option<File>, StepError> {
-    let path = folder.with_extension("lock");
-    let file = File::create(&path).map_err(StepError::io("create", &path))?;
-    Ok(file.try_lock().is_ok().then_some(file))
+/// The right to use a cache alone; `None` if somebody else has it.
+fn try_lock(folder: &MountFolder) -> Result<Option<MountLock>, StepError> {
+    folder.try_lock().map_err(StepError::io("lock", folder.path()))
 }
 
 /// How often a cache that somebody else uses is asked for.

@@ -23,6 +23,12 @@ impl Failure {
         Self { message: message(error, source), hints: hints(error) }
     }
 
+    /// The words for an error of a command that does not build. Errors are written to be read after
+    /// "failed to".
+    pub(crate) fn outside_build(error: &Error) -> Self {
+        Self { message: format!("failed to {}", chain(error)), hints: hints(error) }
+    }
+
     /// Writes the hints and then the message, so that a log ends with it.
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         for hint in &self.hints {

@@ -1,12 +1,12 @@
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use dfbuild::{Engine, ImageSummary, Reference};
+use dfbuild::{Engine, ImageSummary, Reference, Timestamp};
 use serde::Serialize;
 
 use crate::args::{ImagesArgs, ImagesFormat};
-use crate::units;
+use crate::output::columns;
+use crate::{output, units};
 
 /// Lists the images of the store as `docker images` does.
 pub(crate) fn run(args: &ImagesArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
@@ -17,11 +17,23 @@ pub(crate) fn run(args: &ImagesArgs, root: PathBuf) -> Result<(), Box<dyn std::e
         .iter()
         .filter(|image| filter.as_ref().is_none_or(|filter| filter.matches(&image.reference)));
     let rows: Vec<Row> = wanted.map(|image| Row::of(image, now)).collect();
-    let text = render(&rows, args);
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        // `dfbuild images | head` is no failure.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+    Ok(output::print(&render(&rows, args))?)
+}
+
+/// When something was made, in docker's words.
+pub(crate) struct Created {
+    pub(crate) at: String,
+    pub(crate) since: String,
+}
+
+impl Created {
+    pub(crate) fn of(time: Option<Timestamp>, now: SystemTime) -> Self {
+        // What does not say when it was made has the zero time.
+        let Some(time) = time.filter(|time| time.seconds() > 0) else {
+            return Self { at: "N/A".to_owned(), since: "N/A".to_owned() };
+        };
+        let age: Duration = now.duration_since(time.system_time()).unwrap_or_default();
+        Self { at: time.to_string(), since: format!("{} ago", units::human_duration(age)) }
     }
 }
 
@@ -42,17 +54,10 @@ struct Row {
 impl Row {
     fn of(image: &ImageSummary, now: SystemTime) -> Self {
         const NONE: &str = "<none>";
-        // An image that does not say when it was made has the zero time.
-        let created = image.created.filter(|time| time.seconds() > 0);
+        let created = Created::of(image.created, now);
         Self {
-            created_at: created.map_or_else(|| "N/A".to_owned(), |time| time.to_string()),
-            created_since: created.map_or_else(
-                || "N/A".to_owned(),
-                |time| {
-                    let age: Duration = now.duration_since(time.system_time()).unwrap_or_default();
-                    format!("{} ago", units::human_duration(age))
-                },
-            ),
+            created_at: created.at,
+            created_since: created.since,
             digest: image.digest.to_string(),
             id: image.id.to_string(),
             repository: image.reference.familiar_name(),
@@ -62,10 +67,7 @@ impl Row {
     }
 
     fn shown_id(&self, no_trunc: bool) -> &str {
-        match self.id.strip_prefix("sha256:") {
-            Some(hex) if !no_trunc => hex.get(..12).unwrap_or(hex),
-            _ => &self.id,
-        }
+        if no_trunc { &self.id } else { output::short_id(&self.id) }
     }
 }
 
@@ -74,11 +76,11 @@ fn render(rows: &[Row], args: &ImagesArgs) -> String {
         return rows.iter().flat_map(|row| [row.shown_id(args.no_trunc), "\n"]).collect();
     }
     if args.format == ImagesFormat::Json {
-        let lines = rows.iter().filter_map(|row| {
+        let rows = rows.iter().map(|row| {
             let id = row.shown_id(args.no_trunc).to_owned();
-            serde_json::to_string(&Row { id, ..row.clone() }).ok()
+            Row { id, ..row.clone() }
         });
-        return lines.map(|line| line + "\n").collect();
+        return output::json_lines(rows).expect("text is always written to memory");
     }
     let header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
     let mut table = vec![header];
@@ -87,31 +89,6 @@ fn render(rows: &[Row], args: &ImagesArgs) -> String {
         [row.repository.as_str(), &row.tag, id, &row.created_since, &row.size]
     }));
     columns(&table)
-}
-
-/// Columns as Go's `tabwriter` makes them for docker: at least 10 wide, 3 spaces between, nothing
-/// behind the last.
-fn columns<const N: usize>(table: &[[&str; N]]) -> String {
-    const NARROWEST: usize = 10;
-    const PADDING: usize = 3;
-    let mut widths = [NARROWEST; N];
-    for row in table {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count() + PADDING);
-        }
-    }
-    let mut text = String::new();
-    for row in table {
-        for (at, (cell, width)) in row.iter().zip(widths).enumerate() {
-            if at + 1 < N {
-                text.push_str(&format!("{cell:width$}"));
-            } else {
-                text.push_str(cell);
-            }
-        }
-        text.push('\n');
-    }
-    text
 }
 
 /// Which images are asked for: a name, with any tag if none is given.

@@ -3,6 +3,7 @@
 //! signals, `/etc/resolv.conf`) is looked up here and passed as values.
 #![forbid(unsafe_code)]
 
+mod archives;
 mod args;
 mod build;
 mod check;
@@ -14,10 +15,14 @@ mod failure;
 mod findings;
 mod fmt_command;
 mod git_program;
+mod history;
 mod ignore_command;
 mod ignore_file;
 mod images;
+mod inspect;
 mod metadata;
+mod names;
+mod output;
 mod parse_command;
 mod progress;
 mod registry;
@@ -40,7 +45,6 @@ use args::{CheckArgs, Cli, Command};
 use failure::Failure;
 use registry::Told;
 use signals::Interrupted;
-use source::Source;
 
 fn main() -> ExitCode {
     let cli = match Cli::read(env::args_os()) {
@@ -63,6 +67,20 @@ fn main() -> ExitCode {
         Command::Build(args) => with_root(cli.global.root, |root| build::run(&args, root, debug)),
         Command::Images(args) => {
             with_root(cli.global.root, |root| status(images::run(&args, root)))
+        }
+        Command::Inspect(args) => {
+            with_root(cli.global.root, |root| status(inspect::run(&args, root)))
+        }
+        Command::History(args) => {
+            with_root(cli.global.root, |root| status(history::run(&args, root)))
+        }
+        Command::Tag(args) => with_root(cli.global.root, |root| status(names::tag(&args, root))),
+        Command::Rm(args) => with_root(cli.global.root, |root| status(names::remove(&args, root))),
+        Command::Save(args) => {
+            with_root(cli.global.root, |root| status(archives::save(&args, root)))
+        }
+        Command::Load(args) => {
+            with_root(cli.global.root, |root| status(archives::load(&args, root)))
         }
         Command::Pull(args) => {
             with_root(cli.global.root, |root| status(registry::pull(&args, root)))
@@ -89,7 +107,7 @@ fn status(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
         return ExitCode::from(told.code);
     }
     if let Some(known) = error.downcast_ref::<dfbuild::Error>() {
-        return report::failure(&Failure::of(known, &Source::default()));
+        return report::failure(&Failure::outside_build(known));
     }
     let code = report::error(&failure::chain(&*error));
     let interrupted = error.downcast_ref::<Interrupted>();

@@ -42,7 +42,7 @@ impl From<&Built> for Summary {
 }
 
 /// `base:latest`, as people type it.
-fn short_name(reference: &Reference) -> String {
+pub(crate) fn short_name(reference: &Reference) -> String {
     match &reference.tag {
         Some(tag) => format!("{}:{tag}", reference.familiar_name()),
         None => reference.familiar_name(),

@@ -30,7 +30,7 @@ fn help_is_grouped() {
     );
     let (code, out, _) = dfbuild(folder.path(), &["--help"]);
     assert_eq!(code, 0);
-    for command in ["build   Build an image", "images  List images", "push    Send an image"] {
+    for command in ["build    Build an image", "images   List images", "push     Send an image"] {
         assert!(out.contains(command), "{command}: {out}");
     }
     let (code, out, _) = dfbuild(folder.path(), &["--version"]);

@@ -51,7 +51,9 @@ pub use damage::{Damaged, is_bomb};
 pub use dfbuild_dockerfile as dockerfile;
 pub use dfbuild_dockerfile::diagnostic::{DiagnosticKind, Fix, Label};
 pub use dfbuild_dockerfile::{Diagnostic, LineIndex, Severity, Span};
-pub use dfbuild_image::{Descriptor, Digest, Platform, Reference, Timestamp};
+pub use dfbuild_image::{
+    ContainerConfig, Descriptor, Digest, History, ImageConfig, Platform, Reference, Timestamp,
+};
 /// The patterns of ignore files.
 pub use dfbuild_pattern as pattern;
 pub use dfbuild_remote as remote;
@@ -60,6 +62,9 @@ pub use engine::Engine;
 pub use error::{Cause, Error, StepError};
 pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream, TransferState};
 pub use image_list::ImageSummary;
+pub use images::details::{HistoryLine, ImageDetails, LayerDetails};
+pub use images::load::{LoadSource, LoadedImage};
+pub use images::names::Untagged;
 pub use options::{
     Annotation, AnnotationTarget, BuildContext, Compression, ContextStream, Output, OutputKind,
     Secret, SecretLeak, SecretSource, SnapshotterChoice, SshAgent, Ulimit,

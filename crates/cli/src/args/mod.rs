@@ -9,6 +9,7 @@ mod expand_args;
 mod fmt_args;
 mod hosts;
 mod ignore_args;
+mod image_args;
 mod images_args;
 mod key_value;
 mod named_context;
@@ -31,6 +32,9 @@ pub(crate) use check_args::{CheckArgs, CheckFormat};
 pub(crate) use expand_args::ExpandArgs;
 pub(crate) use fmt_args::FmtArgs;
 pub(crate) use ignore_args::IgnoreArgs;
+pub(crate) use image_args::{
+    FormatArg, HistoryArgs, InspectArgs, LoadArgs, RemoveArgs, SaveArgs, TagArgs,
+};
 pub(crate) use images_args::{ImagesArgs, ImagesFormat};
 pub(crate) use key_value::KeyValue;
 pub(crate) use outputs::{Destination, FlagKind, OutputFlag};
@@ -92,6 +96,19 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// List images
     Images(ImagesArgs),
+    /// Print what is known of images
+    Inspect(InspectArgs),
+    /// Print how an image came about
+    History(HistoryArgs),
+    /// Give an image a further name
+    Tag(TagArgs),
+    /// Take names of images away
+    #[command(alias = "rmi")]
+    Rm(RemoveArgs),
+    /// Write images to an archive, for `docker load` and others
+    Save(SaveArgs),
+    /// Load the images of an archive or an OCI folder into the store
+    Load(LoadArgs),
     /// Fetch an image from its registry into the store
     Pull(PullArgs),
     /// Send an image of the store to its registry
@@ -130,7 +147,9 @@ fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
 fn stands_alone(arg: &OsStr) -> bool {
     let Some(arg) = arg.to_str() else { return false };
     matches!(arg, "-h" | "--help" | "-V" | "--version")
-        || Cli::command().get_subcommands().any(|command| command.get_name() == arg)
+        || Cli::command().get_subcommands().any(|command| {
+            command.get_name() == arg || command.get_all_aliases().any(|alias| alias == arg)
+        })
 }
 
 #[cfg(test)]

@@ -166,6 +166,16 @@ impl Engine {
         Ok(sealed.into())
     }
 
+    /// Puts a layer into the store as a blob: whatever archive `write` gives.
+    pub(crate) fn put_layer(
+        &self,
+        staging: &Staging,
+        encoding: Encoding,
+        write: impl FnOnce(&mut dyn Write) -> Result<(), StepError>,
+    ) -> Result<FinalLayer, StepError> {
+        self.write_blob(staging, encoding, write).map(FinalLayer::from)
+    }
+
     /// Writes a blob into the store: whatever archive `write` gives.
     fn write_blob(
         &self,

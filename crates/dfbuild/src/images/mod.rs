@@ -2,10 +2,15 @@
 
 pub(crate) mod base_images;
 pub(crate) mod blobs;
+pub(crate) mod details;
 pub(crate) mod export;
 pub(crate) mod finish;
 pub(crate) mod image;
 pub(crate) mod layers;
+pub(crate) mod load;
+pub(crate) mod local;
+pub(crate) mod names;
 mod pull;
 mod push;
+mod save;
 mod transfer;

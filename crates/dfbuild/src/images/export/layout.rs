@@ -11,15 +11,17 @@ use serde_json::json;
 
 use super::write_file;
 use crate::damage::Damaged;
+use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::finish::Image;
 use crate::images::image::PlatformImage;
+use crate::images::local::short_name;
 use crate::schedule::session::Session;
 
 /// The file that marks a layout.
 const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
-/// The image as a layout in a tar archive; for `docker load` with Docker's index beside.
+/// The image of a build as a layout in a tar archive; for `docker load` with Docker's index beside.
 pub(super) fn archive(
     session: &Session<'_>,
     image: &Image,
@@ -28,32 +30,48 @@ pub(super) fn archive(
 ) -> Result<(), StepError> {
     let manifest = match (docker, image.platforms.as_slice()) {
         (false, _) => None,
-        (true, [only]) => Some(docker_manifest(image, only)),
+        (true, [only]) => Some(docker_manifest([(image, only)])),
         (true, _) => {
             let text = "docker archives hold images of one platform: use type=oci for several";
             return Err(StepError::Unsupported(text.to_owned()));
         }
     };
-    let write = |out: &mut dyn Write| {
+    let contents =
+        Contents { blobs: blobs(image), index: Index::new(descriptors(image)), docker: manifest };
+    let write = |out: &mut dyn Write| contents.write(session.engine, out);
+    write_file(path, session.ending(), write).map_err(StepError::io("write", path))
+}
+
+/// What is in an archive of images.
+pub(crate) struct Contents {
+    /// Each once, sorted.
+    pub(crate) blobs: Vec<Digest>,
+    pub(crate) index: Index,
+    /// Docker's `manifest.json`.
+    pub(crate) docker: Option<Vec<u8>>,
+}
+
+impl Contents {
+    /// Writes the archive.
+    pub(crate) fn write(&self, engine: &Engine, out: &mut dyn Write) -> io::Result<()> {
         let mut archive = tar::Builder::new(out);
         for folder in ["blobs/", "blobs/sha256/"] {
             archive.append(&header(folder, tar::EntryType::Directory, 0o755, 0)?, io::empty())?;
         }
-        for digest in blobs(image) {
-            let mut blob = Blob::open(session, digest)?;
+        for digest in &self.blobs {
+            let mut blob = Blob::open(engine, *digest)?;
             let size = blob.file.metadata()?.len();
-            append(&mut archive, &blob_path(&digest), size, &mut blob)?;
+            append(&mut archive, &blob_path(digest), size, &mut blob)?;
             blob.check()?;
         }
-        let index = Index::new(descriptors(image)).to_json();
+        let index = self.index.to_json();
         append(&mut archive, "index.json", index.len() as u64, &mut &index[..])?;
-        if let Some(manifest) = &manifest {
+        if let Some(manifest) = &self.docker {
             append(&mut archive, "manifest.json", manifest.len() as u64, &mut &manifest[..])?;
         }
         append(&mut archive, "oci-layout", MARKER.len() as u64, &mut &MARKER[..])?;
         archive.into_inner()?.flush()
-    };
-    write_file(path, session.ending(), write).map_err(StepError::io("write", path))
+    }
 }
 
 /// The image as a layout in a folder. Images that are there stay, unless they have its name.
@@ -70,7 +88,7 @@ pub(super) fn directory(
             continue;
         }
         let copy = |out: &mut dyn Write| {
-            let mut blob = Blob::open(session, digest)?;
+            let mut blob = Blob::open(session.engine, digest)?;
             io::copy(&mut blob, out)?;
             blob.check()
         };
@@ -109,8 +127,8 @@ struct Blob {
 }
 
 impl Blob {
-    fn open(session: &Session<'_>, digest: Digest) -> io::Result<Self> {
-        let file = session.engine.store().open_blob(&digest).map_err(io::Error::other)?;
+    fn open(engine: &Engine, digest: Digest) -> io::Result<Self> {
+        let file = engine.store().open_blob(&digest).map_err(io::Error::other)?;
         Ok(Self { file, digest, hasher: Hasher::new() })
     }
 
@@ -145,7 +163,7 @@ fn blobs(image: &Image) -> Vec<Digest> {
 }
 
 /// One descriptor for each name, as BuildKit's exporter writes them.
-fn descriptors(image: &Image) -> Vec<Descriptor> {
+pub(crate) fn descriptors(image: &Image) -> Vec<Descriptor> {
     let created = image.platforms.iter().filter_map(|platform| platform.config.created).max();
     let created = created.map(|time| ("org.opencontainers.image.created", time.to_string()));
     let plain = image.top.clone().with_annotations(created);
@@ -161,18 +179,19 @@ fn descriptors(image: &Image) -> Vec<Descriptor> {
     named.collect()
 }
 
-fn docker_manifest(image: &Image, platform: &PlatformImage) -> Vec<u8> {
-    let layers = platform.layers.iter().filter_map(|layer| digest_of(&layer.blob));
-    let names = image
-        .tags
-        .iter()
-        .map(|tag| format!("{}:{}", tag.familiar_name(), tag.tag.as_deref().unwrap_or_default()));
-    let manifest = json!([{
-        "Config": blob_path(&platform.id),
-        "Layers": layers.map(|digest| blob_path(&digest)).collect::<Vec<_>>(),
-        "RepoTags": names.collect::<Vec<_>>(),
-    }]);
-    dfbuild_image::canonical_json(&manifest)
+/// Docker's own index of an archive: for each image the platform that it is to load.
+pub(crate) fn docker_manifest<'a>(
+    images: impl IntoIterator<Item = (&'a Image, &'a PlatformImage)>,
+) -> Vec<u8> {
+    let manifests = images.into_iter().map(|(image, platform)| {
+        let layers = platform.layers.iter().filter_map(|layer| digest_of(&layer.blob));
+        json!({
+            "Config": blob_path(&platform.id),
+            "Layers": layers.map(|digest| blob_path(&digest)).collect::<Vec<_>>(),
+            "RepoTags": image.tags.iter().map(short_name).collect::<Vec<_>>(),
+        })
+    });
+    dfbuild_image::canonical_json(&manifests.collect::<Vec<_>>())
 }
 
 fn blob_path(digest: &Digest) -> String {

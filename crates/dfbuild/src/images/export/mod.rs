@@ -2,7 +2,7 @@
 //! complete.
 
 mod files;
-mod layout;
+pub(crate) mod layout;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -42,7 +42,7 @@ pub(crate) fn export(session: &Session<'_>, image: &Image, output: &Output) -> R
 
 /// Writes a file beside `path` and moves it there when it is complete. What is no regular file,
 /// such as a pipe, is written to as it is.
-fn write_file(
+pub(crate) fn write_file(
     path: &Path,
     ending: &Ending,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,

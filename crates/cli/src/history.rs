@@ -1,0 +1,73 @@
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use dfbuild::{Engine, ImageDetails};
+use serde::Serialize;
+
+use crate::args::{FormatArg, HistoryArgs};
+use crate::images::Created;
+use crate::inspect::shorten;
+use crate::output::{self, columns};
+use crate::units;
+
+/// Prints how an image came about, the last instruction first, as `docker history` does.
+pub(crate) fn run(args: &HistoryArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
+    let image = Engine::open(root)?.inspect(&args.image, args.platform.as_ref())?;
+    let rows = rows(&image, args.no_trunc, SystemTime::now());
+    let text = match args.format {
+        FormatArg::Json => output::json_lines(&rows)?,
+        FormatArg::Table => table(&rows),
+    };
+    Ok(output::print(&text)?)
+}
+
+/// A line of the history with docker's keys.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Row {
+    comment: String,
+    created_at: String,
+    created_by: String,
+    created_since: String,
+    #[serde(rename = "ID")]
+    id: String,
+    size: String,
+}
+
+fn rows(image: &ImageDetails, no_trunc: bool, now: SystemTime) -> Vec<Row> {
+    /// As much as docker shows.
+    const MOST: usize = 45;
+    let lines = image.history().into_iter().rev().enumerate();
+    let rows = lines.map(|(at, line)| {
+        let created = Created::of(line.entry.created, now);
+        let id = image.id.to_string();
+        Row {
+            comment: line.entry.comment,
+            created_at: created.at,
+            created_since: created.since,
+            created_by: if no_trunc {
+                line.entry.created_by
+            } else {
+                shorten(&line.entry.created_by, MOST)
+            },
+            id: match (at, no_trunc) {
+                (0, true) => id,
+                (0, false) => output::short_id(&id).to_owned(),
+                // Those below are no images of their own.
+                _ => "<missing>".to_owned(),
+            },
+            size: units::human_size(line.size),
+        }
+    });
+    rows.collect()
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = vec![["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"]];
+    table.extend(
+        rows.iter().map(|row| {
+            [&*row.id, &*row.created_since, &*row.created_by, &*row.size, &*row.comment]
+        }),
+    );
+    columns(&table)
+}

@@ -1,0 +1,155 @@
+//! Images from archives and folders: OCI image layouts, and what `docker save` writes.
+
+mod docker;
+mod files;
+mod layout;
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use dfbuild_image::{Descriptor, Digest, Reference};
+
+use crate::engine::Engine;
+use crate::error::{Cause, Error};
+use crate::images::load::files::Files;
+
+/// Where images are loaded from.
+#[non_exhaustive]
+pub enum LoadSource {
+    /// An archive, or a folder with an OCI image layout.
+    Path(PathBuf),
+    /// An archive.
+    Stream(Box<dyn Read>),
+}
+
+impl std::fmt::Debug for LoadSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Self::Stream(_) => f.write_str("Stream(..)"),
+        }
+    }
+}
+
+/// An image that was loaded.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LoadedImage {
+    /// The names it has now.
+    pub names: Vec<Reference>,
+    /// The digest of its configuration; of several platforms, of that for this machine.
+    pub id: Digest,
+    /// Its manifest, or the index of the manifests of several platforms.
+    pub descriptor: Descriptor,
+    /// Whether the archive lacks some of the platforms that its index names. Then the image is that
+    /// of one platform alone.
+    pub partial: bool,
+}
+
+/// An image whose blobs are in the store, before it is named.
+struct Found {
+    names: Vec<Reference>,
+    top: Descriptor,
+    partial: bool,
+}
+
+impl Engine {
+    /// Loads the images of an archive or a folder into the store. Archives may be compressed; they
+    /// may be OCI image layouts, those of `docker save` old and new, or both at once. `names` are
+    /// given to the only image of the archive, in the place of those it has there.
+    pub fn load(&self, source: LoadSource, names: &[Reference]) -> Result<Vec<LoadedImage>, Error> {
+        let shown = match &source {
+            LoadSource::Path(path) => path.display().to_string(),
+            LoadSource::Stream(_) => "standard input".to_owned(),
+        };
+        let failed = |error: LoadError| error.of(&shown);
+        let staging = self.store().stage()?;
+        let files = Files::read(self, source, &staging).map_err(failed)?;
+        let mut found = if files.has("index.json") {
+            layout::load(self, &files)
+        } else if files.has("manifest.json") {
+            docker::load(self, &files, &staging)
+        } else {
+            Err(not_an_archive(&files))
+        }
+        .map_err(failed)?;
+        match found.as_mut_slice() {
+            [only] if !names.is_empty() => only.names = names.to_vec(),
+            several if !names.is_empty() => {
+                let count = several.len();
+                return Err(failed(LoadError::new(format!(
+                    "a name is for one image, here are {count}"
+                ))));
+            }
+            _ => {}
+        }
+        if found.iter().any(|image| image.names.is_empty()) {
+            return Err(failed(
+                LoadError::new("an image in it has no name").hint("give it one with --tag NAME"),
+            ));
+        }
+        found.into_iter().map(|image| self.named(image)).collect()
+    }
+
+    fn named(&self, found: Found) -> Result<LoadedImage, Error> {
+        for name in &found.names {
+            self.store().tag(name, &found.top)?;
+        }
+        let image = self.local_platform(&found.top, None);
+        let image = image.map_err(|error| Error::image("that was loaded", error))?;
+        Ok(LoadedImage {
+            names: found.names,
+            id: image.id,
+            descriptor: found.top,
+            partial: found.partial,
+        })
+    }
+}
+
+fn not_an_archive(files: &Files) -> LoadError {
+    if files.has("repositories") {
+        return LoadError::new("it was written by a Docker before 1.10")
+            .hint("load it into a newer Docker and save it again");
+    }
+    LoadError::new("it has neither index.json nor manifest.json").hint(WHAT_THERE_IS)
+}
+
+/// What to load instead.
+const WHAT_THERE_IS: &str =
+    "what there is to load: archives of `docker save`, OCI archives and folders";
+
+/// Why images cannot be loaded.
+#[derive(Debug)]
+struct LoadError {
+    reason: String,
+    hint: Option<&'static str>,
+    cause: Option<Cause>,
+}
+
+impl LoadError {
+    fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), hint: None, cause: None }
+    }
+
+    fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    fn of(self, name: &str) -> Error {
+        Error::Transfer {
+            action: "load",
+            name: name.to_owned(),
+            reason: self.reason,
+            hint: self.hint.map(str::to_owned),
+            source: self.cause,
+        }
+    }
+}
+
+impl<E: Into<Cause>> From<E> for LoadError {
+    fn from(cause: E) -> Self {
+        let cause = cause.into();
+        Self { reason: cause.to_string(), hint: None, cause: Some(cause) }
+    }
+}

@@ -1,0 +1,93 @@
+//! Images of the store as archives.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use dfbuild_image::{Index, Platform, Reference, digest_of};
+
+use crate::engine::Engine;
+use crate::error::{Error, StepError};
+use crate::images::blobs::FinalLayer;
+use crate::images::export::layout::{Contents, descriptors, docker_manifest};
+use crate::images::export::write_file;
+use crate::images::finish::Image;
+use crate::images::image::PlatformImage;
+use crate::images::local::LocalPlatform;
+
+impl Engine {
+    /// Writes images to an archive that is both an OCI image layout and what `docker load` takes.
+    /// Each is a name, or the beginning of an id; one that is given by its id has no name there.
+    /// Of an image for several platforms Docker's own index names that of this machine.
+    pub fn save(&self, names: &[impl AsRef<str>], path: &Path) -> Result<(), Error> {
+        let contents = self.archive_of(names)?;
+        write_file(path, self.ending(), |out| contents.write(self, out))
+            .map_err(|error| exported(path, error))
+    }
+
+    /// The same to a writer.
+    pub fn save_to(&self, names: &[impl AsRef<str>], out: &mut dyn Write) -> Result<(), Error> {
+        let contents = self.archive_of(names)?;
+        contents.write(self, out).map_err(|error| exported(Path::new("-"), error))
+    }
+
+    fn archive_of(&self, names: &[impl AsRef<str>]) -> Result<Contents, Error> {
+        let mut images: BTreeMap<String, Image> = BTreeMap::new();
+        for name in names.iter().map(AsRef::as_ref) {
+            let local = self.local_image(name)?;
+            let key = local.top.digest().to_string();
+            if !images.contains_key(&key) {
+                let failed = |error| Error::image(name, error);
+                let platforms = self.local_platforms(&local.top).map_err(failed)?;
+                let platforms = platforms.into_iter().map(platform_image).collect();
+                images.insert(
+                    key.clone(),
+                    Image { platforms, top: local.top.clone(), tags: Vec::new() },
+                );
+            }
+            let tags = &mut images.get_mut(&key).expect("it is there by now").tags;
+            tags.extend(local.found_by.filter(|name: &Reference| !tags.contains(name)));
+        }
+        let mut blobs = Vec::new();
+        for image in images.values() {
+            let of_image = self.blobs_of(&image.top);
+            blobs.extend(of_image.map_err(|error| Error::image("of the store", error))?);
+        }
+        blobs.sort_unstable();
+        blobs.dedup();
+        Ok(Contents {
+            blobs,
+            index: Index::new(images.values().flat_map(descriptors).collect()),
+            docker: Some(docker_manifest(
+                images.values().filter_map(|image| Some((image, own_platform(image)?))),
+            )),
+        })
+    }
+}
+
+fn exported(path: &Path, error: io::Error) -> Error {
+    let source = StepError::io("write", path)(error);
+    Error::Export { path: path.to_owned(), source: Box::new(source) }
+}
+
+/// The image that a Docker on this machine would run.
+fn own_platform(image: &Image) -> Option<&PlatformImage> {
+    let host = Platform::host();
+    let own = image.platforms.iter().find(|image| image.platform == host);
+    own.or(image.platforms.first())
+}
+
+fn platform_image(local: LocalPlatform) -> PlatformImage {
+    let layers = local.layers.iter().zip(&local.config.rootfs.diff_ids);
+    PlatformImage {
+        platform: local.config.platform(),
+        layers: layers
+            .filter(|(blob, _)| digest_of(blob).is_some())
+            .map(|(blob, diff_id)| FinalLayer { diff_id: *diff_id, blob: blob.clone() })
+            .collect(),
+        manifest: local.manifest,
+        id: local.id,
+        config: local.config,
+        files: Vec::new(),
+    }
+}

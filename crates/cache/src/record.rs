@@ -37,6 +37,8 @@ pub struct LayerRecord {
 pub enum ClockTimes {
     /// All from this second on: a command ran then.
     Since(i64),
+    /// Those of this second, an epoch that took the place of clock times before.
+    At(i64),
     /// Those of these paths, which the builder made.
     Paths(Vec<TreePath>),
 }

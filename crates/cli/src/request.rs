@@ -8,7 +8,7 @@ use dfbuild::{
 use tempfile::TempDir;
 
 use crate::args::{
-    BuildArgs, Destination, Entitlement, FlagKind, NetworkArg, OutputFlag, SecretFlag,
+    BuildArgs, CacheFlag, Destination, Entitlement, FlagKind, NetworkArg, OutputFlag, SecretFlag,
     SecretLeakArg, SecretOrigin, SshFlag, USE_AN_AGENT,
 };
 
@@ -180,12 +180,6 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
     if pushes && args.tag.is_empty() && !names {
         return Err(usage("--push needs a name to push to: give --tag"));
     }
-    if !args.cache_from.is_empty() {
-        return Err(usage("--cache-from is not there yet: the cache is the store (--root)"));
-    }
-    if !args.cache_to.is_empty() {
-        return Err(usage("--cache-to is not there yet: the cache is the store (--root)"));
-    }
     if is_stdin(&args.context) && args.file.as_deref().is_some_and(is_stdin) {
         return Err(usage("context and Dockerfile cannot both come from standard input"));
     }
@@ -200,6 +194,13 @@ fn notices(args: &BuildArgs) -> Vec<String> {
                 .to_owned(),
         );
     }
+    let ignored = args.cache_from.iter().filter_map(CacheFlag::ignored);
+    let ignored = ignored.chain(args.cache_to.iter().filter_map(CacheFlag::ignored));
+    notices.extend(
+        ignored.map(|kind| {
+            format!("cache type={kind} is ignored: there are registry, local and inline")
+        }),
+    );
     notices
 }
 
@@ -248,6 +249,9 @@ fn what_to_build(
 ) -> Build {
     const EPOCH: &str = "SOURCE_DATE_EPOCH";
     build = build.no_cache(args.no_cache).pull(args.pull).push(args.push);
+    build = build.normalise_modes(args.normalise_modes);
+    build = args.cache_from.iter().filter_map(CacheFlag::cache).fold(build, Build::cache_from);
+    build = args.cache_to.iter().filter_map(CacheFlag::cache).fold(build, Build::cache_to);
     build = args.tag.iter().fold(build, Build::tag);
     if let Some(target) = &args.target {
         build = build.target(target);
@@ -412,8 +416,6 @@ mod tests {
     fn what_is_not_there_is_refused() {
         for (line, part) in [
             ("--push .", "--push needs a name"),
-            ("--cache-from type=local,src=x .", "--cache-from is not there yet"),
-            ("--cache-to type=inline .", "--cache-to is not there yet"),
             ("-f - -", "cannot both come from standard input"),
             ("-o - -o type=oci .", "only one"),
         ] {
@@ -421,6 +423,16 @@ mod tests {
             assert!(text.contains(part), "{line}: {text}");
         }
         assert_eq!(request("--load .").unwrap().notices.len(), 1);
+    }
+
+    #[test]
+    fn caches() {
+        check(
+            "--cache-from a.example/c:1 --cache-to type=registry,ref=a.example/c,mode=max .",
+            &["cache_from: [Registry(", "cache_to: [CacheExport { target: Registry(", "mode: Max"],
+        );
+        let request = request("--cache-from type=gha --cache-to type=s3,bucket=x .").unwrap();
+        assert!(request.notices.len() == 2 && request.notices[0].contains("type=gha is ignored"));
     }
 
     #[test]

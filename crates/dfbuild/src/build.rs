@@ -12,6 +12,7 @@ use crate::options::{
     Annotation, AnnotationTarget, BuildContext, Output, Secret, SecretLeak, SshAgent, Ulimit,
 };
 use crate::schedule::scheduler::Loaded;
+use crate::sharing::{CacheExport, CacheSource};
 
 /// What to build. Each method changes one thing and returns the build, so that calls can be
 /// chained; the defaults are those of `docker build`.
@@ -36,6 +37,9 @@ pub struct Build {
     pub(crate) cache_max_age: Option<Duration>,
     pub(crate) require_cache: bool,
     pub(crate) no_stat_cache: bool,
+    pub(crate) normalise_modes: bool,
+    pub(crate) cache_from: Vec<CacheSource>,
+    pub(crate) cache_to: Vec<CacheExport>,
     pub(crate) outputs: Vec<Output>,
     pub(crate) secrets: Vec<Secret>,
     pub(crate) secret_leak: SecretLeak,
@@ -83,6 +87,9 @@ impl Build {
             cache_max_age: None,
             require_cache: false,
             no_stat_cache: false,
+            normalise_modes: false,
+            cache_from: Vec::new(),
+            cache_to: Vec::new(),
             outputs: Vec::new(),
             secrets: Vec::new(),
             secret_leak: SecretLeak::default(),
@@ -215,6 +222,27 @@ impl Build {
     /// Whether the files of contexts are read again even if nothing shows that they changed.
     pub fn no_stat_cache(mut self, no_stat_cache: bool) -> Self {
         self.no_stat_cache = no_stat_cache;
+        self
+    }
+
+    /// A cache to take steps from that are not in the store; may be given several times. One that
+    /// cannot be had is told of and does not fail the build.
+    pub fn cache_from(mut self, source: CacheSource) -> Self {
+        self.cache_from.push(source);
+        self
+    }
+
+    /// A cache to put the steps of the build into; may be given several times. One that cannot be
+    /// written is told of and does not fail the build.
+    pub fn cache_to(mut self, export: CacheExport) -> Self {
+        self.cache_to.push(export);
+        self
+    }
+
+    /// Whether files of contexts get the modes that git keeps: folders 0755, files 0755 if their
+    /// owner may run them, else 0644. So two checkouts under different umasks are the same.
+    pub fn normalise_modes(mut self, normalise: bool) -> Self {
+        self.normalise_modes = normalise;
         self
     }
 

@@ -16,6 +16,8 @@ pub enum Damaged {
     Blob(Digest),
     /// The layer with that diff id, of which too little is left.
     Layer(Digest),
+    /// A blob that is not in the store, and cannot be had from where it was.
+    Remote(Digest),
 }
 
 impl fmt::Display for Damaged {
@@ -23,6 +25,7 @@ impl fmt::Display for Damaged {
         match self {
             Self::Blob(digest) => write!(f, "blob {digest}"),
             Self::Layer(diff_id) => write!(f, "layer {diff_id}"),
+            Self::Remote(digest) => write!(f, "remote blob {digest}"),
         }
     }
 }
@@ -31,7 +34,12 @@ impl Engine {
     /// Removes what is damaged, so that it is fetched or made anew.
     pub(crate) fn drop_damaged(&self, damaged: Damaged) -> Result<(), dfbuild_store::Error> {
         match damaged {
-            Damaged::Blob(digest) => self.store().drop_blob(&digest),
+            Damaged::Blob(digest) => {
+                // Whoever sent it would send the same again. A base is fetched all the same.
+                self.lost().lose_blob(digest);
+                self.store().drop_blob(&digest)
+            }
+            Damaged::Remote(_) => Ok(()),
             Damaged::Layer(diff_id) => self.store().drop_layer(&diff_id),
         }
     }
@@ -45,16 +53,26 @@ pub(crate) fn cause_of(error: &(dyn StdError + 'static)) -> Option<Damaged> {
         if let Some(StepError::Damaged(damaged)) = error.downcast_ref().or(boxed) {
             return Some(*damaged);
         }
-        match error.downcast_ref()? {
+        match of_store(error)? {
             dfbuild_store::Error::CorruptBlob { expected, .. } => Some(Damaged::Blob(*expected)),
             _ => None,
         }
     })
 }
 
+/// The error of the store that an error is. A transparent error has the source of what it holds,
+/// not what it holds.
+fn of_store<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e dfbuild_store::Error> {
+    let boxed = error.downcast_ref::<Box<StepError>>().map(|error| &**error);
+    match error.downcast_ref().or(boxed) {
+        Some(StepError::Store(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
 /// Whether an error says that a blob is not there any more.
 pub(crate) fn is_lost_blob(error: &(dyn StdError + 'static)) -> bool {
-    let lost = |error: &(dyn StdError + 'static)| match error.downcast_ref()? {
+    let lost = |error: &(dyn StdError + 'static)| match of_store(error)? {
         dfbuild_store::Error::NoBlob { .. } => Some(()),
         _ => None,
     };
@@ -113,6 +131,8 @@ mod tests {
     fn a_lost_blob() {
         let lost = dfbuild_store::Error::NoBlob { digest: Digest::of("x"), layout: "/s".into() };
         assert!(is_lost_blob(&Error::image("base", lost)));
+        let lost = dfbuild_store::Error::NoBlob { digest: Digest::of("x"), layout: "/s".into() };
+        assert!(is_lost_blob(&Error::image("base", StepError::Store(lost))));
         assert!(!is_lost_blob(&Error::image("base", "no such image")));
     }
 }

@@ -14,7 +14,9 @@ use crate::error::Error;
 use crate::images::layers::{Form, LayerCache};
 use crate::network::Network;
 use crate::options::SnapshotterChoice;
+use crate::sharing::Lost;
 use crate::snapshots::Support;
+use crate::teller::Teller;
 
 /// Where builds happen: a store, and what this process may do. Usable for many builds at once,
 /// from many threads.
@@ -32,6 +34,9 @@ pub struct Engine {
     ending: Ending,
     /// What archives may unpack to.
     limits: Limits,
+    /// What could not be had from elsewhere in the build that this is the engine of.
+    lost: Lost,
+    teller: Teller,
 }
 
 /// What all builds of an engine have in common.
@@ -57,6 +62,8 @@ impl Engine {
             support: Support::default(),
             ending: Ending::default(),
             limits: Limits::default(),
+            lost: Lost::default(),
+            teller: Teller::default(),
         })
     }
 
@@ -98,6 +105,12 @@ impl Engine {
         self
     }
 
+    /// This engine for one attempt of a build: whatever it does for it fails once that is to end,
+    /// and it does not ask for what was `lost` in another attempt.
+    pub(crate) fn for_attempt(&self, ending: &Ending, lost: &Lost) -> Self {
+        Self { lost: lost.clone(), ..self.for_build(ending) }
+    }
+
     /// This engine for one build: whatever it does for it fails once that is to end.
     pub(crate) fn for_build(&self, ending: &Ending) -> Self {
         Self {
@@ -110,7 +123,17 @@ impl Engine {
             support: Support::default(),
             ending: ending.clone(),
             limits: self.limits.clone(),
+            lost: Lost::default(),
+            teller: Teller::default(),
         }
+    }
+
+    pub(crate) fn lost(&self) -> &Lost {
+        &self.lost
+    }
+
+    pub(crate) fn teller(&self) -> &Teller {
+        &self.teller
     }
 
     pub(crate) fn git(&self) -> Option<&Git> {

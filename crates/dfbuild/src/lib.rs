@@ -41,8 +41,10 @@ mod redact;
 pub mod rootless;
 mod schedule;
 mod secrets;
+mod sharing;
 mod snapshots;
 mod steps;
+mod teller;
 
 pub use build::{Build, Built};
 pub use cancel::Cancel;
@@ -70,3 +72,4 @@ pub use options::{
     Secret, SecretLeak, SecretSource, SnapshotterChoice, SshAgent, Ulimit,
 };
 pub use schedule::scheduler::Loaded;
+pub use sharing::{CacheExport, CacheMode, CacheSource, CacheTarget};

@@ -51,9 +51,7 @@ impl Store {
 
     /// The descriptor of the blob that `compressor` makes of the layer, if that blob is there.
     pub fn layer_blob(&self, diff_id: &Digest, compressor: &str) -> Option<Descriptor> {
-        self.hold(diff_id);
-        let path = self.layer_path(diff_id).join(format!("blob.{compressor}"));
-        let descriptor: Descriptor = serde_json::from_slice(&read_checked(&path)?).ok()?;
+        let descriptor = self.known_layer_blob(diff_id, compressor)?;
         self.has_blob(&digest_of(&descriptor)?, descriptor.size()).then_some(descriptor)
     }
 
@@ -71,15 +69,29 @@ impl Store {
 
     /// Any blob of the layer that is there, whoever compressed it.
     pub fn any_layer_blob(&self, diff_id: &Digest) -> Option<Descriptor> {
+        let mut known = self.known_layer_blobs(diff_id).into_iter().map(|(_, blob)| blob);
+        known.find(|blob| digest_of(blob).is_some_and(|digest| self.has_blob(&digest, blob.size())))
+    }
+
+    /// What is known to be a blob of the layer, by compressor, whether it is there or not: it may
+    /// be had from one of its origins.
+    pub fn known_layer_blobs(&self, diff_id: &Digest) -> Vec<(String, Descriptor)> {
         self.hold(diff_id);
-        let entries = fs::read_dir(self.layer_path(diff_id)).ok()?;
+        let Ok(entries) = fs::read_dir(self.layer_path(diff_id)) else { return Vec::new() };
         let mut names: Vec<_> =
             entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.sort();
-        names
-            .iter()
-            .filter_map(|name| name.strip_prefix("blob."))
-            .find_map(|compressor| self.layer_blob(diff_id, compressor))
+        let compressors = names.iter().filter_map(|name| name.strip_prefix("blob."));
+        let known = compressors.filter_map(|compressor| {
+            Some((compressor.to_owned(), self.known_layer_blob(diff_id, compressor)?))
+        });
+        known.collect()
+    }
+
+    fn known_layer_blob(&self, diff_id: &Digest, compressor: &str) -> Option<Descriptor> {
+        self.hold(diff_id);
+        let path = self.layer_path(diff_id).join(format!("blob.{compressor}"));
+        serde_json::from_slice(&read_checked(&path)?).ok()
     }
 
     /// Forgets a layer of which not enough is left: what is known of it, and its snapshots.

@@ -6,14 +6,26 @@ use crate::store::Store;
 
 impl Store {
     /// Notes that a blob or manifest is in `repository`, a registry and a path such as
-    /// `docker.io/library/debian`: it can be fetched again from there, and a push to another
-    /// repository of that registry need not send it.
+    /// `docker.io/library/debian`, or in an image layout, the absolute path of its folder: it can
+    /// be fetched again from there, and a push to another repository of that registry need not
+    /// send it.
     pub fn note_origin(&self, digest: &Digest, repository: &str) -> Result<(), Error> {
         let mut known = self.origins(digest);
         if known.iter().any(|origin| origin == repository) {
             return Ok(());
         }
         known.push(repository.to_owned());
+        self.write_checked(&self.path("origins").join(digest.hex()), known.join("\n").as_bytes())
+    }
+
+    /// Notes that a blob is in `origin` no more.
+    pub fn forget_origin(&self, digest: &Digest, origin: &str) -> Result<(), Error> {
+        let mut known = self.origins(digest);
+        let before = known.len();
+        known.retain(|known| known != origin);
+        if known.len() == before {
+            return Ok(());
+        }
         self.write_checked(&self.path("origins").join(digest.hex()), known.join("\n").as_bytes())
     }
 
@@ -39,5 +51,7 @@ mod tests {
             store.note_origin(&digest, repository).unwrap();
         }
         assert_eq!(store.origins(&digest), ["docker.io/library/a", "localhost:5000/b"]);
+        store.forget_origin(&digest, "docker.io/library/a").unwrap();
+        assert_eq!(store.origins(&digest), ["localhost:5000/b"]);
     }
 }

@@ -3,11 +3,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use dfbuild::{BuildContext, Platform, SnapshotterChoice, Ulimit};
+use dfbuild::{BuildContext, CacheExport, CacheSource, Platform, SnapshotterChoice, Ulimit};
 
 use super::{
-    Annotations, Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, SshFlag, allow,
-    annotation, hosts, key_value, named_context, outputs, secrets, ssh, ulimits,
+    Annotations, CacheFlag, Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, SshFlag,
+    allow, annotation, caches, hosts, key_value, named_context, outputs, secrets, ssh, ulimits,
 };
 use crate::units;
 
@@ -113,6 +113,10 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "STAGE,…", value_delimiter = ',', help_heading = "Cache")]
     pub(crate) no_cache_filter: Vec<String>,
 
+    /// Take files of the context as git keeps them: folders 0755, files 0755 or 0644
+    #[arg(long, help_heading = "Cache")]
+    pub(crate) normalise_modes: bool,
+
     /// Look for newer base images than those in the store
     #[arg(long, conflicts_with = "offline", help_heading = "Cache")]
     pub(crate) pull: bool,
@@ -120,13 +124,15 @@ pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,
 
-    /// Cache to read from (not there yet)
-    #[arg(long, value_name = "type=TYPE,…", help_heading = "Cache")]
-    pub(crate) cache_from: Vec<String>,
+    /// Cache of other machines to read from; only a name means type=registry; repeatable
+    #[arg(long, value_name = "type=registry|local,ref=NAME|src=DIR", value_parser = caches::parse_from,
+          help_heading = "Cache")]
+    pub(crate) cache_from: Vec<CacheFlag<CacheSource>>,
 
-    /// Cache to write to (not there yet)
-    #[arg(long, value_name = "type=TYPE,…", help_heading = "Cache")]
-    pub(crate) cache_to: Vec<String>,
+    /// Cache for other machines to write to; repeatable
+    #[arg(long, value_name = "type=registry|local|inline,ref=NAME|dest=DIR,mode=min|max",
+          value_parser = caches::parse_to, help_heading = "Cache")]
+    pub(crate) cache_to: Vec<CacheFlag<CacheExport>>,
 
     /// Secret for RUN --mount=type=secret
     #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = secrets::parse,

@@ -3,6 +3,7 @@
 mod allow;
 mod annotation;
 mod build_args;
+mod caches;
 mod check_args;
 mod csv;
 mod expand_args;
@@ -28,6 +29,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 pub(crate) use allow::Entitlement;
 pub(crate) use annotation::Annotations;
 pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg, SecretLeakArg};
+pub(crate) use caches::CacheFlag;
 pub(crate) use check_args::{CheckArgs, CheckFormat};
 pub(crate) use expand_args::ExpandArgs;
 pub(crate) use fmt_args::FmtArgs;

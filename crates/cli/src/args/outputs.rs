@@ -136,7 +136,7 @@ fn boolean(key: &str, value: &str) -> Result<bool, String> {
     }
 }
 
-fn parse_compression(text: &str) -> Result<Compression, String> {
+pub(super) fn parse_compression(text: &str) -> Result<Compression, String> {
     match text {
         "gzip" => Ok(Compression::default()),
         "zstd" => Ok(Compression::Zstd { level: 3 }),
@@ -146,7 +146,10 @@ fn parse_compression(text: &str) -> Result<Compression, String> {
     }
 }
 
-fn with_level(compression: Compression, level: Option<&str>) -> Result<Compression, String> {
+pub(super) fn with_level(
+    compression: Compression,
+    level: Option<&str>,
+) -> Result<Compression, String> {
     let Some(level) = level else { return Ok(compression) };
     let wrong = |range: &str| format!("`compression-level={level}`: it is {range}");
     match compression {

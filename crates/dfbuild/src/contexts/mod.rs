@@ -3,6 +3,7 @@
 mod dockerfile;
 mod file_tree;
 mod load;
+mod modes;
 mod open;
 
 pub(crate) use dockerfile::Source;

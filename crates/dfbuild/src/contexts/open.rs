@@ -12,6 +12,7 @@ use dfbuild_pattern::{Pattern, PatternSet, parse_ignore_file};
 use super::Source;
 use super::file_tree::FileTree;
 use super::load::{Material, Materials};
+use super::modes::NormalisedModes;
 use crate::elsewhere::Checkout;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -24,23 +25,35 @@ pub(crate) struct Contexts {
 }
 
 /// A tree of files, ready to be looked at.
-enum Opened {
+pub(super) enum Opened {
     Folder(Context),
     Files(Arc<FileTree>),
     Checkout(Arc<Checkout>),
+    Normalised(NormalisedModes),
 }
 
 impl Contexts {
+    /// Opens what was got. `normalise` says whether modes are made those that git keeps.
     pub(crate) fn open(
         materials: &Materials,
         source: &Source,
         engine: &Engine,
+        normalise: bool,
     ) -> Result<Self, Error> {
+        let opened = |material, own| {
+            let opened = Opened::new(material, own, engine)?;
+            Ok::<_, Error>(if normalise {
+                Opened::Normalised(NormalisedModes(Box::new(opened)))
+            } else {
+                opened
+            })
+        };
         let own = source.path.as_deref().and_then(own_ignore_file);
-        let main = Opened::new(&materials.main, own, engine)?;
-        let named = materials.named.iter().map(|(name, material)| {
-            Ok::<_, Error>((name.clone(), Opened::new(material, None, engine)?))
-        });
+        let main = opened(&materials.main, own)?;
+        let named = materials
+            .named
+            .iter()
+            .map(|(name, material)| Ok::<_, Error>((name.clone(), opened(material, None)?)));
         let named = named.collect::<Result<_, _>>()?;
         Ok(Self { main, named })
     }
@@ -58,7 +71,7 @@ impl Contexts {
     /// Saves what was learned of unchanged files. Failing to costs time later and nothing else.
     pub(crate) fn save(&self, engine: &Engine) {
         for opened in std::iter::once(&self.main).chain(self.named.values()) {
-            if let Opened::Folder(context) = opened {
+            if let Some(context) = opened.folder() {
                 let _ = context.stat_cache().save(&stat_cache_path(context.root(), engine));
             }
         }
@@ -79,11 +92,20 @@ impl Opened {
         })
     }
 
-    fn tree(&self) -> &dyn Tree {
+    pub(super) fn tree(&self) -> &dyn Tree {
         match self {
             Self::Folder(context) => context,
             Self::Files(files) => &**files,
             Self::Checkout(checkout) => &**checkout,
+            Self::Normalised(normalised) => normalised,
+        }
+    }
+
+    fn folder(&self) -> Option<&Context> {
+        match self {
+            Self::Folder(context) => Some(context),
+            Self::Normalised(normalised) => normalised.0.folder(),
+            Self::Files(_) | Self::Checkout(_) => None,
         }
     }
 }

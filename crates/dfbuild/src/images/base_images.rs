@@ -1,11 +1,7 @@
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io;
 use std::thread;
 
-use dfbuild_image::{
-    Descriptor, Digest, HashingWriter, ImageConfig, MediaType, Reference, digest_of,
-};
+use dfbuild_image::{Descriptor, Digest, ImageConfig, MediaType, Reference, digest_of};
 use dfbuild_layer::Encoding;
 use dfbuild_plan::{BaseImage, BaseRequest, context_key};
 use dfbuild_store::Layout;
@@ -19,6 +15,7 @@ use crate::images::blobs::Packing;
 use crate::images::layers::LayerRef;
 use crate::options::BuildContext;
 use crate::schedule::progress::InTurn;
+use crate::sharing::Imports;
 
 /// An image that a stage begins with or copies from. Its blobs are in the store.
 #[derive(Debug, Clone)]
@@ -40,18 +37,26 @@ pub(crate) struct BaseImages<'a> {
     engine: &'a Engine,
     contexts: BTreeMap<String, BuildContext>,
     observer: InTurn<'a>,
+    /// What shared caches know of layers.
+    imports: &'a Imports,
     /// Whether what is in the store may be old.
     pull: bool,
 }
 
 impl<'a> BaseImages<'a> {
-    pub(crate) fn new(build: &Build, engine: &'a Engine, observer: &'a dyn Observer) -> Self {
+    pub(crate) fn new(
+        build: &Build,
+        engine: &'a Engine,
+        imports: &'a Imports,
+        observer: &'a dyn Observer,
+    ) -> Self {
         let contexts = build.build_contexts.iter();
         let contexts = contexts.map(|(name, context)| (context_key(name), context.clone()));
         Self {
             engine,
             contexts: contexts.collect(),
             observer: InTurn::new(observer),
+            imports,
             pull: build.pull,
         }
     }
@@ -110,7 +115,12 @@ impl<'a> BaseImages<'a> {
         if !can_pull {
             return Err(self.missing(name, &reference));
         }
-        let pulled = self.engine.pull_tagged(&reference, &request.platform, &self.observer);
+        let pulled = self.engine.pull_tagged(
+            &reference,
+            &request.platform,
+            &|diff_id| self.imports.layer(diff_id).is_some(),
+            &self.observer,
+        );
         let descriptor = pulled.map_err(|error| match error {
             // Very often it is a base of one's own that was not built yet, not a pull that failed.
             Error::Image { reason, hint, line, source, .. } => Error::Image {
@@ -180,7 +190,7 @@ impl<'a> BaseImages<'a> {
         // The digest, not the tag: that may stand for another image by now.
         let origins = origins.iter().filter_map(|origin| origin.parse::<Reference>().ok());
         for origin in origins.map(|origin| origin.pinned(digest)) {
-            if self.engine.fetch(&origin, &request.platform, &self.observer).is_ok() {
+            if self.engine.fetch(&origin, &request.platform, &|_| false, &self.observer).is_ok() {
                 return self.load(store.layout(), descriptor, request);
             }
         }
@@ -231,36 +241,44 @@ impl<'a> BaseImages<'a> {
             digest_of(blob).ok_or_else(|| Error::image(name, "a layer's digest is not SHA-256"))?;
         let descriptor =
             dfbuild_image::descriptor(oci_media_type(blob.media_type()), digest, blob.size());
-        if !store.has_blob(&digest, blob.size()) && !self.pack_again(&digest, diff_id, below) {
-            let mut source =
-                layout.open_blob(&digest).map_err(|problem| Error::image(name, problem))?;
-            let staging = store.stage()?;
-            let mut writer = HashingWriter::new(staging.file()?);
-            copy(&mut source, &mut writer).map_err(Error::io("copy", layout.blob_path(&digest)))?;
-            let (file, found, _) = writer.finish();
-            if found != digest {
-                let problem = dfbuild_store::Error::CorruptBlob { expected: digest, found };
-                return Err(Error::image(name, problem));
-            }
-            store.put_staged(file, &digest)?;
+        if !store.has_blob(&digest, blob.size())
+            && !self.pack_again(&digest, diff_id, below)
+            && !self.stays_far(blob, diff_id)?
+        {
+            let taken = self.engine.take_blob(layout, &digest);
+            taken.map_err(|problem| Error::image(name, problem))?;
         }
         store.put_layer_blob(diff_id, &format!("base-{}", digest.short()), &descriptor)?;
         Ok(descriptor)
     }
 
+    /// Whether a layer need not be here: it can be fetched, and what is in it is known.
+    fn stays_far(&self, blob: &Descriptor, diff_id: &Digest) -> Result<bool, Error> {
+        if !self.engine.can_have_blob(blob) {
+            return Ok(false);
+        }
+        let store = self.engine.store();
+        if store.layer_content(diff_id).is_some() {
+            return Ok(true);
+        }
+        let Some(far) = self.imports.layer(diff_id) else { return Ok(false) };
+        store.put_layer_content(diff_id, &far.content_id)?;
+        store.put_layer_size(diff_id, far.tar_size)?;
+        Ok(true)
+    }
+
     /// Whether the lost blob of a layer could be made again, byte for byte, from its snapshot.
     fn pack_again(&self, blob: &Digest, diff_id: &Digest, below: &[LayerRef]) -> bool {
+        // Without one nothing is read for it, least of all from elsewhere.
+        if !self.engine.has_snapshot(diff_id) {
+            return false;
+        }
         let Ok(content_id) = self.engine.content_id(diff_id) else { return false };
         let layer = LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None };
         let packing = Packing { encoding: Encoding::default(), times: None };
-        self.engine.has_snapshot(diff_id)
-            && self.engine.finish_layer(&layer, below, &packing).is_ok()
+        self.engine.finish_layer(&layer, below, &packing).is_ok()
             && self.engine.store().blob_path(blob).is_file()
     }
-}
-
-fn copy(source: &mut File, writer: &mut impl io::Write) -> io::Result<u64> {
-    io::copy(&mut io::BufReader::with_capacity(1 << 20, source), writer)
 }
 
 /// Adds what can be done about an image of which something was lost for good.

@@ -98,7 +98,7 @@ impl Engine {
         if let (Some(times), Some(clock)) = (packing.times, &layer.clock) {
             return self.derive(layer, below, clock, times, packing.encoding);
         }
-        if let Some(blob) = self.store().layer_blob(&diff_id, &file_name(packing.encoding)) {
+        if let Some(blob) = self.blob_by(&diff_id, &compressor(packing.encoding)) {
             return Ok(FinalLayer { diff_id, blob });
         }
         if self.has_snapshot(&diff_id) {
@@ -128,17 +128,12 @@ impl Engine {
         times: Times,
         encoding: Encoding,
     ) -> Result<FinalLayer, StepError> {
-        let name = file_name(encoding);
-        let key = match times {
-            Times::Clock(epoch) => format!("epoch 1 {} {epoch} {name}", layer.diff_id),
-            Times::All(epoch) => format!("epoch of all 1 {} {epoch} {name}", layer.diff_id),
-        };
-        let key = Digest::of(key);
+        let name = compressor(encoding);
+        let key = times.key_of(&layer.diff_id, &name);
         let known = self.store().record(&key);
         let known = known.and_then(|bytes| serde_json::from_slice::<FinalLayer>(&bytes).ok());
-        let there = |known: &FinalLayer| {
-            self.store().layer_blob(&known.diff_id, &name).as_ref() == Some(&known.blob)
-        };
+        let there =
+            |known: &FinalLayer| self.blob_by(&known.diff_id, &name).as_ref() == Some(&known.blob);
         if let Some(known) = known.filter(there) {
             return Ok(known);
         }
@@ -194,7 +189,7 @@ impl Engine {
         self.store().put_staged(file, &sealed.blob_digest)?;
         let sealed = SealedAs { sealed, encoding };
         let descriptor = sealed.descriptor();
-        self.store().put_layer_blob(&sealed.diff_id, &file_name(encoding), &descriptor)?;
+        self.store().put_layer_blob(&sealed.diff_id, &compressor(encoding), &descriptor)?;
         Ok(sealed)
     }
 }
@@ -235,8 +230,8 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The encoding as part of a file name.
-fn file_name(encoding: Encoding) -> String {
+/// The encoding as the store calls it.
+pub(crate) fn compressor(encoding: Encoding) -> String {
     encoding.id().replace(' ', "-")
 }
 
@@ -249,6 +244,23 @@ fn with_times(index: &Index, clock: &ClockTimes, times: Times) -> Result<Index, 
 }
 
 impl Times {
+    /// The key under which a layer with these times is found.
+    pub(crate) fn key_of(self, diff_id: &Digest, compressor: &str) -> Digest {
+        Digest::of(match self {
+            Self::Clock(epoch) => format!("epoch 1 {diff_id} {epoch} {compressor}"),
+            Self::All(epoch) => format!("epoch of all 1 {diff_id} {epoch} {compressor}"),
+        })
+    }
+
+    /// Which times of a layer with these times are still not the user's.
+    pub(crate) fn clock_after(self, clock: &ClockTimes) -> ClockTimes {
+        let (Self::Clock(epoch) | Self::All(epoch)) = self;
+        match clock {
+            ClockTimes::Since(_) | ClockTimes::At(_) => ClockTimes::At(epoch),
+            ClockTimes::Paths(paths) => ClockTimes::Paths(paths.clone()),
+        }
+    }
+
     /// The time of an entry of a layer with these times. Whiteouts have none.
     pub(crate) fn of(self, entry: &Entry, clock: &ClockTimes) -> i64 {
         match self {
@@ -268,6 +280,7 @@ fn at_epoch(entry: &Entry, clock: &ClockTimes, epoch: i64) -> i64 {
 pub(crate) fn is_clock_time(entry: &Entry, clock: &ClockTimes) -> bool {
     let from_clock = match clock {
         ClockTimes::Since(start) => entry.mtime >= *start,
+        ClockTimes::At(epoch) => entry.mtime == *epoch,
         ClockTimes::Paths(paths) => paths.binary_search(&entry.path).is_ok(),
     };
     from_clock && entry.kind != Kind::Whiteout

@@ -11,9 +11,11 @@ use crate::event::Event;
 use crate::images::blobs::Packing;
 use crate::images::export::export;
 use crate::images::image::PlatformImage;
-use crate::options::AnnotationTarget;
+use crate::images::transfer::once;
+use crate::options::{AnnotationTarget, Output, OutputKind};
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::StageResult;
+use crate::sharing;
 
 /// What a build made, in the store: an image, or one for each of several platforms.
 #[derive(Debug, Clone)]
@@ -30,6 +32,7 @@ pub(crate) fn finish(session: &Session<'_>, results: &[Arc<StageResult>]) -> Res
     let tags = parse_tags(session.build)?;
     let make = |packing: &Packing| make_image(session, results, packing, &tags);
     let image = session.progress.task("exporting image", || make(&session.packing))?;
+    complete(session, &image)?;
     for output in &session.build.outputs {
         let packing = session.packing_of(output);
         if packing == session.packing {
@@ -47,6 +50,7 @@ pub(crate) fn finish(session: &Session<'_>, results: &[Arc<StageResult>]) -> Res
             session.engine.push_tagged(tag, &tell)?;
         }
     }
+    sharing::export(session, &image);
     let counts = session.progress.counts();
     let layers = image.platforms.iter().flat_map(|platform| &platform.layers);
     let sizes = layers.clone().map(|layer| session.engine.tar_size(&layer.diff_id));
@@ -65,6 +69,20 @@ pub(crate) fn finish(session: &Session<'_>, results: &[Arc<StageResult>]) -> Res
         ran: counts.ran,
         duration: Duration::ZERO,
     })
+}
+
+/// Fetches what the image still lacks, if somebody may read it from the store: under a name, or in
+/// an output. A push needs nothing here that its registry has.
+fn complete(session: &Session<'_>, image: &Image) -> Result<(), Error> {
+    let read = |output: &Output| !matches!(output.kind, OutputKind::Store);
+    let named = !image.tags.is_empty() && !session.build.push;
+    if !named && !session.build.outputs.iter().any(read) {
+        return Ok(());
+    }
+    let layers = image.platforms.iter().flat_map(|platform| &platform.layers);
+    let blobs: Vec<Descriptor> = layers.map(|layer| layer.blob.clone()).collect();
+    let obtained = session.engine.obtain_blobs(&once(&blobs));
+    obtained.map_err(|error| Error::image("of this build", error))
 }
 
 /// The names of a build.

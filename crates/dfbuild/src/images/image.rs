@@ -12,6 +12,7 @@ use crate::images::layers::LayerRef;
 use crate::options::AnnotationTarget;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::StageResult;
+use crate::sharing::inline;
 
 /// The image of one platform; its blobs are in the store.
 #[derive(Debug, Clone)]
@@ -49,7 +50,9 @@ impl PlatformImage {
         let id = store.put_blob(&json)?;
         let config_descriptor = descriptor(MediaType::ImageConfig, id, json.len() as u64);
         let blobs = layers.iter().map(|layer| layer.blob.clone()).collect();
-        let annotations = session.build.annotations_of(AnnotationTarget::Manifest, Some(&platform));
+        let mut annotations =
+            session.build.annotations_of(AnnotationTarget::Manifest, Some(&platform));
+        annotations.extend(inline(session, target, &result.layers, &layers, packing));
         let manifest = Manifest::new(config_descriptor, blobs).with_annotations(annotations);
         let manifest = manifest.to_json();
         let digest = store.put_blob(&manifest)?;

@@ -45,15 +45,15 @@ pub(crate) struct LayerCache {
     /// Layers that are being unpacked, so that two stages do it once.
     unpacking: Locks,
     /// Blobs that are being fetched, so that two images do it once.
-    pub(super) fetching: Locks,
+    pub(crate) fetching: Locks,
 }
 
 /// One lock for each digest.
 #[derive(Debug, Default)]
-pub(super) struct Locks(Mutex<HashMap<Digest, Arc<Mutex<()>>>>);
+pub(crate) struct Locks(Mutex<HashMap<Digest, Arc<Mutex<()>>>>);
 
 impl Locks {
-    pub(super) fn of(&self, digest: &Digest) -> Arc<Mutex<()>> {
+    pub(crate) fn of(&self, digest: &Digest) -> Arc<Mutex<()>> {
         let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(locks.entry(*digest).or_default())
     }
@@ -62,17 +62,21 @@ impl Locks {
 impl Engine {
     /// What is in a layer.
     pub(crate) fn index(&self, diff_id: &Digest) -> Result<Arc<Index>, StepError> {
-        let indexes = &self.layers().indexes;
-        let known = indexes.lock().unwrap_or_else(PoisonError::into_inner).get(diff_id).cloned();
-        if let Some(index) = known {
+        if let Some(index) = self.known_index(diff_id) {
             return Ok(index);
         }
-        let stored = self.store().layer_index(diff_id);
-        let index = match stored.and_then(|bytes| Index::decode(&bytes).ok()) {
-            Some(index) => index,
-            None => self.read_index(diff_id)?,
-        };
+        let index = self.read_index(diff_id)?;
         Ok(self.remember(diff_id, index))
+    }
+
+    /// What is in a layer, if it was looked into before.
+    fn known_index(&self, diff_id: &Digest) -> Option<Arc<Index>> {
+        let indexes = &self.layers().indexes;
+        let known = indexes.lock().unwrap_or_else(PoisonError::into_inner).get(diff_id).cloned();
+        known.or_else(|| {
+            let index = Index::decode(&self.store().layer_index(diff_id)?).ok()?;
+            Some(self.remember(diff_id, index))
+        })
     }
 
     /// Keeps an index in memory.
@@ -112,11 +116,6 @@ impl Engine {
         Ok(content)
     }
 
-    /// Whether the layer can be had: a record that promises it is worth nothing otherwise.
-    pub(crate) fn has_layer(&self, diff_id: &Digest) -> bool {
-        self.has_snapshot(diff_id) || self.store().any_layer_blob(diff_id).is_some()
-    }
-
     /// Whether the layer lies in the store as a folder.
     pub(crate) fn has_snapshot(&self, diff_id: &Digest) -> bool {
         self.stored(diff_id, Form::Plain).is_some()
@@ -144,6 +143,12 @@ impl Engine {
         let read = dfbuild_layer::index(&mut tar, self.limits());
         let (_, found, size) = tar.writer.finish();
         let index = self.checked(read, &blob, diff_id, &found)?;
+        // What a cache of somebody else says of a layer is only believed until it is here.
+        let promised = self.store().layer_content(diff_id);
+        if promised.is_some_and(|promised| promised != index.content_id()) {
+            self.lost().lose_blob(blob);
+            return Err(StepError::Damaged(Damaged::Layer(*diff_id)));
+        }
         self.note_index(diff_id, &index, size)?;
         Ok(index)
     }
@@ -153,7 +158,7 @@ impl Engine {
         &self,
         diff_id: &Digest,
     ) -> Result<(Digest, Box<dyn Read>), StepError> {
-        let blob = self.store().any_layer_blob(diff_id).and_then(|blob| digest_of(&blob));
+        let blob = digest_of(&self.obtain_layer(diff_id)?);
         let blob = blob.ok_or(StepError::Damaged(Damaged::Layer(*diff_id)))?;
         let file = self.store().open_blob(&blob)?;
         let path = self.store().blob_path(&blob);
@@ -312,6 +317,9 @@ impl<'a> Rootfs<'a> {
         if let Some(view) = self.view.get() {
             return Ok(view);
         }
+        let unread = self.layers.iter().map(|layer| layer.diff_id);
+        let unread = unread.filter(|diff_id| self.engine.known_index(diff_id).is_none());
+        self.engine.obtain_layers(&unread.collect::<Vec<_>>())?;
         let mut settled: Vec<Arc<Index>> = Vec::with_capacity(self.layers.len());
         for layer in &self.layers {
             let index = self.engine.index(&layer.diff_id)?;
@@ -340,6 +348,9 @@ impl<'a> Rootfs<'a> {
     }
 
     fn snapshots(&self, form: Form) -> Result<Vec<PathBuf>, StepError> {
+        let missing = self.layers.iter().map(|layer| layer.diff_id);
+        let missing = missing.filter(|diff_id| !self.engine.has_snapshot(diff_id));
+        self.engine.obtain_layers(&missing.collect::<Vec<_>>())?;
         let each = self.layers.iter().enumerate().map(|(at, layer)| {
             let below = Rootfs::new(self.engine, self.layers[..at].to_vec());
             self.engine.snapshot(&layer.diff_id, form, &below)

@@ -13,4 +13,4 @@ pub(crate) mod names;
 mod pull;
 mod push;
 mod save;
-mod transfer;
+pub(crate) mod transfer;

@@ -3,13 +3,13 @@
 use std::io;
 use std::sync::PoisonError;
 
-use dfbuild_image::{Descriptor, ImageConfig, Platform, Reference, digest_of};
+use dfbuild_image::{Descriptor, Digest, ImageConfig, Platform, Reference, digest_of};
 use dfbuild_remote::{BlobSink, Client};
 use dfbuild_store::{StagedFile, Staging};
 
 use crate::cancel::Cancel;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, StepError};
 use crate::event::{Observer, TransferState};
 use crate::images::transfer::{Transfers, each, once, remote, sha256};
 
@@ -23,7 +23,7 @@ impl Engine {
         observer: &dyn Observer,
         cancel: &Cancel,
     ) -> Result<Descriptor, Error> {
-        let pull = |engine: &Self| engine.pull_tagged(reference, platform, observer);
+        let pull = |engine: &Self| engine.pull_tagged(reference, platform, &|_| false, observer);
         self.transfer(cancel, pull).map_err(Error::transfer("pull"))
     }
 
@@ -31,18 +31,21 @@ impl Engine {
         &self,
         reference: &Reference,
         platform: &Platform,
+        far: &dyn Fn(&Digest) -> bool,
         observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
-        let descriptor = self.fetch(reference, platform, observer)?;
+        let descriptor = self.fetch(reference, platform, far, observer)?;
         self.store().tag(reference, &descriptor)?;
         Ok(descriptor)
     }
 
-    /// Fetches what the store does not have of an image.
+    /// Fetches what the store does not have of an image. A layer of which enough is known stays
+    /// where it is as long as nobody looks into it; `far` says that by its diff id.
     pub(crate) fn fetch(
         &self,
         reference: &Reference,
         platform: &Platform,
+        far: &dyn Fn(&Digest) -> bool,
         observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
         let client = self.client_for(reference)?;
@@ -55,8 +58,18 @@ impl Engine {
                 self.store().put_blob(&index.bytes)?;
             }
             let layers = image.manifest.0.layers();
-            each(&once(layers), &|blob| self.pull_blob(client, reference, blob, transfers))?;
-            self.note_layers(reference, &image.config, layers)?;
+            let config: ImageConfig =
+                serde_json::from_slice(&image.config).map_err(|e| remote(reference, &e))?;
+            let diff_ids = &config.rootfs.diff_ids;
+            let is_far = |at: usize| diff_ids.get(at).is_some_and(far);
+            let wanted = layers.iter().enumerate().filter(|(at, _)| !is_far(*at));
+            let wanted: Vec<Descriptor> = wanted.map(|(_, blob)| blob.clone()).collect();
+            let pull = |blob: &Descriptor| self.pull_blob(client, reference, blob, transfers);
+            each(&once(&wanted), &pull).map_err(|error| match error {
+                StepError::Remote(error) => remote(reference, &error),
+                error => Error::image(reference.to_string(), error),
+            })?;
+            self.note_layers(reference, diff_ids, layers)?;
             let all = layers.iter().chain([&image.descriptor]);
             for digest in all.filter_map(digest_of) {
                 self.store().note_origin(&digest, &reference.full_name())?;
@@ -69,12 +82,10 @@ impl Engine {
     fn note_layers(
         &self,
         reference: &Reference,
-        config: &[u8],
+        diff_ids: &[Digest],
         blobs: &[Descriptor],
     ) -> Result<(), Error> {
-        let config: ImageConfig =
-            serde_json::from_slice(config).map_err(|error| remote(reference, &error))?;
-        for (diff_id, blob) in config.rootfs.diff_ids.iter().zip(blobs) {
+        for (diff_id, blob) in diff_ids.iter().zip(blobs) {
             let name = format!("base-{}", sha256(reference, blob)?.short());
             self.store().put_layer_blob(diff_id, &name, blob)?;
         }
@@ -82,14 +93,17 @@ impl Engine {
     }
 
     /// Fetches a blob into the store, verified, unless it is there.
-    fn pull_blob(
+    pub(crate) fn pull_blob(
         &self,
         client: &Client,
         reference: &Reference,
         blob: &Descriptor,
         transfers: &Transfers<'_>,
-    ) -> Result<(), Error> {
-        let (digest, size) = (sha256(reference, blob)?, blob.size());
+    ) -> Result<(), StepError> {
+        let digest = digest_of(blob).ok_or_else(|| {
+            StepError::Unsupported(format!("digest {} is not SHA-256", blob.digest()))
+        })?;
+        let size = blob.size();
         let lock = self.layers().fetching.of(&digest);
         let _turn = lock.lock().unwrap_or_else(PoisonError::into_inner);
         if self.store().has_blob(&digest, size) {
@@ -99,8 +113,7 @@ impl Engine {
         let staging: Staging = self.store().stage()?;
         let mut sink = Sink(staging.file()?);
         let progress = transfers.moving(digest, size);
-        let pulled = client.blob(reference, blob, &mut sink, &progress);
-        pulled.map_err(|error| remote(reference, &error))?;
+        client.blob(reference, blob, &mut sink, &progress)?;
         self.store().put_staged(sink.0, &digest)?;
         transfers.tell(digest, size, TransferState::Moved);
         Ok(())

@@ -30,15 +30,26 @@ impl Engine {
         reference: &Reference,
         observer: &dyn Observer,
     ) -> Result<Digest, Error> {
-        let push = || {
-            let client = self.client_for(reference)?;
-            let descriptor = self.store().resolve(reference).ok_or_else(|| not_here(reference))?;
-            Transfers::run(&format!("pushing {reference}"), observer, |transfers| {
-                let push = Push { engine: self, client, reference, transfers };
-                push.tree(&descriptor, reference)
-            })
-        };
-        push().map_err(Error::transfer("push"))
+        let descriptor = self.store().resolve(reference).ok_or_else(|| not_here(reference));
+        let push = descriptor.and_then(|descriptor| {
+            self.push_as(reference, &descriptor, &format!("pushing {reference}"), observer)
+        });
+        push.map_err(Error::transfer("push"))
+    }
+
+    /// Pushes what `descriptor` leads to under a name. `what` is what people are told.
+    pub(crate) fn push_as(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        what: &str,
+        observer: &dyn Observer,
+    ) -> Result<Digest, Error> {
+        let client = self.client_for(reference)?;
+        Transfers::run(what, observer, |transfers| {
+            let push = Push { engine: self, client, reference, transfers };
+            push.tree(descriptor, reference)
+        })
     }
 }
 
@@ -86,7 +97,11 @@ impl Push<'_> {
         let store = self.engine.store();
         let (digest, size) = (sha256(self.reference, blob)?, blob.size());
         let path = store.blob_path(&digest);
-        let open = || -> io::Result<Box<dyn Read>> { Ok(Box::new(File::open(&path)?)) };
+        // A layer that is elsewhere is only fetched if the registry does not come by it itself.
+        let open = || -> io::Result<Box<dyn Read>> {
+            self.engine.obtain_blob(blob).map_err(io::Error::other)?;
+            Ok(Box::new(File::open(&path)?))
+        };
         let mount_from = self.elsewhere(&digest);
         let progress = self.transfers.moving(digest, size);
         let pushed =

@@ -33,7 +33,7 @@ impl Engine {
     }
 
     /// The way to the registry of an image.
-    pub(super) fn client_for(&self, reference: &Reference) -> Result<&Client, Error> {
+    pub(crate) fn client_for(&self, reference: &Reference) -> Result<&Client, Error> {
         let client = self.client().map_err(|error| remote(reference, &error))?;
         client.ok_or_else(|| no_network(reference))
     }
@@ -50,18 +50,18 @@ fn no_network(reference: &Reference) -> Error {
 }
 
 /// A pull or a push, whose blobs are moved by several threads.
-pub(super) struct Transfers<'a> {
+pub(crate) struct Transfers<'a> {
     what: &'a str,
     observer: InTurn<'a>,
 }
 
 impl Transfers<'_> {
     /// Does `work` as one task.
-    pub(super) fn run<T>(
+    pub(crate) fn run<T, E>(
         what: &str,
         observer: &dyn Observer,
-        work: impl FnOnce(&Transfers<'_>) -> Result<T, Error>,
-    ) -> Result<T, Error> {
+        work: impl FnOnce(&Transfers<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         task(observer, what, || work(&Transfers { what, observer: InTurn::new(observer) }))
     }
 
@@ -91,10 +91,10 @@ impl Transfers<'_> {
 }
 
 /// Does `work` for each blob, a few at a time. The first error ends it.
-pub(super) fn each(
+pub(crate) fn each<E: Send>(
     blobs: &[Descriptor],
-    work: &(dyn Fn(&Descriptor) -> Result<(), Error> + Sync),
-) -> Result<(), Error> {
+    work: &(dyn Fn(&Descriptor) -> Result<(), E> + Sync),
+) -> Result<(), E> {
     let next = AtomicUsize::new(0);
     let run = || {
         while let Some(blob) = blobs.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -113,7 +113,7 @@ pub(super) fn each(
 }
 
 /// The blobs with each digest once.
-pub(super) fn once(blobs: &[Descriptor]) -> Vec<Descriptor> {
+pub(crate) fn once(blobs: &[Descriptor]) -> Vec<Descriptor> {
     let mut kept: Vec<Descriptor> = Vec::new();
     for blob in blobs {
         if !kept.iter().any(|known| known.digest() == blob.digest()) {
@@ -134,7 +134,15 @@ pub(super) fn sha256(reference: &Reference, descriptor: &Descriptor) -> Result<D
 }
 
 /// An error of a registry, with its causes and its hint.
-pub(super) fn remote<E: std::error::Error + 'static>(reference: &Reference, error: &E) -> Error {
+pub(crate) fn remote<E: std::error::Error + 'static>(reference: &Reference, error: &E) -> Error {
+    let known: &dyn std::any::Any = error;
+    let hint = known.downcast_ref::<dfbuild_remote::Error>().and_then(dfbuild_remote::Error::hint);
+    let reason = with_causes(error);
+    Error::Image { name: reference.to_string(), reason, hint, line: None, source: None }
+}
+
+/// An error with its causes in one sentence.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut reason = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -144,7 +152,5 @@ pub(super) fn remote<E: std::error::Error + 'static>(reference: &Reference, erro
         }
         cause = error.source();
     }
-    let known: &dyn std::any::Any = error;
-    let hint = known.downcast_ref::<dfbuild_remote::Error>().and_then(dfbuild_remote::Error::hint);
-    Error::Image { name: reference.to_string(), reason, hint, line: None, source: None }
+    reason
 }

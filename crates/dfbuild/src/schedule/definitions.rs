@@ -37,7 +37,7 @@ pub(super) enum Forced {
 #[derive(Debug)]
 pub(crate) struct Definition {
     /// The key of each step.
-    pub(super) keys: Vec<Key>,
+    pub(crate) keys: Vec<Key>,
     /// What the sources of each step come to.
     pub(super) sources: Vec<Vec<SourceId>>,
     /// The key of its end.
@@ -46,7 +46,7 @@ pub(crate) struct Definition {
 
 impl Session<'_> {
     /// The keys of a stage by definition.
-    pub(super) fn definition(&self, id: StageId) -> Result<Arc<Definition>, Error> {
+    pub(crate) fn definition(&self, id: StageId) -> Result<Arc<Definition>, Error> {
         let known = |session: &Self| {
             let known = session.definitions.known.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(&id).cloned()

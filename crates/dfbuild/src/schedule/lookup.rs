@@ -12,7 +12,6 @@ pub(crate) enum Lookup {
     /// The result of the step.
     Hit(Record),
     /// Nothing that can be used.
-    #[expect(dead_code, reason = "the explanation of a miss will read it")]
     Miss(Unusable),
 }
 
@@ -32,8 +31,29 @@ pub(crate) enum Unusable {
 impl Session<'_> {
     /// The record of a step under one of its keys, if it was made on the same content, its layer
     /// can be had, and it is not too old.
-    pub(super) fn lookup(&self, step: &Step, key: &Key, below: &StageResult) -> Lookup {
-        let Some(record) = self.record(key) else { return Lookup::Miss(Unusable::NoRecord) };
+    pub(crate) fn lookup(&self, step: &Step, key: &Key, below: &StageResult) -> Lookup {
+        match self.lookup_here(step, key, below) {
+            Lookup::Miss(reason) => match self.lookup_elsewhere(step, key, below) {
+                Some(record) => Lookup::Hit(record),
+                None => Lookup::Miss(reason),
+            },
+            hit @ Lookup::Hit(_) => hit,
+        }
+    }
+
+    /// The record of a step in a cache that the build reads from. It is one of the store's then.
+    fn lookup_elsewhere(&self, step: &Step, key: &Key, below: &StageResult) -> Option<Record> {
+        let key = key.digest();
+        let fits = |record: &Record| {
+            record.below == seen_below(step, below) && self.expired(step, record).is_none()
+        };
+        let record = self.imports.take(self.engine, &key, &fits)?;
+        self.engine.store().put_record(key, record.encode());
+        Some(record)
+    }
+
+    fn lookup_here(&self, step: &Step, key: &Key, below: &StageResult) -> Lookup {
+        let Some(record) = self.stored(key) else { return Lookup::Miss(Unusable::NoRecord) };
         if record.below != seen_below(step, below) {
             return Lookup::Miss(Unusable::OtherBelow);
         }
@@ -48,6 +68,10 @@ impl Session<'_> {
 
     /// The record under a key, whatever it is worth.
     pub(super) fn record(&self, key: &Key) -> Option<Record> {
+        self.stored(key).or_else(|| self.imports.record(&key.digest()).cloned())
+    }
+
+    fn stored(&self, key: &Key) -> Option<Record> {
         Record::decode(&self.engine.store().record(&key.digest())?)
     }
 

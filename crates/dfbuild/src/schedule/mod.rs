@@ -1,6 +1,6 @@
 //! Which steps run, when, and which come from the cache.
 
-mod definitions;
+pub(crate) mod definitions;
 pub(crate) mod keys;
 pub(crate) mod lookup;
 pub(crate) mod progress;

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
@@ -24,6 +25,7 @@ use crate::schedule::progress::Progress;
 use crate::schedule::session::Session;
 use crate::schedule::slots::Slots;
 use crate::secrets::Secrets;
+use crate::sharing::{Imports, Lost};
 
 /// A build whose context is here and whose Dockerfile was read.
 #[must_use = "nothing is built until `run` is called"]
@@ -35,6 +37,10 @@ pub struct Loaded<'e> {
     source: Source,
     ending: Ending,
     start: Instant,
+    /// What the caches know that the build reads from; asked once.
+    imports: OnceLock<Imports>,
+    /// What could not be had from elsewhere.
+    lost: Lost,
 }
 
 impl fmt::Debug for Loaded<'_> {
@@ -61,7 +67,17 @@ impl<'e> Loaded<'e> {
         };
         let materials = materials.map_err(|error| ending.reason().unwrap_or(error))?;
         let source = Source::read(build, &materials)?;
-        Ok(Self { build: build.clone(), engine, elsewhere, materials, source, ending, start })
+        Ok(Self {
+            build: build.clone(),
+            engine,
+            elsewhere,
+            materials,
+            source,
+            ending,
+            start,
+            imports: OnceLock::new(),
+            lost: Lost::default(),
+        })
     }
 
     /// What messages call the Dockerfile.
@@ -81,15 +97,20 @@ impl<'e> Loaded<'e> {
         let _in_use = self.engine.store().in_use();
         let mut dropped = BTreeSet::new();
         loop {
-            let engine = self.engine.for_build(&self.ending);
+            let engine = self.engine.for_attempt(&self.ending, &self.lost);
             let outcome = self.attempt(&engine, observer);
+            for text in self.lost.take_reasons() {
+                observer.event(&Event::Notice { text });
+            }
             let mut image = match outcome {
                 Ok(image) => image,
                 // What was damaged is gone by now, so the next attempt makes or fetches it anew.
                 Err(error) => match cause_of(&error) {
                     Some(damaged) if self.ending.reason().is_none() && dropped.insert(damaged) => {
                         engine.drop_damaged(damaged)?;
-                        observer.event(&Event::Notice { text: repair(damaged) });
+                        if let Some(text) = repair(damaged) {
+                            observer.event(&Event::Notice { text });
+                        }
                         self.ending = self.ending.anew();
                         continue;
                     }
@@ -104,13 +125,15 @@ impl<'e> Loaded<'e> {
     /// Builds with what is in the store now.
     fn attempt(&self, engine: &Engine, observer: &dyn Observer) -> Result<Built, Error> {
         let (build, source) = (&self.build, &self.source);
-        let contexts = Contexts::open(&self.materials, source, engine)?;
-        let (graph, bases) = make_plan(build, engine, source, observer)?;
+        let contexts = Contexts::open(&self.materials, source, engine, build.normalise_modes)?;
+        let imports = self.imports.get_or_init(|| Imports::load(build, engine, observer));
+        let (graph, bases) = make_plan(build, engine, imports, source, observer)?;
         let progress = Progress::new(observer, &graph);
         let slots = Slots::new(build.jobs.unwrap_or_else(default_jobs));
         let elsewhere = &self.elsewhere;
-        let session =
-            Session::new(engine, build, &graph, contexts, elsewhere, bases, progress, slots);
+        let session = Session::new(
+            engine, build, &graph, contexts, elsewhere, imports, bases, progress, slots,
+        );
         if session.check_commands()? && engine.id_mode() == IdMode::Single {
             session.progress.notice(SINGLE_ID);
         }
@@ -124,8 +147,15 @@ impl<'e> Loaded<'e> {
     }
 }
 
-fn repair(damaged: Damaged) -> String {
-    format!("{damaged} of the store was damaged; it was removed, and what needs it is made again")
+/// What to say of damage that was repaired.
+fn repair(damaged: Damaged) -> Option<String> {
+    match damaged {
+        // Why it could not be had was told.
+        Damaged::Remote(_) => None,
+        Damaged::Blob(_) | Damaged::Layer(_) => Some(format!(
+            "{damaged} of the store was damaged; it was removed, and what needs it is made again"
+        )),
+    }
 }
 
 /// What an ordinary user without a range of ids should know.
@@ -160,10 +190,11 @@ fn placed(error: Error, file: &Dockerfile, text: &str, request: &BaseRequest, sp
 fn make_plan(
     build: &Build,
     engine: &Engine,
+    imports: &Imports,
     source: &Source,
     observer: &dyn Observer,
 ) -> Result<(Graph, BTreeMap<BaseRequest, BaseLayers>), Error> {
-    let images = BaseImages::new(build, engine, observer);
+    let images = BaseImages::new(build, engine, imports, observer);
     let mut bases: BTreeMap<BaseRequest, BaseLayers> = BTreeMap::new();
     let named = build.build_contexts.iter().map(|(name, context)| {
         let kind = match context {

@@ -24,6 +24,7 @@ use crate::schedule::slots::Slots;
 use crate::schedule::stage_run::{StageResult, step_error};
 use crate::schedule::step_lock::Finished;
 use crate::secrets::Secrets;
+use crate::sharing::{Imports, UsedSteps};
 use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};
 
 /// A running build.
@@ -42,6 +43,10 @@ pub(crate) struct Session<'a> {
     elsewhere: &'a Elsewhere,
     /// What ran and is not promised to others yet.
     pub(super) finished: Finished,
+    /// What caches of other machines know.
+    pub(crate) imports: &'a Imports,
+    /// The steps of this build, for caches that it writes.
+    pub(crate) used: UsedSteps,
     overlays: Overlays,
     copies: Copies,
     /// Takes stacks of layers whose topmost is to be compressed while other steps run.
@@ -74,6 +79,7 @@ impl<'a> Session<'a> {
         graph: &'a Graph,
         contexts: Contexts,
         elsewhere: &'a Elsewhere,
+        imports: &'a Imports,
         bases: BTreeMap<BaseRequest, BaseLayers>,
         progress: Progress<'a>,
         slots: Slots,
@@ -93,6 +99,8 @@ impl<'a> Session<'a> {
             definitions: Definitions::default(),
             elsewhere,
             finished: Finished::default(),
+            imports,
+            used: UsedSteps::default(),
             overlays: Overlays,
             copies: Copies::default(),
             packer: Mutex::new(None),
@@ -119,7 +127,7 @@ impl<'a> Session<'a> {
             // Until all is handed out: that takes long, and other builds may wait for a step.
             let (_running, ended) = mpsc::channel();
             scope.spawn(move || self.commit_finished(&ended));
-            self.build_targets()
+            self.engine.teller().heard(&|event| self.progress.tell(event), || self.build_targets())
         })
     }
 
@@ -320,12 +328,17 @@ impl<'a> Session<'a> {
     }
 }
 
-fn packing(output: &Output, graph: &Graph) -> Packing {
-    let encoding = match output.compression {
+/// How something is compressed.
+pub(crate) fn encoding(compression: Compression) -> Encoding {
+    match compression {
         Compression::Gzip { level } => Encoding::Gzip(level),
         Compression::Zstd { level } => Encoding::Zstd(level),
         Compression::Uncompressed => Encoding::Plain,
-    };
+    }
+}
+
+fn packing(output: &Output, graph: &Graph) -> Packing {
+    let encoding = encoding(output.compression);
     let times = if output.rewrite_timestamp { Times::All } else { Times::Clock };
     let times = graph.epoch.map(times);
     Packing { encoding, times }

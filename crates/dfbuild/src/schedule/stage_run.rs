@@ -8,7 +8,8 @@ use crate::error::{Error, StepError};
 use crate::event::StepInfo;
 use crate::images::layers::{LayerRef, Rootfs};
 use crate::leaks::Leaks;
-use crate::schedule::keys::{chain, link, step_key};
+use crate::schedule::definitions::Definition;
+use crate::schedule::keys::{chain, is_given, link, step_key};
 use crate::schedule::lookup::Lookup;
 use crate::schedule::session::{Failed, Session};
 use crate::schedule::sources::{Handle, source_ids};
@@ -59,6 +60,9 @@ impl Session<'_> {
                 && !self.reads_any(step, &demanded_stages)
                 && let Lookup::Hit(record) = self.lookup(step, by_definition, &result)
             {
+                let by_content = self.content_key(stage, at, &definition, &result);
+                let keys: Vec<&Key> = [by_definition].into_iter().chain(&by_content).collect();
+                self.used.note(self, id, &keys, &record, &result.layers);
                 self.take_cached(info, &record, &mut result);
                 continue;
             }
@@ -76,6 +80,7 @@ impl Session<'_> {
             let key = step_key(step, &self.key_input(stage, false, result.content, &ids));
             if use_cache && let Lookup::Hit(record) = self.lookup(step, &key, &result) {
                 self.remember(by_definition, &record);
+                self.used.note(self, id, &[by_definition, &key], &record, &result.layers);
                 self.take_cached(info, &record, &mut result);
                 continue;
             }
@@ -83,6 +88,7 @@ impl Session<'_> {
                 match use_cache.then(|| self.take_turn(info, step, &key, &result)).transpose()? {
                     Some(Turn::Made(record)) => {
                         self.remember(by_definition, &record);
+                        self.used.note(self, id, &[by_definition, &key], &record, &result.layers);
                         self.take_cached(info, &record, &mut result);
                         continue;
                     }
@@ -92,6 +98,7 @@ impl Session<'_> {
             let record = self.run_step(id, at, step, &handles, &ids, &result)?;
             self.remember(by_definition, &record);
             self.remember(&key, &record);
+            self.used.note(self, id, &[by_definition, &key], &record, &result.layers);
             if let Some(lock) = lock {
                 self.give_back_later(lock);
             }
@@ -102,27 +109,32 @@ impl Session<'_> {
         Ok(result)
     }
 
+    /// The key of a step by content, if the content of its sources is known before anything runs.
+    pub(crate) fn content_key(
+        &self,
+        stage: &Stage,
+        at: usize,
+        definition: &Definition,
+        below: &StageResult,
+    ) -> Option<Key> {
+        let (step, sources) = (&stage.steps[at], &definition.sources[at]);
+        let known = step.sources().into_iter().all(is_given);
+        known.then(|| step_key(step, &self.key_input(stage, false, below.content, sources)))
+    }
+
     fn begin_stage<'scope>(
         &'scope self,
         scope: &'scope thread::Scope<'scope, '_>,
         stage: &Stage,
     ) -> Result<StageResult, Option<Error>> {
-        let empty = StageResult {
-            layers: Vec::new(),
-            content: chain([]),
-            ran: false,
-            created: Vec::new(),
-            made_at: Timestamp::NO_CLOCK.seconds(),
-        };
+        let empty = StageResult::on(&[]);
         match &stage.base {
             Base::Scratch => Ok(empty),
             Base::Image(request) => {
                 let base = &self.bases[request];
                 Ok(StageResult {
-                    layers: base.layers.clone(),
-                    content: chain(base.layers.iter().map(|layer| &layer.content_id)),
                     made_at: base.config.created.unwrap_or(Timestamp::NO_CLOCK).seconds(),
-                    ..empty
+                    ..StageResult::on(&base.layers)
                 })
             }
             Base::Stage(id) => {
@@ -199,7 +211,18 @@ impl Session<'_> {
 }
 
 impl StageResult {
-    fn push(&mut self, record: &Record) {
+    /// A stage that so far is no more than what it begins with.
+    pub(crate) fn on(layers: &[LayerRef]) -> Self {
+        Self {
+            layers: layers.to_vec(),
+            content: chain(layers.iter().map(|layer| &layer.content_id)),
+            ran: false,
+            created: Vec::new(),
+            made_at: Timestamp::NO_CLOCK.seconds(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, record: &Record) {
         self.content = link(&self.content, &record.layer.content_id);
         self.layers.push(layer_ref(&record.layer));
         self.created.push(record.created);

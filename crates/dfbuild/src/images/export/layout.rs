@@ -19,7 +19,7 @@ use crate::images::local::short_name;
 use crate::schedule::session::Session;
 
 /// The file that marks a layout.
-const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+pub(crate) const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// The image of a build as a layout in a tar archive; for `docker load` with Docker's index beside.
 pub(super) fn archive(
@@ -120,20 +120,20 @@ pub(super) fn directory(
 }
 
 /// A blob that is digested while it is read.
-struct Blob {
+pub(crate) struct Blob {
     file: File,
     digest: Digest,
     hasher: Hasher,
 }
 
 impl Blob {
-    fn open(engine: &Engine, digest: Digest) -> io::Result<Self> {
+    pub(crate) fn open(engine: &Engine, digest: Digest) -> io::Result<Self> {
         let file = engine.store().open_blob(&digest).map_err(io::Error::other)?;
         Ok(Self { file, digest, hasher: Hasher::new() })
     }
 
     /// Whether what was read was right.
-    fn check(self) -> io::Result<()> {
+    pub(crate) fn check(self) -> io::Result<()> {
         if self.hasher.finish() == self.digest {
             return Ok(());
         }
@@ -194,7 +194,7 @@ pub(crate) fn docker_manifest<'a>(
     dfbuild_image::canonical_json(&manifests.collect::<Vec<_>>())
 }
 
-fn blob_path(digest: &Digest) -> String {
+pub(crate) fn blob_path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
 }
 

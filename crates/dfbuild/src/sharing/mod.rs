@@ -1,0 +1,17 @@
+//! The cache shared between machines: what other builds made, in registries and folders.
+
+mod document;
+mod export;
+mod gather;
+mod imports;
+mod obtain;
+mod options;
+mod origin;
+mod source;
+mod used;
+
+pub(crate) use export::{export, inline};
+pub(crate) use imports::Imports;
+pub use options::{CacheExport, CacheMode, CacheSource, CacheTarget};
+pub(crate) use origin::Lost;
+pub(crate) use used::UsedSteps;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::{env, fs};
 
-use dfbuild::{Built, Cancel, Engine, Error, LineIndex, rootless};
+use dfbuild::{Built, Cancel, Error, LineIndex};
 
 use crate::args::BuildArgs;
 use crate::failure::{self, Failure};
@@ -15,7 +15,7 @@ use crate::signals::{self, Asked, Ended};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
-use crate::{excerpt, git_program, metadata, registry, report};
+use crate::{engine, excerpt, metadata, report};
 
 /// Builds an image.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
@@ -24,33 +24,14 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         Err(RequestError::Usage(text)) => return report::usage(&text),
         Err(RequestError::Input(text)) => return report::error(&text),
     };
-    let git = git_program::find(&|name| env::var_os(name));
-    // Before any thread exists: the kernel lets only a process with one enter a user namespace.
-    let refused = rootless::enter().err();
-    let engine = match Engine::open(root) {
-        // Without a namespace no command can run, but everything else can be built.
-        Ok(engine) => {
-            let engine = engine.with_snapshotter(args.snapshotter.into());
-            match refused {
-                Some(reason) => engine.refusing_commands(reason),
-                None => engine,
-            }
-        }
-        Err(error) => return report::failure(&Failure::of(&error, &Source::default())),
-    };
+    let opened = engine::open(root, args.snapshotter.into());
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
     let progress = Arc::new(Progress::new(mode, wants_colour()));
-    let engine = if args.trust_archives { engine.trusting_archives() } else { engine };
-    let engine = match registry::network(&args.registries, &progress) {
-        Ok(options) => engine.with_network(options),
-        Err(error) => {
-            progress.close();
-            return report::error(&failure::chain(&*error));
-        }
-    };
-    let engine = match git {
-        Some(git) => engine.with_git(git),
-        None => engine,
+    let connected = opened.and_then(|engine| engine::connect(engine, &args.registries, &progress));
+    let engine = match connected {
+        Ok(engine) if args.trust_archives => engine.trusting_archives(),
+        Ok(engine) => engine,
+        Err(code) => return code,
     };
     for notice in &request.notices {
         progress.note(notice);
@@ -105,12 +86,12 @@ fn request(args: &BuildArgs) -> Result<Request, RequestError> {
 }
 
 /// A terminal that cannot move its cursor.
-fn is_dumb() -> bool {
+pub(crate) fn is_dumb() -> bool {
     env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// See no-color.org: any value but the empty one switches colours off.
-fn wants_colour() -> bool {
+pub(crate) fn wants_colour() -> bool {
     let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     !refused && !is_dumb() && io::stderr().is_terminal()
 }
@@ -167,7 +148,8 @@ fn print_id(id: &str) -> Result<(), String> {
         .map_err(|error| format!("write to standard output: {error}"))
 }
 
-fn fail(
+/// Shows why there is no image, and where. The exit code says whether somebody ended it.
+pub(crate) fn fail(
     error: &Error,
     source: &Source,
     progress: &Progress,

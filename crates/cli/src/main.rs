@@ -7,7 +7,9 @@ mod archives;
 mod args;
 mod build;
 mod check;
+mod compose;
 mod diagnostics;
+mod engine;
 mod excerpt;
 mod exit_code;
 mod expand_command;
@@ -65,6 +67,9 @@ fn main() -> ExitCode {
         Command::Ignore(args) => ignore_command::run(&args),
         Command::Fmt(args) => fmt_command::run(&args),
         Command::Build(args) => with_root(cli.global.root, |root| build::run(&args, root, debug)),
+        Command::Compose(args) => {
+            with_root(cli.global.root, |root| compose::run(&args, root, debug))
+        }
         Command::Images(args) => {
             with_root(cli.global.root, |root| status(images::run(&args, root)))
         }

@@ -9,8 +9,9 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Which crate of the workspace may use which. A new arrow is the change that deserves most thought.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("dfbuild-pattern", &[]),
+    ("dfbuild-compose", &[]),
     ("dfbuild-image", &[]),
     ("dfbuild-sandbox", &[]),
     ("dfbuild-dockerfile", &["dfbuild-pattern"]),
@@ -35,13 +36,14 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "dfbuild-remote",
         ],
     ),
-    ("dfbuild-cli", &["dfbuild"]),
+    ("dfbuild-cli", &["dfbuild", "dfbuild-compose"]),
     ("dfbuild-testkit", &["dfbuild"]),
     ("dfbuild-bench", &[]),
 ];
 
 /// They take values and return values.
-const PURE: [&str; 4] = ["dfbuild-dockerfile", "dfbuild-plan", "dfbuild-cache", "dfbuild-pattern"];
+const PURE: [&str; 5] =
+    ["dfbuild-dockerfile", "dfbuild-plan", "dfbuild-cache", "dfbuild-pattern", "dfbuild-compose"];
 
 /// All that the language crates stand on: none of it does anything but compute.
 const LANGUAGE: [(&str, &[&str]); 2] = [

@@ -5,6 +5,7 @@ mod annotation;
 mod build_args;
 mod caches;
 mod check_args;
+mod compose_args;
 mod csv;
 mod expand_args;
 mod fmt_args;
@@ -31,6 +32,7 @@ pub(crate) use annotation::Annotations;
 pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg, SecretLeakArg};
 pub(crate) use caches::CacheFlag;
 pub(crate) use check_args::{CheckArgs, CheckFormat};
+pub(crate) use compose_args::ComposeArgs;
 pub(crate) use expand_args::ExpandArgs;
 pub(crate) use fmt_args::FmtArgs;
 pub(crate) use ignore_args::IgnoreArgs;
@@ -96,6 +98,8 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     /// Build an image
     Build(Box<BuildArgs>),
+    /// Build the images of a compose file
+    Compose(Box<ComposeArgs>),
     /// List images
     Images(ImagesArgs),
     /// Print what is known of images

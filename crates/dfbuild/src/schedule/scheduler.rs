@@ -90,6 +90,22 @@ impl<'e> Loaded<'e> {
         &self.source.text
     }
 
+    /// The names of the images that the Dockerfile begins with or copies from, as it has them, and as
+    /// far as they are known before one of them is seen: `ONBUILD` may name more. None if it has
+    /// mistakes.
+    pub fn images(&self) -> Vec<String> {
+        let parsed = parse(&self.source.text);
+        let mut input = plan_input(&self.build, &parsed.dockerfile);
+        let mut names = BTreeSet::new();
+        for platform in platforms(&self.build) {
+            input.platform = platform;
+            if let Ok(Outcome::Need(requests)) = plan(&input) {
+                names.extend(requests.into_keys().map(|request| request.name));
+            }
+        }
+        names.into_iter().collect()
+    }
+
     /// Builds. Blocks until the image is there.
     pub fn run(mut self, observer: &dyn Observer) -> Result<Built, Error> {
         self.source.check()?;
@@ -196,25 +212,9 @@ fn make_plan(
 ) -> Result<(Graph, BTreeMap<BaseRequest, BaseLayers>), Error> {
     let images = BaseImages::new(build, engine, imports, observer);
     let mut bases: BTreeMap<BaseRequest, BaseLayers> = BTreeMap::new();
-    let named = build.build_contexts.iter().map(|(name, context)| {
-        let kind = match context {
-            BuildContext::OciLayout(..) | BuildContext::Image(_) => NamedContext::Image,
-            _ => NamedContext::Directory,
-        };
-        (context_key(name), kind)
-    });
     let parsed = parse(&source.text);
-    let platforms = match build.platforms.as_slice() {
-        [] => vec![Platform::host()],
-        given => given.to_vec(),
-    };
-    let mut input = Input {
-        target: build.target.clone(),
-        build_args: build.build_args.clone(),
-        labels: build.labels.clone(),
-        named_contexts: named.collect(),
-        ..Input::new(&parsed.dockerfile)
-    };
+    let platforms = platforms(build);
+    let mut input = plan_input(build, &parsed.dockerfile);
     // What all platforms need is asked for together.
     loop {
         let mut graphs = Vec::new();
@@ -245,5 +245,29 @@ fn make_plan(
             input.bases.insert(request.clone(), base.for_plan());
             bases.insert(request, base);
         }
+    }
+}
+
+fn platforms(build: &Build) -> Vec<Platform> {
+    match build.platforms.as_slice() {
+        [] => vec![Platform::host()],
+        given => given.to_vec(),
+    }
+}
+
+fn plan_input<'f>(build: &Build, file: &'f Dockerfile<'f>) -> Input<'f> {
+    let named = build.build_contexts.iter().map(|(name, context)| {
+        let kind = match context {
+            BuildContext::OciLayout(..) | BuildContext::Image(_) => NamedContext::Image,
+            _ => NamedContext::Directory,
+        };
+        (context_key(name), kind)
+    });
+    Input {
+        target: build.target.clone(),
+        build_args: build.build_args.clone(),
+        labels: build.labels.clone(),
+        named_contexts: named.collect(),
+        ..Input::new(file)
     }
 }

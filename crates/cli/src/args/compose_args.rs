@@ -1,0 +1,85 @@
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{KeyValue, ProgressArg, RegistryArgs, key_value};
+
+/// Build the images of a compose file
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    dfbuild compose                        build what ./compose.yml or ./docker-compose.yml builds\n  \
+    dfbuild compose web api                these services, and those whose images they begin with\n  \
+    dfbuild compose -f docker-compose.yml -f ci.yml --push\n  \
+    dfbuild compose --print                show the build commands that it comes to")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct ComposeArgs {
+    /// Services to build [default: all with a build section, and without a profile]
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<String>,
+
+    /// Compose file; repeatable, later ones go over earlier ones [default: COMPOSE_FILE, else
+    /// compose.yaml, compose.yml, docker-compose.yml or docker-compose.yaml here or above, and its
+    /// override]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Vec<PathBuf>,
+
+    /// What the project is called: images without a name of their own are PROJECT-SERVICE
+    #[arg(short, long, value_name = "NAME", env = "COMPOSE_PROJECT_NAME", hide_env_values = true)]
+    pub(crate) project_name: Option<String>,
+
+    /// Folder where paths begin [default: that of the first compose file]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) project_directory: Option<PathBuf>,
+
+    /// Also build services of this profile; `*` are all
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "COMPOSE_PROFILES",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) profile: Vec<String>,
+
+    /// File with variables, instead of .env in the folder of the project
+    #[arg(long, value_name = "FILE")]
+    pub(crate) env_file: Vec<PathBuf>,
+
+    /// Value of an ARG in all builds
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = key_value::parse)]
+    pub(crate) build_arg: Vec<KeyValue>,
+
+    /// Run all steps, whatever is in the cache
+    #[arg(long)]
+    pub(crate) no_cache: bool,
+
+    /// Ask registries for newer base images
+    #[arg(long)]
+    pub(crate) pull: bool,
+
+    /// Push the images that have names
+    #[arg(long)]
+    pub(crate) push: bool,
+
+    /// Print the commands that would build the images, and build nothing
+    #[arg(long)]
+    pub(crate) print: bool,
+
+    /// How many images are built at once [default: the number of processors]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+
+    /// How to show what happens: auto is tty on a terminal, else plain
+    #[arg(long, value_enum, value_name = "auto|tty|plain|quiet|rawjson",
+          default_value_t = ProgressArg::Auto, hide_default_value = true,
+          hide_possible_values = true)]
+    pub(crate) progress: ProgressArg,
+
+    /// Print nothing but image ids
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
+}

@@ -1,0 +1,239 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io::{Cursor, IsTerminal, Read, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::{fs, io, thread};
+
+use dfbuild::{Build, Built, Cancel, Engine, Error, Loaded, SnapshotterChoice};
+
+use super::command_line;
+use super::files::Files;
+use super::images::Images;
+use super::joined::Joined;
+use super::order::{Needs, circle};
+use crate::args::{Cli, Command, ComposeArgs};
+use crate::build::{fail, is_dumb, wants_colour};
+use crate::progress::{Mode, Progress};
+use crate::request::{Machine, Request, RequestError};
+use crate::signals::{self, Asked, Ended};
+use crate::source::Source;
+use crate::summary::Summary;
+use crate::{engine, report};
+
+/// Builds services, each after those whose images it needs.
+pub(super) fn build(
+    args: &ComposeArgs,
+    files: &Files,
+    wanted: BTreeSet<String>,
+    root: PathBuf,
+    debug: bool,
+) -> ExitCode {
+    let opened = engine::open(root, SnapshotterChoice::Auto);
+    let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
+    let progress = Arc::new(Progress::new(mode, wants_colour()));
+    let connected = opened.and_then(|engine| engine::connect(engine, &args.registries, &progress));
+    let engine = match connected {
+        Ok(engine) => engine,
+        Err(code) => return code,
+    };
+    let cancel = Cancel::new();
+    let told = Arc::clone(&progress);
+    let on_signal = move |asked| match asked {
+        Asked::End => told.try_note("cancelling the builds; once more to end them at once"),
+        Asked::EndAtOnce => told.try_close(),
+    };
+    let ended = match signals::watch(cancel.clone(), on_signal) {
+        Ok(ended) => ended,
+        Err(error) => return report::error(&format!("watch for signals: {error}")),
+    };
+    let run = Run { args, files, engine: &engine, progress: &progress, mode, cancel, ended, debug };
+    let services = match run.services(wanted) {
+        Ok(services) => services,
+        Err(text) => {
+            progress.close();
+            return report::error(&text);
+        }
+    };
+    run.all(services)
+}
+
+/// What the builds of a run have in common.
+struct Run<'a> {
+    args: &'a ComposeArgs,
+    files: &'a Files,
+    engine: &'a Engine,
+    progress: &'a Arc<Progress>,
+    mode: Mode,
+    cancel: Cancel,
+    ended: Ended,
+    debug: bool,
+}
+
+/// A service that is to be built.
+struct Target<'e> {
+    loaded: Loaded<'e>,
+    source: Source,
+    needs: BTreeSet<String>,
+}
+
+/// How far the services are.
+#[derive(Default)]
+struct State {
+    running: usize,
+    built: BTreeMap<String, Built>,
+    failed: bool,
+}
+
+impl<'a> Run<'a> {
+    /// Reads the Dockerfiles of services, and of those whose images they begin with.
+    fn services(&self, wanted: BTreeSet<String>) -> Result<BTreeMap<String, Target<'a>>, String> {
+        let images = Images::of(&self.files.project);
+        let mut rest: Vec<String> = wanted.into_iter().collect();
+        let mut targets: BTreeMap<String, Target<'a>> = BTreeMap::new();
+        while let Some(name) = rest.pop() {
+            if targets.contains_key(&name) {
+                continue;
+            }
+            let loaded = self.load(&name)?;
+            let images_of_file = loaded.images();
+            let begins_with = images_of_file.iter().filter_map(|image| images.service(image));
+            // A service that is built from what its own image was is no circle.
+            let needs = begins_with.filter(|needed| *needed != name).map(str::to_owned);
+            let needs: BTreeSet<String> = needs.chain(self.contexts(&name)).collect();
+            rest.extend(needs.iter().cloned());
+            let source = Source::of(&loaded);
+            let source = Source { name: format!("{name}: {}", source.name), ..source };
+            targets.insert(name, Target { loaded, source, needs });
+        }
+        let needs: Needs =
+            targets.iter().map(|(name, target)| (name.clone(), target.needs.clone())).collect();
+        match circle(&needs) {
+            Some(circle) => {
+                Err(format!("services need each other's images: {}", circle.join(" needs ")))
+            }
+            None => Ok(targets),
+        }
+    }
+
+    /// The services whose images a service has for contexts.
+    fn contexts(&self, name: &str) -> impl Iterator<Item = String> {
+        let services = &self.files.project.services;
+        let contexts = services[name].build.iter().flat_map(|build| &build.additional_contexts);
+        let named = contexts.filter_map(|(_, value)| value.strip_prefix("service:"));
+        named
+            .filter(|name| services.get(*name).is_some_and(|other| other.build.is_some()))
+            .map(str::to_owned)
+    }
+
+    fn load(&self, name: &str) -> Result<Loaded<'a>, String> {
+        let build = self.request(name).map_err(|text| format!("service {name}: {text}"))?;
+        build.load(self.engine, &**self.progress, &self.cancel).map_err(|error| {
+            let chain = crate::failure::chain(&error);
+            format!("service {name}: failed to build: {chain}")
+        })
+    }
+
+    /// The build of a service.
+    fn request(&self, name: &str) -> Result<Build, String> {
+        let line = command_line::of(&self.files.project.services[name], self.files, self.args);
+        let words = std::iter::once("dfbuild").chain(line.arguments.iter().map(String::as_str));
+        let cli = Cli::read(words.map(OsString::from)).map_err(|error| error.to_string())?;
+        let Command::Build(args) = cli.command else { unreachable!("it begins with `build`") };
+        let dockerfile = line.dockerfile.unwrap_or_default().into_bytes();
+        let mut machine = Machine {
+            environment: &|name| self.files.variable(name),
+            standard_input: Some(Box::new(Cursor::new(dockerfile)) as Box<dyn Read + Send>),
+            resolv_conf: fs::read("/etc/resolv.conf").ok(),
+            stdout_is_terminal: io::stdout().is_terminal(),
+        };
+        let request = Request::new(&args, &mut machine).map_err(|error| match error {
+            RequestError::Usage(text) | RequestError::Input(text) => text,
+        })?;
+        for notice in &request.notices {
+            self.progress.note(&format!("{name}: {notice}"));
+        }
+        let ignored =
+            self.files.project.services[name].build.iter().flat_map(|build| &build.ignored);
+        for (place, what) in ignored {
+            self.progress.note(&format!("{place}: {what} does not count here"));
+        }
+        Ok(request.build)
+    }
+
+    /// Builds all, as many at a time as there are processors.
+    fn all(&self, targets: BTreeMap<String, Target<'a>>) -> ExitCode {
+        let processors = || thread::available_parallelism().map_or(1, usize::from);
+        let most = self.args.jobs.map_or_else(processors, usize::from);
+        let joined = Joined::new(self.progress);
+        let (state, changed) = (Mutex::new(State::default()), Condvar::new());
+        let failure = Mutex::new(None);
+        thread::scope(|scope| {
+            for (name, target) in targets {
+                let (state, changed, joined, failure) = (&state, &changed, &joined, &failure);
+                scope.spawn(move || {
+                    let ready = |state: &State| {
+                        let built = |needed: &String| state.built.contains_key(needed);
+                        state.failed || state.running < most && target.needs.iter().all(built)
+                    };
+                    let mut locked = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    while !ready(&locked) {
+                        locked = changed.wait(locked).unwrap_or_else(PoisonError::into_inner);
+                    }
+                    if locked.failed {
+                        return;
+                    }
+                    locked.running += 1;
+                    drop(locked);
+                    let member = joined.member(&name, &target.source);
+                    let outcome = target.loaded.run(&member);
+                    let mut locked = state.lock().unwrap_or_else(PoisonError::into_inner);
+                    locked.running -= 1;
+                    match outcome {
+                        Ok(built) => drop(locked.built.insert(name, built)),
+                        Err(error) => {
+                            if !std::mem::replace(&mut locked.failed, true) {
+                                let error = member.error(error);
+                                let mut failure =
+                                    failure.lock().unwrap_or_else(PoisonError::into_inner);
+                                *failure = Some((name, error, target.source.clone()));
+                            }
+                            // The others would build for nothing.
+                            self.cancel.cancel();
+                        }
+                    }
+                    changed.notify_all();
+                });
+            }
+        });
+        let built = state.into_inner().unwrap_or_else(PoisonError::into_inner).built;
+        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some((name, error, source)) => self.failed(&name, &error, &source),
+            None => self.built(&built),
+        }
+    }
+
+    fn failed(&self, name: &str, error: &Error, source: &Source) -> ExitCode {
+        if self.debug {
+            self.progress.note(&format!("{error:?}"));
+        }
+        if !matches!(error, Error::Cancelled) {
+            self.progress.note(&format!("service {name} could not be built"));
+        }
+        fail(error, source, self.progress, self.mode, &self.ended)
+    }
+
+    fn built(&self, built: &BTreeMap<String, Built>) -> ExitCode {
+        for built in built.values() {
+            let summary = Summary::from(built);
+            self.progress.built(&summary);
+            if self.mode == Mode::Quiet
+                && writeln!(io::stdout().lock(), "{}", summary.image_id).is_err()
+            {
+                return ExitCode::FAILURE;
+            }
+        }
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,315 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::extends::resolve;
+use crate::fields::{fields, word};
+use crate::interpolate::interpolate;
+use crate::merge::{merge, normalise_service};
+use crate::node::{Node, Value};
+use crate::service::Service;
+
+/// A compose file: what it is called, and its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ComposeFile {
+    name: String,
+    text: String,
+}
+
+impl ComposeFile {
+    /// A file with this text. Its name is for messages.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { name: name.into(), text: text.into() }
+    }
+}
+
+/// What compose files say together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// `name`, else the one that was given.
+    pub name: String,
+    /// By name.
+    pub services: BTreeMap<String, Service>,
+    /// The secrets at the top, by name.
+    pub secrets: BTreeMap<String, SecretSource>,
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SecretSource {
+    /// `file`, relative to the project.
+    File(String),
+    /// `environment`: the name of a variable.
+    Environment(String),
+    /// `external`: somebody else has it.
+    External,
+}
+
+impl Project {
+    /// Reads compose files, of which the later ones go over the earlier ones.
+    ///
+    /// `lookup` knows the variables, `load` gives the text of a file that `extends` names, by its path
+    /// relative to the project. `name` is what the project is called if no file says it.
+    pub fn read(
+        files: &[ComposeFile],
+        name: &str,
+        lookup: &dyn Fn(&str) -> Option<String>,
+        load: &dyn Fn(&str) -> Result<String, String>,
+    ) -> Result<Self, Error> {
+        let mut whole: Option<Node> = None;
+        for file in files {
+            let mut node = Node::parse(&file.name, &file.text)?;
+            interpolate(&mut node, lookup)?;
+            extend_services(&mut node, lookup, load)?;
+            match &mut whole {
+                None => whole = Some(node),
+                Some(whole) => merge(whole, node),
+            }
+        }
+        let Some(whole) = whole else {
+            return Ok(Self {
+                name: name.to_owned(),
+                services: BTreeMap::new(),
+                secrets: BTreeMap::new(),
+            });
+        };
+        fields(&whole, "a compose file")?;
+        let own_name = whole.get("name").map(|node| word(node, "name")).transpose()?;
+        let mut services = BTreeMap::new();
+        if let Some(node) = whole.get("services") {
+            for (name, service) in fields(node, "services")? {
+                services.insert(name.clone(), Service::read(name, service)?);
+            }
+        }
+        let mut secrets = BTreeMap::new();
+        if let Some(node) = whole.get("secrets") {
+            for (name, secret) in fields(node, "secrets")? {
+                secrets.insert(name.clone(), secret_source(name, secret)?);
+            }
+        }
+        let project = Self { name: own_name.unwrap_or_else(|| name.to_owned()), services, secrets };
+        project.check_secrets()?;
+        Ok(project)
+    }
+
+    fn check_secrets(&self) -> Result<(), Error> {
+        for service in self.services.values() {
+            let used = service.build.iter().flat_map(|build| &build.secrets);
+            for secret in used {
+                if !self.secrets.contains_key(&secret.source) {
+                    let reason = format!(
+                        "service {} uses the secret {}, which is not under `secrets`",
+                        service.name, secret.source
+                    );
+                    return Err(Error::Unknown { place: service.place.clone(), reason });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A name as compose makes it of a folder's: small letters, digits, dashes and underscores, of which
+/// the first two kinds can begin it.
+pub fn normalised_name(folder: &str) -> String {
+    let lower = folder.to_lowercase();
+    let kept = lower.chars().filter(|letter| {
+        letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '_')
+    });
+    kept.skip_while(|letter| matches!(letter, '-' | '_')).collect()
+}
+
+fn extend_services(
+    file: &mut Node,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    load: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<(), Error> {
+    let Value::Map(sections) = &mut file.value else { return Ok(()) };
+    let Some((_, services)) = sections.iter_mut().find(|(key, _)| key == "services") else {
+        return Ok(());
+    };
+    let Value::Map(all) = &mut services.value else { return Ok(()) };
+    for (_, service) in all {
+        normalise_service(service);
+    }
+    let known = services.clone();
+    let Value::Map(all) = &mut services.value else { return Ok(()) };
+    for (_, service) in all {
+        *service = resolve(service.clone(), &known, Path::new(""), lookup, load, 0)?;
+    }
+    Ok(())
+}
+
+fn secret_source(name: &str, node: &Node) -> Result<SecretSource, Error> {
+    let get = |key: &str| node.get(key).map(|node| word(node, &format!("secrets.{name}.{key}")));
+    if let Some(file) = get("file").transpose()? {
+        return Ok(SecretSource::File(file));
+    }
+    if let Some(variable) = get("environment").transpose()? {
+        return Ok(SecretSource::Environment(variable));
+    }
+    Ok(SecretSource::External)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(files: &[&str]) -> Result<Project, String> {
+        let files: Vec<_> = files
+            .iter()
+            .zip(["compose.yml", "override.yml"])
+            .map(|(text, name)| ComposeFile::new(name, *text))
+            .collect();
+        let lookup = |name: &str| (name == "TAG").then(|| "7".to_owned());
+        let load = |path: &str| {
+            match path {
+            "shared/base.yml" => Ok("services:\n  base:\n    build: {context: app, args: [A=1]}\n    extends: {service: root}\n  root:\n    build: {context: other, target: root}\n".to_owned()),
+            _ => Err("no such file".to_owned()),
+        }
+        };
+        Project::read(&files, "dir", &lookup, &load).map_err(|error| error.to_string())
+    }
+
+    fn build(project: &Project, service: &str) -> BuildSection {
+        project.services[service].build.clone().unwrap_or_else(|| panic!("{service} is not built"))
+    }
+
+    use crate::service::{BuildSection, SecretUse};
+
+    #[test]
+    fn forms_of_a_build() {
+        let project = read(&["
+name: shop
+x-args: &args
+  A: 1
+  B:
+services:
+  db: {image: 'postgres:12'}
+  web: {build: ./web, image: 'shop/web:${TAG}'}
+  api:
+    platform: linux/amd64
+    profiles: [dev]
+    build:
+      context: .
+      dockerfile: Dockerfile.api
+      args: {<<: *args, C: x=y}
+      target: prod
+      labels: [a=b, c]
+      secrets: [token, {source: key, target: id}]
+      ssh: [default, k=/s]
+      additional_contexts: {base: 'service:web', files: ../files}
+      cache_from: ['r/c:1', 'type=local,src=c']
+      platforms: [linux/amd64]
+      tags: [shop/api:x]
+      no_cache: true
+      extra_hosts: ['a:1.2.3.4', 'b=::1']
+      ulimits: {nofile: 5, nproc: {soft: 1, hard: 2}}
+      shm_size: 64m
+      privileged: true
+      provenance: false
+secrets:
+  token: {environment: TOKEN}
+  key: {file: ./key}
+"])
+        .unwrap();
+        assert_eq!(project.name, "shop");
+        assert!(project.services["db"].build.is_none());
+        assert_eq!(build(&project, "web").context, "./web");
+        assert_eq!(project.services["web"].image_name("shop"), "shop/web:7");
+        let service = &project.services["api"];
+        assert_eq!(service.image_name(&project.name), "shop-api");
+        assert!(!service.is_active(&[]) && service.is_active(&["dev".to_owned()]));
+        assert!(service.is_active(&["*".to_owned()]));
+        let api = build(&project, "api");
+        let args: BTreeMap<_, _> = api.args.iter().cloned().collect();
+        assert_eq!(args["A"].as_deref(), Some("1"));
+        assert_eq!(args["B"], None);
+        assert_eq!(args["C"].as_deref(), Some("x=y"));
+        assert_eq!(api.labels, [("a".into(), "b".into()), ("c".into(), String::new())]);
+        let secret = |source: &str, id: &str| SecretUse { source: source.into(), id: id.into() };
+        assert_eq!(api.secrets, [secret("token", "token"), secret("key", "id")]);
+        assert_eq!(api.ssh, ["default", "k=/s"]);
+        assert_eq!(api.additional_contexts[0], ("base".to_owned(), "service:web".to_owned()));
+        assert_eq!(api.extra_hosts[1], ("b".to_owned(), "::1".to_owned()));
+        assert_eq!(api.ulimits, [("nofile".to_owned(), 5, 5), ("nproc".to_owned(), 1, 2)]);
+        assert_eq!(api.entitlements, ["security.insecure"]);
+        assert_eq!(api.ignored[0].1, "services.api.build.provenance");
+        assert!(api.no_cache && !api.pull);
+        assert_eq!(project.secrets["key"], SecretSource::File("./key".to_owned()));
+    }
+
+    #[test]
+    fn one_file_over_another() {
+        let project = read(&[
+            "services:\n  web:\n    build: ./web\n    image: a\n  old: {image: o}\n",
+            "services:\n  web:\n    build: {args: [X=1], cache_from: [c]}\n    image: b\n",
+        ])
+        .unwrap();
+        let web = build(&project, "web");
+        assert_eq!(
+            (web.context.as_str(), project.services["web"].image.as_deref()),
+            ("./web", Some("b"))
+        );
+        assert_eq!(web.args, [("X".to_owned(), Some("1".to_owned()))]);
+        assert_eq!(project.name, "dir");
+        let args = |list: &str| format!("services: {{web: {{build: {{args: {list}}}}}}}");
+        let project = read(&[&args("[A=1, B=2]"), &args("{B: 3}")]).unwrap();
+        let expect =
+            [("A".to_owned(), Some("1".to_owned())), ("B".to_owned(), Some("3".to_owned()))];
+        assert_eq!(build(&project, "web").args, expect);
+    }
+
+    #[test]
+    fn services_that_extend_others() {
+        let project = read(&["
+services:
+  base: {build: {context: b, args: {A: 1}}}
+  one: {extends: base, build: {args: {B: 2}}}
+  two: {extends: {service: base, file: shared/base.yml}, image: two}
+"])
+        .unwrap();
+        let one = build(&project, "one");
+        assert_eq!((one.context.as_str(), one.args.len()), ("b", 2));
+        let two = build(&project, "two");
+        assert_eq!((two.context.as_str(), two.target.as_deref()), ("shared/app", Some("root")));
+        for (text, expect) in [
+            ("services: {a: {extends: b}, b: {extends: a}}", "extend each other in a circle"),
+            ("services: {a: {extends: b}}", "compose.yml:1:25: there is no service `b` to extend"),
+            ("services: {a: {extends: {service: b, file: x.yml}}}", "x.yml: no such file"),
+        ] {
+            let error = read(&[text]).unwrap_err();
+            assert!(error.contains(expect), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong() {
+        for (text, expect) in [
+            ("services: [a]", "read compose.yml:1:11: services must be a mapping"),
+            (
+                "services: {a: {build: {args: x}}}",
+                "services.a.build.args must be a mapping, or a list",
+            ),
+            ("services: {a: {build: {no_cache: maybe}}}", "no_cache must be true or false"),
+            (
+                "services: {a: {build: {secrets: [s]}}}",
+                "service a uses the secret s, which is not under",
+            ),
+            ("services: {a: {image: '${X:?set X}'}}", "X has no value: set X"),
+            ("services: {a: {build: {dockerfile: a, dockerfile_inline: b}}}", "not with both"),
+            ("services:\n  a:\n   image: x\n  a: {}\n", "compose.yml:4:3"),
+        ] {
+            let error = read(&[text]).unwrap_err();
+            assert!(error.contains(expect), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn names_of_folders() {
+        for (folder, name) in [("My App", "myapp"), ("_x-1", "x-1"), ("ä", ""), ("a_b", "a_b")] {
+            assert_eq!(normalised_name(folder), name);
+        }
+    }
+}

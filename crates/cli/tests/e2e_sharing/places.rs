@@ -1,0 +1,95 @@
+//! Caches in folders and in images.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{STEPS, STEPS_OF_IMAGE, check, image, project, push_base, registry};
+
+#[test]
+fn a_folder() {
+    check("places::a_folder", |one| {
+        one.base();
+        project(one, "base", 1);
+        let folder = one.join("out/cache");
+        let to = format!("type=local,dest={},mode=max", folder.display());
+        let first = one.build(&["-t", "app", "--cache-to", &to]).succeeds();
+        assert_eq!(first.ran(), STEPS, "{}", first.stderr);
+        // Another cache under another name leaves the first one alone.
+        let other = format!("type=local,dest={},tag=other", folder.display());
+        let _ = one.build(&["--target", "build", "--cache-to", &other]).succeeds();
+
+        let from = format!("type=local,src={}", folder.display());
+        let two = one.another();
+        two.base();
+        project(&two, "base", 2);
+        let second = two.build(&["-t", "app", "-o", "out/tree", "--cache-from", &from]).succeeds();
+        assert_eq!((second.cached(), second.ran()), (STEPS_OF_IMAGE, 0), "{}", second.stderr);
+        assert_eq!(second.image_id(), first.image_id());
+        assert_eq!(two.exported("app/out"), "main\npart\n");
+
+        // A folder that is gone is none, and what was left in it is made again.
+        let three = one.another();
+        three.base();
+        project(&three, "base", 3);
+        let cached = three.build(&["--cache-from", &from]).succeeds();
+        assert_eq!(cached.ran(), 0, "{}", cached.stderr);
+        fs::remove_dir_all(&folder).unwrap();
+        let fresh = three.build(&["-t", "app", "-o", "out/tree", "--cache-from", &from]).succeeds();
+        let fresh = fresh.says(&["is not used: "]);
+        assert!(fresh.ran() > 0, "{}", fresh.stderr);
+        assert_eq!(three.exported("app/out"), "main\npart\n");
+        Ok(())
+    });
+}
+
+#[test]
+fn an_image() {
+    check("places::an_image", |one| {
+        let (_registry, proxy) = registry()?;
+        let base = push_base(one, &proxy);
+        let app = image(&proxy, "app:1");
+        project(one, &base, 1);
+        let plain = one.build(&["-t", "plain"]).succeeds();
+        let first = one.build(&["-t", &app, "--push", "--cache-to", "type=inline"]).succeeds();
+        assert_eq!(first.image_id(), plain.image_id(), "the image itself is the same");
+        let two = one.another();
+        project(&two, &base, 2);
+        let second = two.build(&["-t", "app", "--cache-from", &app]).succeeds();
+        assert_eq!((second.cached(), second.ran()), (STEPS_OF_IMAGE, 0), "{}", second.stderr);
+        assert_eq!(second.image_id(), first.image_id());
+        // It can be built upon like any other, and what is built has nothing of it.
+        two.write("Dockerfile", format!("FROM {app}\nRUN cat /app/out > /copy\n"));
+        let upon = two.build(&["-t", "upon", "-o", "out/tree"]).succeeds();
+        assert_eq!((upon.ran(), two.exported("copy").as_str()), (1, "main\npart\n"));
+        let manifest = two.image("upon").digest.replace(':', "/");
+        let manifest = fs::read(two.store().join("blobs").join(manifest)).unwrap();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        assert_eq!(manifest["annotations"], Value::Null);
+        Ok(())
+    });
+}
+
+#[test]
+fn what_the_store_keeps_can_be_read_without_the_cache() {
+    check("places::what_the_store_keeps_can_be_read_without_the_cache", |one| {
+        let (registry, proxy) = registry()?;
+        let base = push_base(one, &proxy);
+        let cache = image(&proxy, "cache:1");
+        project(one, &base, 1);
+        let to = format!("type=registry,ref={cache}");
+        let _ = one.build(&["-t", "app", "--cache-to", &to]).succeeds();
+        let two = one.another();
+        project(&two, &base, 2);
+        let built = two.build(&["-t", "app", "--cache-from", &cache]).succeeds();
+        assert_eq!(built.ran(), 0, "{}", built.stderr);
+        // An image with a name is whole.
+        for layer in two.image("app").layers {
+            assert!(two.store().join("blobs").join(layer.digest.replace(':', "/")).exists());
+        }
+        drop((proxy, registry));
+        let again = two.build(&["-t", "app", "-o", "out/tree"]).succeeds();
+        assert_eq!((again.ran(), two.exported("app/out").as_str()), (0, "main\npart\n"));
+        Ok(())
+    });
+}

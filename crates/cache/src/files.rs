@@ -1,4 +1,6 @@
-use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
+use dfbuild_image::{Digest, Entry, Kind, TreePath};
+
+use crate::object::{Reader, framed};
 
 /// What of a file counts for a cache key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +16,9 @@ enum Field {
     End = 9,
 }
 
+/// With what every node begins.
+pub(crate) const MAGIC: &[u8] = b"dfbuild tree 1";
+
 /// The digest of selected files: a Merkle tree of directory nodes, so that two selections that
 /// share a folder share its node.
 ///
@@ -22,47 +27,65 @@ enum Field {
 /// count.
 ///
 /// ```text
-/// node  = SHA-256( "dfbuild tree 1" { entry } u8 9 )
-/// entry = u8 type u64 length name u32 mode u32 uid u32 gid u64 length capability payload
+/// digest = SHA-256(node)
+/// node   = "dfbuild tree 1" { entry } u8 9
+/// entry  = u8 type u64 length name u32 mode u32 uid u32 gid u64 length capability payload
 /// payload: file u64 size content | symlink and hard link u64 length target
-///          | device u32 major u32 minor | directory node
+///          | device u32 major u32 minor | directory digest
 /// ```
 pub fn files_digest(root: &TreePath, entries: &[Entry]) -> Digest {
+    file_nodes(root, entries, &mut |_, _| {})
+}
+
+/// The same digest; hands each node to `keep`, those of the folders in a folder before its own.
+pub fn file_nodes(
+    root: &TreePath,
+    entries: &[Entry],
+    keep: &mut dyn FnMut(Digest, Vec<u8>),
+) -> Digest {
     let mut rest = entries;
-    node(root, root, &mut rest)
+    node(root, root, &mut rest, keep)
 }
 
 /// The node of `directory`; takes what is below it from the front of `rest`.
-fn node(root: &TreePath, directory: &TreePath, rest: &mut &[Entry]) -> Digest {
-    let mut hasher = Hasher::new();
-    hasher.update(b"dfbuild tree 1");
+fn node(
+    root: &TreePath,
+    directory: &TreePath,
+    rest: &mut &[Entry],
+    keep: &mut dyn FnMut(Digest, Vec<u8>),
+) -> Digest {
+    let mut bytes = MAGIC.to_vec();
     while let Some((entry, after)) = rest.split_first() {
         let Some(name) = entry.path.strip_prefix(directory) else { break };
         *rest = after;
-        header(&mut hasher, &name, entry);
+        header(&mut bytes, &name, entry);
         match &entry.kind {
-            Kind::Directory { .. } => hasher.update(node(root, &entry.path, rest).as_bytes()),
-            Kind::File { size, digest } => {
-                hasher.update(size.to_le_bytes());
-                hasher.update(digest.as_bytes());
+            Kind::Directory { .. } => {
+                bytes.extend_from_slice(node(root, &entry.path, rest, keep).as_bytes());
             }
-            Kind::Symlink { target } => framed(&mut hasher, target),
+            Kind::File { size, digest } => {
+                bytes.extend_from_slice(&size.to_le_bytes());
+                bytes.extend_from_slice(digest.as_bytes());
+            }
+            Kind::Symlink { target } => framed(&mut bytes, target),
             Kind::HardLink { target } => {
                 let relative = target.strip_prefix(root);
-                framed(&mut hasher, relative.as_ref().unwrap_or(target).as_bytes());
+                framed(&mut bytes, relative.as_ref().unwrap_or(target).as_bytes());
             }
             Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } => {
-                hasher.update(major.to_le_bytes());
-                hasher.update(minor.to_le_bytes());
+                bytes.extend_from_slice(&major.to_le_bytes());
+                bytes.extend_from_slice(&minor.to_le_bytes());
             }
             Kind::Fifo | Kind::Whiteout => {}
         }
     }
-    hasher.update([Field::End as u8]);
-    hasher.finish()
+    bytes.push(Field::End as u8);
+    let digest = Digest::of(&bytes);
+    keep(digest, bytes);
+    digest
 }
 
-fn header(hasher: &mut Hasher, name: &TreePath, entry: &Entry) {
+fn header(bytes: &mut Vec<u8>, name: &TreePath, entry: &Entry) {
     let field = match entry.kind {
         Kind::Directory { .. } => Field::Directory,
         Kind::File { .. } => Field::File,
@@ -73,19 +96,65 @@ fn header(hasher: &mut Hasher, name: &TreePath, entry: &Entry) {
         Kind::Fifo => Field::Fifo,
         Kind::Whiteout => Field::Whiteout,
     };
-    hasher.update([field as u8]);
-    framed(hasher, name.as_bytes());
+    bytes.push(field as u8);
+    framed(bytes, name.as_bytes());
     for number in [entry.mode, entry.uid, entry.gid] {
-        hasher.update(number.to_le_bytes());
+        bytes.extend_from_slice(&number.to_le_bytes());
     }
-    framed(hasher, entry.capability.as_deref().unwrap_or_default());
+    framed(bytes, entry.capability.as_deref().unwrap_or_default());
 }
 
-fn framed(hasher: &mut Hasher, bytes: &[u8]) {
-    hasher.update((bytes.len() as u64).to_le_bytes());
-    hasher.update(bytes);
+/// An entry of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NodeEntry {
+    pub(crate) name: TreePath,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u32, u32),
+    pub(crate) capability: Vec<u8>,
+    pub(crate) what: What,
 }
 
+/// What an entry of a node is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum What {
+    /// A folder, and the digest of its node.
+    Directory(Digest),
+    File(u64, Digest),
+    Symlink(Vec<u8>),
+    HardLink(Vec<u8>),
+    CharDevice(u32, u32),
+    BlockDevice(u32, u32),
+    Fifo,
+    Whiteout,
+}
+
+/// The entries of a node; `None` if the bytes are none.
+pub(crate) fn read_node(bytes: &[u8]) -> Option<Vec<NodeEntry>> {
+    let mut reader = Reader(bytes.strip_prefix(MAGIC)?);
+    let mut entries = Vec::new();
+    loop {
+        let field = reader.byte()?;
+        if field == Field::End as u8 {
+            return reader.0.is_empty().then_some(entries);
+        }
+        let name = TreePath::new(reader.framed()?);
+        let mode = reader.number()?;
+        let owner = (reader.number()?, reader.number()?);
+        let capability = reader.framed()?.to_vec();
+        let what = match field {
+            1 => What::Directory(reader.digest()?),
+            2 => What::File(reader.long()?, reader.digest()?),
+            3 => What::Symlink(reader.framed()?.to_vec()),
+            4 => What::HardLink(reader.framed()?.to_vec()),
+            5 => What::CharDevice(reader.number()?, reader.number()?),
+            6 => What::BlockDevice(reader.number()?, reader.number()?),
+            7 => What::Fifo,
+            8 => What::Whiteout,
+            _ => return None,
+        };
+        entries.push(NodeEntry { name, mode, owner, capability, what });
+    }
+}
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,5 +196,27 @@ mod tests {
         let moved = [file("d/x", "1")];
         let plain = [file("x", "1")];
         assert_eq!(files_digest(&"d".into(), &moved), files_digest(&TreePath::ROOT, &plain));
+    }
+
+    #[test]
+    fn nodes_are_read_back() {
+        let links = [
+            Entry::new("l", Kind::Symlink { target: b"x".to_vec() }, 0o777, 7),
+            Entry::new("n", Kind::CharDevice { major: 1, minor: 3 }, 0o666, 7),
+        ];
+        let tree = [&[directory("a"), file("a/x", "1")][..], &links].concat();
+        let mut kept = Vec::new();
+        let root = file_nodes(&TreePath::ROOT, &tree, &mut |digest, bytes| {
+            kept.push((digest, bytes));
+        });
+        assert_eq!(kept.last().unwrap().0, root);
+        let entries = read_node(&kept[1].1).unwrap();
+        let names: Vec<String> = entries.iter().map(|entry| entry.name.to_string()).collect();
+        assert_eq!(names, ["/a", "/l", "/n"]);
+        assert_eq!(entries[0].what, What::Directory(kept[0].0));
+        let last = kept[1].1.len() - 1;
+        for end in 0..last {
+            assert_eq!(read_node(&kept[1].1[..end]), None, "{end}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 /// What a [`Part`] of a key is about. The numbers are part of the encoding: a new label gets a new
 /// number, an old number is never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(u32)]
 pub enum Label {
     /// The instruction, and which of the three kinds of key this is.
@@ -40,6 +41,8 @@ pub enum Label {
     Platform = 16,
     /// A host name that the command can look up.
     Host = 17,
+    /// A variable whose name means a secret: a digest of its value.
+    HiddenEnvironment = 18,
 }
 
 /// One thing that a step depends on.

@@ -73,7 +73,7 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
     }
 }
 
-fn request(args: &BuildArgs) -> Result<Request, RequestError> {
+pub(crate) fn request(args: &BuildArgs) -> Result<Request, RequestError> {
     Request::new(
         args,
         &mut Machine {

@@ -6,7 +6,7 @@ use dfbuild::{Error, LineIndex, StepError, is_bomb};
 use crate::progress::Capture;
 use crate::source::Source;
 use crate::step::Step;
-use crate::{diagnostics, excerpt, exit_code};
+use crate::{diagnostics, excerpt, exit_code, reasons};
 
 /// Why there is no image, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,9 +99,13 @@ fn message(error: &Error, source: &Source) -> String {
         Error::Dockerfile { diagnostics, .. } => {
             format!("failed to build: {}", diagnostics::one_line(source, diagnostics))
         }
-        Error::Step { source, .. } => {
-            format!("failed to build: failed to solve: {}", chain(source))
-        }
+        Error::Step { step, source } => match &**source {
+            StepError::NotCached { reasons } => {
+                let why = reasons::line(reasons);
+                format!("failed to build from the cache alone: {} is not in it: {why}", step.text)
+            }
+            source => format!("failed to build: failed to solve: {}", chain(source)),
+        },
         Error::Transfer { .. } => format!("failed to {}", chain(error)),
         Error::Cancelled | Error::TimedOut { .. } => format!("failed to {error}"),
         _ => format!("failed to build: {}", chain(error)),

@@ -13,6 +13,7 @@ mod engine;
 mod excerpt;
 mod exit_code;
 mod expand_command;
+mod explain_command;
 mod failure;
 mod findings;
 mod fmt_command;
@@ -27,6 +28,7 @@ mod names;
 mod output;
 mod parse_command;
 mod progress;
+mod reasons;
 mod registry;
 mod report;
 mod request;
@@ -69,6 +71,9 @@ fn main() -> ExitCode {
         Command::Build(args) => with_root(cli.global.root, |root| build::run(&args, root, debug)),
         Command::Compose(args) => {
             with_root(cli.global.root, |root| compose::run(&args, root, debug))
+        }
+        Command::Explain(args) => {
+            with_root(cli.global.root, |root| explain_command::run(&args, root))
         }
         Command::Images(args) => {
             with_root(cli.global.root, |root| status(images::run(&args, root)))

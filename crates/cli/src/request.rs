@@ -180,6 +180,13 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
     if pushes && args.tag.is_empty() && !names {
         return Err(usage("--push needs a name to push to: give --tag"));
     }
+    for place in &args.no_cache_step {
+        let dockerfile = args.file.as_deref().unwrap_or(Path::new("Dockerfile"));
+        if place.file.as_ref().is_some_and(|name| !dockerfile.ends_with(name)) {
+            let name = dockerfile.display();
+            return Err(usage(format!("--no-cache-step: the Dockerfile is called {name}")));
+        }
+    }
     if is_stdin(&args.context) && args.file.as_deref().is_some_and(is_stdin) {
         return Err(usage("context and Dockerfile cannot both come from standard input"));
     }
@@ -273,6 +280,11 @@ fn what_to_build(
     }
     for (name, context) in &args.build_context {
         build = build.build_context(name, context.clone());
+    }
+    build = build.require_cache(args.require_cache).no_stat_cache(args.no_stat_cache);
+    build = args.no_cache_step.iter().map(|place| place.line).fold(build, Build::no_cache_step);
+    if let Some(age) = args.cache_max_age {
+        build = build.cache_max_age(age);
     }
     let stages = args.no_cache_filter.iter().filter(|stage| !stage.is_empty());
     stages.fold(build, Build::no_cache_filter)

@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use dfbuild_cache::Reason;
 use dfbuild_dockerfile::Diagnostic;
 use dfbuild_image::{Digest, Platform};
 
@@ -260,6 +261,12 @@ pub enum StepError {
         expected: String,
         /// The commit.
         found: String,
+    },
+    /// The step is not in the cache, and nothing may run.
+    #[error("it is not in the cache, and nothing may run")]
+    NotCached {
+        /// Why.
+        reasons: Vec<Reason>,
     },
     /// The build was ended.
     #[error("the build was cancelled")]

@@ -1,7 +1,10 @@
 use std::time::{Duration, SystemTime};
 
+use dfbuild_cache::Reason;
 use dfbuild_dockerfile::Diagnostic;
 use dfbuild_image::Digest;
+
+use crate::explanation::Bust;
 
 /// A step of a build: its place in [`Event::Planned`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,6 +57,18 @@ pub enum Event {
         pid: u32,
         /// When that began.
         since: SystemTime,
+    },
+    /// A step does not come from the cache.
+    Missed {
+        /// Which one.
+        step: StepId,
+        /// All reasons.
+        reasons: Vec<Reason>,
+    },
+    /// All steps are done, and some were not cached.
+    Busted {
+        /// What that comes down to.
+        busts: Vec<Bust>,
     },
     /// A step began: it was not in the cache.
     Started {

@@ -1,5 +1,6 @@
 //! The value of `--chmod`.
 
+use std::fmt;
 use std::str::FromStr;
 
 use nom::character::complete::{char, one_of};
@@ -84,6 +85,25 @@ impl Clause {
 /// The permissions of one class, for all classes.
 fn spread(bits: u32) -> u32 {
     (bits & 7) * 0o111
+}
+
+/// As it can be written in a Dockerfile.
+impl fmt::Display for Chmod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Octal(bits) => write!(f, "{bits:04o}"),
+            Self::Symbolic(clauses) => {
+                for (at, Clause { who, changes }) in clauses.iter().enumerate() {
+                    f.write_str(if at == 0 { who } else { "," })?;
+                    f.write_str(if at == 0 { "" } else { who })?;
+                    for (operator, letters) in changes {
+                        write!(f, "{operator}{letters}")?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 impl FromStr for Chmod {

@@ -14,6 +14,8 @@
 //!   snapshots/FLAVOUR/HEX.…/     the layer as an overlay directory; HEX.ok says it is complete
 //!   records/HE/HEX               opaque bytes under a cache key
 //!   mounts/HEX/                  cache mounts
+//!   objects/HE/HEX               small things that explain records; may vanish at any time
+//!   history/HE/HEX               the objects that tell of the last runs of a step; the same
 //!   scratch/                     small files that only save work, such as stat caches
 //!   staging/NAME/                work of a running build, locked as long as it runs
 //!   trash/NAME/                  what is being removed
@@ -50,6 +52,7 @@ mod layout;
 mod leases;
 mod lock_file;
 mod mounts;
+mod objects;
 mod origins;
 mod records;
 mod snapshots;

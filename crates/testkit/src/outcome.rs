@@ -70,7 +70,7 @@ impl Outcome {
 
     /// The instructions whose steps the plain progress calls cached, in the order of their ends.
     pub fn cached_steps(&self) -> Vec<&str> {
-        self.steps(|end| end == "CACHED")
+        self.steps(|end| end.starts_with("CACHED "))
     }
 
     /// The instructions whose steps the plain progress says ran, in the order of their ends.

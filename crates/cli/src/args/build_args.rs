@@ -7,7 +7,8 @@ use dfbuild::{BuildContext, CacheExport, CacheSource, Platform, SnapshotterChoic
 
 use super::{
     Annotations, CacheFlag, Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, SshFlag,
-    allow, annotation, caches, hosts, key_value, named_context, outputs, secrets, ssh, ulimits,
+    StepPlace, allow, annotation, caches, hosts, key_value, named_context, outputs, secrets, ssh,
+    step_place, ulimits,
 };
 use crate::units;
 
@@ -112,6 +113,25 @@ pub(crate) struct BuildArgs {
     /// Run every step of these stages
     #[arg(long, value_name = "STAGE,…", value_delimiter = ',', help_heading = "Cache")]
     pub(crate) no_cache_filter: Vec<String>,
+
+    /// Run the step at this line of the Dockerfile; repeatable
+    #[arg(long, value_name = "[FILE:]LINE", value_parser = step_place::parse,
+          help_heading = "Cache")]
+    pub(crate) no_cache_step: Vec<StepPlace>,
+
+    /// Run commands again whose results are older than this, as 24h or 7d
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration,
+          help_heading = "Cache")]
+    pub(crate) cache_max_age: Option<Duration>,
+
+    /// Fail when a step is not in the cache, instead of running it
+    #[arg(long, conflicts_with_all = ["no_cache", "no_cache_filter", "no_cache_step"],
+          help_heading = "Cache")]
+    pub(crate) require_cache: bool,
+
+    /// Read all files again, even those that nothing shows to have changed
+    #[arg(long, help_heading = "Cache")]
+    pub(crate) no_stat_cache: bool,
 
     /// Take files of the context as git keeps them: folders 0755, files 0755 or 0644
     #[arg(long, help_heading = "Cache")]

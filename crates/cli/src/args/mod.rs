@@ -8,6 +8,7 @@ mod check_args;
 mod compose_args;
 mod csv;
 mod expand_args;
+mod explain_args;
 mod fmt_args;
 mod hosts;
 mod ignore_args;
@@ -20,6 +21,7 @@ mod parse_args;
 mod registry_args;
 mod secrets;
 mod ssh;
+mod step_place;
 mod ulimits;
 
 use std::ffi::{OsStr, OsString};
@@ -34,6 +36,7 @@ pub(crate) use caches::CacheFlag;
 pub(crate) use check_args::{CheckArgs, CheckFormat};
 pub(crate) use compose_args::ComposeArgs;
 pub(crate) use expand_args::ExpandArgs;
+pub(crate) use explain_args::{ExplainArgs, ExplainFormat};
 pub(crate) use fmt_args::FmtArgs;
 pub(crate) use ignore_args::IgnoreArgs;
 pub(crate) use image_args::{
@@ -46,6 +49,7 @@ pub(crate) use parse_args::{ParseArgs, ParseFormat};
 pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};
 pub(crate) use ssh::{SshFlag, USE_AN_AGENT};
+pub(crate) use step_place::StepPlace;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -100,6 +104,8 @@ pub(crate) enum Command {
     Build(Box<BuildArgs>),
     /// Build the images of a compose file
     Compose(Box<ComposeArgs>),
+    /// Tell which steps a build would run, and why
+    Explain(Box<ExplainArgs>),
     /// List images
     Images(ImagesArgs),
     /// Print what is known of images

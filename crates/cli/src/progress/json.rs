@@ -2,7 +2,9 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
-use dfbuild::{Event, LineIndex, StepId, StepResult, Stream, Timestamp, TransferState};
+use dfbuild::{
+    Bust, Event, LineIndex, Reason, StepId, StepResult, Stream, Timestamp, TransferState,
+};
 use serde::Serialize;
 
 use super::Renderer;
@@ -49,6 +51,13 @@ enum Message<'a> {
         step: usize,
         pid: u32,
         since: String,
+    },
+    Missed {
+        step: usize,
+        reasons: &'a [Reason],
+    },
+    Busted {
+        busts: &'a [Bust],
     },
     Started {
         step: usize,
@@ -160,6 +169,10 @@ impl<W: Write> Renderer for Json<W> {
                 let (step, pid, since) = (step.0, *pid, timestamp(*since));
                 self.write(at, Message::Waiting { step, pid, since });
             }
+            Event::Missed { step, reasons } => {
+                self.write(at, Message::Missed { step: step.0, reasons });
+            }
+            Event::Busted { busts } => self.write(at, Message::Busted { busts }),
             Event::Started { step } => self.write(at, Message::Started { step: step.0 }),
             Event::Output { step, stream, bytes } => {
                 let name = match stream {

@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use dfbuild::{Event, Observer, StepId, StepResult};
+use dfbuild::{Bust, Event, Observer, StepId, StepResult};
 
 use crate::args::ProgressArg;
 use crate::source::Source;
@@ -167,6 +167,11 @@ impl Observer for Progress {
             _ => state.renderer.event(event, at),
         }
     }
+}
+
+/// Whether a cause is news: that a step ran for which it was changed is none.
+fn is_worth_telling(bust: &Bust) -> bool {
+    bust.steps > 1 || bust.first_use.is_some()
 }
 
 /// Shows nothing.

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use dfbuild::{Digest, Event, StepId, StepResult, TransferState};
 
-use super::Renderer;
 use super::lines::LineBuffer;
 use super::transfer::Transfer;
+use super::{Renderer, is_worth_telling};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
-use crate::{diagnostics, units};
+use crate::{diagnostics, reasons, units};
 
 /// Line after line, as BuildKit's plain progress: `#N` is the N-th thing that is mentioned.
 pub(super) struct Plain<W> {
@@ -99,7 +99,7 @@ impl<W: Write> Plain<W> {
             self.output(number, since, at, &lines.finish());
         }
         let text = match result {
-            StepResult::Cached { .. } => "CACHED".to_owned(),
+            StepResult::Cached { created } => format!("CACHED {}", reasons::age(*created)),
             StepResult::Ran { duration, .. } => format!("DONE {}", units::seconds(*duration)),
             StepResult::Failed { duration } => {
                 format!("ERROR after {}", units::seconds(*duration))
@@ -129,6 +129,15 @@ impl<W: Write> Renderer for Plain<W> {
             Event::Waiting { step, pid, since } => {
                 let number = self.step(*step);
                 self.line(&format!("#{number} {}", units::waiting(*pid, *since)));
+            }
+            Event::Missed { step, reasons } => {
+                let number = self.step(*step);
+                self.line(&format!("#{number} MISS {}", reasons::line(reasons)));
+            }
+            Event::Busted { busts } => {
+                for bust in busts.iter().filter(|bust| is_worth_telling(bust)) {
+                    self.line(&format!("notice: {}", reasons::bust(bust, "re-ran")));
+                }
             }
             Event::Started { step } => {
                 self.step(*step);
@@ -180,7 +189,7 @@ impl<W: Write> Renderer for Plain<W> {
 mod tests {
     use std::time::SystemTime;
 
-    use dfbuild::Stream;
+    use dfbuild::{Reason, Stream};
 
     use super::*;
     use crate::testing::{diff_id, step};
@@ -240,7 +249,7 @@ mod tests {
             duration: Duration::from_millis(millis),
             diff_id: diff_id(),
         };
-        let cached = StepResult::Cached { created: SystemTime::UNIX_EPOCH };
+        let cached = StepResult::Cached { created: SystemTime::now() };
         let steps = vec![
             step(0, "base", 1, 2, "FROM debian"),
             step(1, "base", 2, 2, "RUN make"),
@@ -250,6 +259,7 @@ mod tests {
             steps,
             &[
                 (0, Event::Finished { step: StepId(0), result: cached }),
+                (999, Event::Missed { step: StepId(2), reasons: vec![Reason::Below { line: 3 }] }),
                 (1000, Event::Started { step: StepId(2) }),
                 (1000, Event::Started { step: StepId(1) }),
                 (1421, output(1, Stream::Stdout, "cc a.c\ncc ")),
@@ -278,8 +288,9 @@ mod tests {
             text,
             "\
 #1 [base 1/2] FROM debian
-#1 CACHED
+#1 CACHED less than a second old
 #2 [docs 2/3] RUN man
+#2 MISS line 3 runs before it
 #3 [base 2/2] RUN make
 #3 0.421 cc a.c
 #2 0.500 hello

@@ -7,13 +7,13 @@ use console::Term;
 use dfbuild::{Event, Stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::Renderer;
 use super::transfer::Transfer;
 use super::view::View;
+use super::{Renderer, is_worth_telling};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
-use crate::{diagnostics, units};
+use crate::{diagnostics, reasons, units};
 
 /// A live view at the bottom of the terminal; what is done scrolls by above it.
 pub(super) struct Tty {
@@ -86,6 +86,12 @@ impl Renderer for Tty {
                 let text = units::waiting(*pid, *since);
                 self.view().started(*step, at);
                 self.view().output(*step, Stream::Stderr, format!("{text}\n").as_bytes());
+            }
+            Event::Missed { step, reasons } => self.view().missed(*step, reasons),
+            Event::Busted { busts } => {
+                for bust in busts.iter().filter(|bust| is_worth_telling(bust)) {
+                    self.note(&reasons::bust(bust, "re-ran"), at);
+                }
             }
             Event::Started { step } => self.view().started(*step, at),
             Event::Output { step, stream, bytes } => self.view().output(*step, *stream, bytes),

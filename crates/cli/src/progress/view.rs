@@ -1,12 +1,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use dfbuild::{StepId, StepResult, Stream};
+use dfbuild::{Reason, StepId, StepResult, Stream};
 
 use super::lines::LineBuffer;
 use super::transfer::Transfer;
 use crate::step::Step;
-use crate::units;
+use crate::{reasons, units};
 
 /// What the live view shows, without a terminal: stages side by side, each with the steps that run
 /// in it and their last lines of output.
@@ -17,6 +17,8 @@ pub(super) struct View {
     running: Vec<Running>,
     tasks: Vec<Task>,
     cached: usize,
+    /// Why steps run.
+    reasons: HashMap<StepId, String>,
 }
 
 /// Something beside the steps, with the blobs that are on their way in it.
@@ -54,6 +56,10 @@ impl View {
         }
     }
 
+    pub(super) fn missed(&mut self, step: StepId, reasons: &[Reason]) {
+        self.reasons.insert(step, reasons::line(reasons));
+    }
+
     pub(super) fn started(&mut self, step: StepId, at: Duration) {
         let (lines, tail) = (LineBuffer::default(), VecDeque::new());
         // One that had to wait for another build begins anew.
@@ -88,15 +94,19 @@ impl View {
         }
         let label = step.map_or_else(|| format!("step {}", id.0), Step::label);
         let word = match result {
-            StepResult::Cached { .. } => {
+            StepResult::Cached { created } => {
                 self.cached += 1;
-                "CACHED".to_owned()
+                let age = reasons::age(*created);
+                return format!("{:>8}  {label}  ({age})", "CACHED");
             }
             StepResult::Failed { .. } => "ERROR".to_owned(),
             StepResult::Ran { duration, .. } => units::seconds(*duration),
             _ => String::new(),
         };
-        format!("{word:>8}  {label}")
+        match self.reasons.remove(&id) {
+            Some(reasons) => format!("{word:>8}  {label}  ({reasons})"),
+            None => format!("{word:>8}  {label}"),
+        }
     }
 
     pub(super) fn task_started(&mut self, what: &str) {
@@ -200,8 +210,11 @@ mod tests {
     #[test]
     fn a_running_step_shows_its_last_lines() {
         let mut view = view();
-        let cached = StepResult::Cached { created: SystemTime::UNIX_EPOCH };
-        assert_eq!(view.finished(StepId(0), &cached), "  CACHED  [base 1/2] FROM debian");
+        let cached = StepResult::Cached { created: SystemTime::now() };
+        assert_eq!(
+            view.finished(StepId(0), &cached),
+            "  CACHED  [base 1/2] FROM debian  (less than a second old)"
+        );
         view.started(StepId(1), Duration::from_secs(1));
         view.output(StepId(1), Stream::Stdout, b"one\n\ntwo\nthr");
         assert_eq!(

@@ -8,4 +8,4 @@ mod open;
 
 pub(crate) use dockerfile::Source;
 pub(crate) use load::Materials;
-pub(crate) use open::Contexts;
+pub(crate) use open::{Contexts, Opening, project};

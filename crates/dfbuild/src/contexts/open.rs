@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dfbuild_context::{Context, StatCache};
-use dfbuild_image::Digest;
+use dfbuild_image::{Digest, Hasher};
 use dfbuild_pattern::{Pattern, PatternSet, parse_ignore_file};
 
 use super::Source;
@@ -22,6 +22,15 @@ use crate::steps::tree::Tree;
 pub(crate) struct Contexts {
     main: Opened,
     named: BTreeMap<String, Opened>,
+    project: Digest,
+}
+
+/// How contexts are opened.
+pub(crate) struct Opening {
+    /// Whether their files have the modes that git keeps.
+    pub(crate) normalise_modes: bool,
+    /// Whether what is known of unchanged files counts.
+    pub(crate) stat_cache: bool,
 }
 
 /// A tree of files, ready to be looked at.
@@ -38,11 +47,11 @@ impl Contexts {
         materials: &Materials,
         source: &Source,
         engine: &Engine,
-        normalise: bool,
+        options: &Opening,
     ) -> Result<Self, Error> {
         let opened = |material, own| {
-            let opened = Opened::new(material, own, engine)?;
-            Ok::<_, Error>(if normalise {
+            let opened = Opened::new(material, own, engine, options.stat_cache)?;
+            Ok::<_, Error>(if options.normalise_modes {
                 Opened::Normalised(NormalisedModes(Box::new(opened)))
             } else {
                 opened
@@ -55,7 +64,12 @@ impl Contexts {
             .iter()
             .map(|(name, material)| Ok::<_, Error>((name.clone(), opened(material, None)?)));
         let named = named.collect::<Result<_, _>>()?;
-        Ok(Self { main, named })
+        Ok(Self { main, named, project: project(materials, source) })
+    }
+
+    /// What tells a Dockerfile and its context from others on this machine.
+    pub(crate) fn project(&self) -> Digest {
+        self.project
     }
 
     /// The build context.
@@ -78,14 +92,33 @@ impl Contexts {
     }
 }
 
+/// The folder of the context and the name of the Dockerfile; a context from elsewhere has no folder.
+pub(crate) fn project(materials: &Materials, source: &Source) -> Digest {
+    let folder = match &materials.main {
+        Material::Folder(folder) => fs::canonicalize(folder).unwrap_or_else(|_| folder.clone()),
+        Material::Files(_) | Material::Checkout(_) => PathBuf::new(),
+    };
+    let mut hasher = Hasher::new();
+    for part in [folder.as_os_str().as_bytes(), source.name.as_bytes()] {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finish()
+}
+
 impl Opened {
     /// Ignore rules are only for folders, as in BuildKit: whoever made an archive or a commit has
     /// left out what should not be in it.
-    fn new(material: &Material, own: Option<PathBuf>, engine: &Engine) -> Result<Self, Error> {
+    fn new(
+        material: &Material,
+        own: Option<PathBuf>,
+        engine: &Engine,
+        stat_cache: bool,
+    ) -> Result<Self, Error> {
         Ok(match material {
             Material::Folder(folder) => {
                 let file = own.unwrap_or_else(|| folder.join(IGNORE_FILE));
-                Self::Folder(open(folder, read_ignore_file(&file)?, engine)?)
+                Self::Folder(open(folder, read_ignore_file(&file)?, engine, stat_cache)?)
             }
             Material::Files(files) => Self::Files(Arc::clone(files)),
             Material::Checkout(checkout) => Self::Checkout(Arc::clone(checkout)),
@@ -131,6 +164,7 @@ fn open(
     folder: &Path,
     (file, patterns): (PathBuf, Vec<Pattern>),
     engine: &Engine,
+    stat_cache: bool,
 ) -> Result<Context, Error> {
     let lines: Vec<usize> = patterns.iter().map(|pattern| pattern.line).collect();
     let ignore = PatternSet::new(patterns).map_err(|source| {
@@ -139,7 +173,11 @@ fn open(
         Error::IgnoreFile { path: file, line: lines[index], source }
     })?;
     let folder = fs::canonicalize(folder).map_err(Error::io("open", folder))?;
-    let cache = StatCache::load(&stat_cache_path(&folder, engine));
+    let cache = if stat_cache {
+        StatCache::load(&stat_cache_path(&folder, engine))
+    } else {
+        StatCache::default()
+    };
     let ending = engine.ending().clone();
     Ok(Context::new(folder, ignore, cache).ending_when(Arc::new(move || ending.is_near())))
 }

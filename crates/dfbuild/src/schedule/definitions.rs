@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dfbuild_cache::{Key, files_digest};
+use dfbuild_cache::{Key, file_nodes};
 use dfbuild_image::{Digest, Platform, TreePath};
 use dfbuild_plan::{Base, Stage, StageId, Step, StepKind, TreeSource};
 use dfbuild_sandbox::IdMode;
@@ -40,6 +40,8 @@ pub(crate) struct Definition {
     pub(crate) keys: Vec<Key>,
     /// What the sources of each step come to.
     pub(super) sources: Vec<Vec<SourceId>>,
+    /// What it begins with.
+    pub(super) start: Digest,
     /// The key of its end.
     pub(super) end: Digest,
 }
@@ -65,9 +67,12 @@ impl Session<'_> {
                 let context = self.contexts.named(name);
                 let walked =
                     context.walk(&TreePath::ROOT).map_err(|error| Error::image(name, error))?;
-                files_digest(&TreePath::ROOT, &walked)
+                file_nodes(&TreePath::ROOT, &walked, &mut |node, bytes| {
+                    self.nodes.keep(node, bytes);
+                })
             }
         };
+        let start = parent;
         let (mut keys, mut all_sources) = (Vec::new(), Vec::new());
         for (at, step) in stage.steps.iter().enumerate() {
             let mut sources = Vec::new();
@@ -76,7 +81,9 @@ impl Session<'_> {
                     TreeSource::Stage(other) => SourceId::Definition(self.definition(*other)?.end),
                     given => {
                         let handle = self.given(given);
-                        let digest = source_digest(step, number, handle.tree(), &self.fetcher());
+                        let mut keep = |node, bytes| self.nodes.keep(node, bytes);
+                        let tree = handle.tree();
+                        let digest = source_digest(step, number, tree, &self.fetcher(), &mut keep);
                         let info = self.progress.info(id, at);
                         SourceId::Files(digest.map_err(|error| step_error(info, error))?)
                     }
@@ -87,7 +94,7 @@ impl Session<'_> {
             keys.push(key);
             all_sources.push(sources);
         }
-        let definition = Arc::new(Definition { keys, sources: all_sources, end: parent });
+        let definition = Arc::new(Definition { keys, sources: all_sources, start, end: parent });
         let mut known = self.definitions.known.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Arc::clone(known.entry(id).or_insert(definition)))
     }

@@ -1,5 +1,6 @@
 use dfbuild_cache::{Key, Label};
 use dfbuild_dockerfile::ast::{MountKind, Network, Security, Sharing};
+use dfbuild_dockerfile::lint::is_secret;
 use dfbuild_image::{Digest, Hasher, Platform};
 use dfbuild_plan::{CopySource, CopyStep, RunMount, RunStep, Step, StepKind, TreeSource};
 
@@ -76,7 +77,12 @@ fn run_parts(key: &mut Key, run: &RunStep, input: &KeyInput<'_>) {
         key.text(Label::Argument, at.to_string(), word.as_str());
     }
     for (name, value) in &run.env {
-        key.text(Label::Environment, name.as_str(), value.as_str());
+        // What people take for a secret is not kept; that it changed can be told nevertheless.
+        if is_secret(name) {
+            key.content(Label::HiddenEnvironment, name.as_str(), Digest::of(value));
+        } else {
+            key.text(Label::Environment, name.as_str(), value.as_str());
+        }
     }
     key.text(Label::WorkingDirectory, "", run.cwd.as_str());
     key.text(Label::User, "", run.user.as_str());
@@ -178,7 +184,7 @@ fn copy_parts(key: &mut Key, copy: &CopyStep, input: &KeyInput<'_>) {
         key.text(Label::Flag, "chown", owner.as_str());
     }
     if let Some(chmod) = &copy.chmod {
-        key.text(Label::Flag, "chmod", format!("{chmod:?}"));
+        key.text(Label::Flag, "chmod", chmod.to_string());
     }
     for (name, set) in [("link", copy.link), ("parents", copy.parents)] {
         if set {

@@ -1,8 +1,11 @@
 //! Which steps run, when, and which come from the cache.
 
+pub(crate) mod declared;
 pub(crate) mod definitions;
 pub(crate) mod keys;
 pub(crate) mod lookup;
+mod misses;
+pub(crate) mod nodes;
 pub(crate) mod progress;
 pub(crate) mod scheduler;
 pub(crate) mod session;

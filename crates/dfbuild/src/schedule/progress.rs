@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
+use dfbuild_cache::Reason;
 use dfbuild_image::Digest;
 use dfbuild_plan::{Graph, StageId};
 
@@ -73,6 +74,22 @@ impl<'a> Progress<'a> {
     /// What is known of a step.
     pub(crate) fn info(&self, stage: StageId, at: usize) -> &StepInfo {
         &self.steps[&(stage, at)]
+    }
+
+    /// The steps in their order.
+    pub(crate) fn infos(&self) -> Vec<&StepInfo> {
+        let mut infos: Vec<&StepInfo> = self.steps.values().collect();
+        infos.sort_by_key(|info| info.id);
+        infos
+    }
+
+    /// The line of a step.
+    pub(crate) fn line(&self, step: StepId) -> usize {
+        self.steps.values().find(|info| info.id == step).map_or(0, |info| info.line)
+    }
+
+    pub(crate) fn missed(&self, step: StepId, reasons: &[Reason]) {
+        self.tell(&Event::Missed { step, reasons: reasons.to_vec() });
     }
 
     pub(crate) fn started(&self, step: StepId) -> Instant {

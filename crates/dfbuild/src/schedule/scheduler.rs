@@ -1,23 +1,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
 use dfbuild_dockerfile::{Dockerfile, LineIndex, Span, parse, suggest};
-use dfbuild_image::Platform;
+use dfbuild_image::{Platform, canonical_json};
 use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Outcome, context_key, plan};
 use dfbuild_sandbox::IdMode;
 
 use crate::build::{Build, Built};
 use crate::cancel::Cancel;
-use crate::contexts::{Contexts, Materials, Source};
+use crate::contexts::{Contexts, Materials, Opening, Source, project};
 use crate::damage::{Damaged, cause_of};
 use crate::elsewhere::{Elsewhere, Fetcher};
 use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Observer};
+use crate::explanation::Explanation;
 use crate::images::base_images::{BaseImages, BaseLayers};
 use crate::images::finish::parse_tags;
 use crate::options::BuildContext;
@@ -138,17 +140,64 @@ impl<'e> Loaded<'e> {
         }
     }
 
+    /// Finds out what a build would run and why, without running anything. Images that it begins
+    /// with are fetched as the build would.
+    pub fn explain(self, observer: &dyn Observer) -> Result<Explanation, Error> {
+        self.source.check()?;
+        let engine = self.engine.for_build(&self.ending);
+        let (build, source) = (&self.build, &self.source);
+        let contexts = self.contexts(&engine)?;
+        let imports = self.imports.get_or_init(|| Imports::load(build, &engine, observer));
+        let (graph, bases) = make_plan(build, &engine, imports, source, observer)?;
+        check_lines(build, source, &graph)?;
+        let progress = Progress::new(observer, &graph);
+        let slots = Slots::new(default_jobs());
+        let text = &source.text;
+        let elsewhere = &self.elsewhere;
+        let mut session = Session::new(
+            &engine, build, &graph, contexts, elsewhere, imports, bases, progress, slots, text,
+        );
+        let explanation = session.foresee();
+        session.contexts.save(&engine);
+        explanation.map_err(|error| self.ending.reason().unwrap_or(error))
+    }
+
+    /// Why the last build of this Dockerfile and context ran what it ran. `None` if there was none.
+    pub fn last_explanation(&self) -> Option<Explanation> {
+        let bytes = std::fs::read(self.last_path()).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Keeps the reasons of a build. Failing to costs an explanation later and nothing else.
+    fn keep_explanation(&self, explanation: &Explanation) {
+        let _ = std::fs::write(self.last_path(), canonical_json(explanation));
+    }
+
+    fn last_path(&self) -> PathBuf {
+        let name = project(&self.materials, &self.source).hex();
+        self.engine.store().scratch_path(&format!("last-{name}"))
+    }
+
+    fn contexts(&self, engine: &Engine) -> Result<Contexts, Error> {
+        let opening = Opening {
+            normalise_modes: self.build.normalise_modes,
+            stat_cache: !self.build.no_stat_cache,
+        };
+        Contexts::open(&self.materials, &self.source, engine, &opening)
+    }
+
     /// Builds with what is in the store now.
     fn attempt(&self, engine: &Engine, observer: &dyn Observer) -> Result<Built, Error> {
         let (build, source) = (&self.build, &self.source);
-        let contexts = Contexts::open(&self.materials, source, engine, build.normalise_modes)?;
+        let contexts = self.contexts(engine)?;
         let imports = self.imports.get_or_init(|| Imports::load(build, engine, observer));
         let (graph, bases) = make_plan(build, engine, imports, source, observer)?;
+        check_lines(build, source, &graph)?;
         let progress = Progress::new(observer, &graph);
         let slots = Slots::new(build.jobs.unwrap_or_else(default_jobs));
-        let elsewhere = &self.elsewhere;
+        let (elsewhere, text) = (&self.elsewhere, &source.text);
         let session = Session::new(
-            engine, build, &graph, contexts, elsewhere, imports, bases, progress, slots,
+            engine, build, &graph, contexts, elsewhere, imports, bases, progress, slots, text,
         );
         if session.check_commands()? && engine.id_mode() == IdMode::Single {
             session.progress.notice(SINGLE_ID);
@@ -156,10 +205,30 @@ impl<'e> Loaded<'e> {
         let outcome = session.build();
         // However it ended: what was learned and made is worth keeping.
         session.contexts.save(engine);
+        let explanation = session.explanation();
+        self.keep_explanation(&explanation);
         let committed = engine.store().commit();
         let image = outcome?;
         committed?;
+        if !explanation.busts.is_empty() {
+            session.progress.tell(&Event::Busted { busts: explanation.busts });
+        }
         Ok(image)
+    }
+}
+
+/// The lines whose steps are to run must have some.
+fn check_lines(build: &Build, source: &Source, graph: &Graph) -> Result<(), Error> {
+    let has_step = |line: &usize| {
+        let mut steps = graph.stages.iter().flat_map(|stage| &stage.steps);
+        steps.any(|step| (step.lines.start..=step.lines.end).contains(line))
+    };
+    match build.no_cache_steps.iter().find(|line| !has_step(line)) {
+        None => Ok(()),
+        Some(line) => Err(Error::Option {
+            option: format!("--no-cache-step={}:{line}", source.name),
+            reason: "this build has no RUN, COPY, ADD or WORKDIR at that line".to_owned(),
+        }),
     }
 }
 

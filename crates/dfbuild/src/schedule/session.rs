@@ -13,12 +13,15 @@ use crate::elsewhere::{Elsewhere, Fetcher};
 use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
+use crate::event::StepId;
+use crate::explanation::{Explanation, Story};
 use crate::images::base_images::BaseLayers;
 use crate::images::blobs::{Packing, Times};
 use crate::images::finish::finish;
 use crate::images::layers::LayerRef;
 use crate::options::{Compression, Output, OutputKind};
 use crate::schedule::definitions::Definitions;
+use crate::schedule::nodes::Nodes;
 use crate::schedule::progress::Progress;
 use crate::schedule::slots::Slots;
 use crate::schedule::stage_run::{StageResult, step_error};
@@ -40,6 +43,13 @@ pub(crate) struct Session<'a> {
     pub(crate) packing: Packing,
     stages: Stages,
     pub(crate) definitions: Definitions,
+    /// The files that were looked at.
+    pub(crate) nodes: Nodes,
+    /// The text of the Dockerfile.
+    pub(crate) dockerfile: &'a str,
+    /// Whether steps run. Else it is only found out which would.
+    pub(crate) runs: bool,
+    stories: Mutex<BTreeMap<StepId, Story>>,
     elsewhere: &'a Elsewhere,
     /// What ran and is not promised to others yet.
     pub(super) finished: Finished,
@@ -83,6 +93,7 @@ impl<'a> Session<'a> {
         bases: BTreeMap<BaseRequest, BaseLayers>,
         progress: Progress<'a>,
         slots: Slots,
+        dockerfile: &'a str,
     ) -> Self {
         let plain = Output::new(OutputKind::Store);
         let packing = packing(build.outputs.first().unwrap_or(&plain), graph);
@@ -97,6 +108,10 @@ impl<'a> Session<'a> {
             slots,
             stages: Stages::default(),
             definitions: Definitions::default(),
+            nodes: Nodes::default(),
+            dockerfile,
+            runs: true,
+            stories: Mutex::default(),
             elsewhere,
             finished: Finished::default(),
             imports,
@@ -157,6 +172,31 @@ impl<'a> Session<'a> {
             }
             Err(Failed) => Err(self.take_failure()),
         }
+    }
+
+    /// Finds out what a build would run, without running anything.
+    pub(crate) fn foresee(&mut self) -> Result<Explanation, Error> {
+        self.runs = false;
+        let session = &*self;
+        let result = thread::scope(|scope| {
+            let targets = session.graph.targets.iter();
+            targets.map(|target| session.stage(scope, *target)).collect::<Result<Vec<_>, Failed>>()
+        });
+        match result {
+            Ok(_) => Ok(self.explanation()),
+            Err(Failed) => Err(self.take_failure()),
+        }
+    }
+
+    /// Notes what becomes of a step.
+    pub(super) fn story(&self, step: StepId, story: Story) {
+        self.stories.lock().unwrap_or_else(PoisonError::into_inner).insert(step, story);
+    }
+
+    /// What was learned of the steps so far.
+    pub(crate) fn explanation(&self) -> Explanation {
+        let stories = self.stories.lock().unwrap_or_else(PoisonError::into_inner);
+        Explanation::new(&self.progress.infos(), &stories, self.dockerfile)
     }
 
     /// The form that an output wants.
@@ -304,6 +344,9 @@ impl<'a> Session<'a> {
     /// before it begins. It is an error if they cannot run here: nothing is built then.
     pub(crate) fn check_commands(&self) -> Result<bool, Error> {
         let mut any = false;
+        if self.build.require_cache {
+            return Ok(false);
+        }
         for number in 0..self.graph.stages.len() {
             // What is wrong with a definition comes up again, at its step.
             let Ok(Some((step, platform))) = self.first_command(StageId(number)) else { continue };

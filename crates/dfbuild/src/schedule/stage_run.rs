@@ -1,16 +1,20 @@
+use std::sync::Arc;
 use std::thread;
 
 use dfbuild_cache::{Key, LayerRecord, Record};
 use dfbuild_image::{Digest, Timestamp, TreePath};
 use dfbuild_plan::{Base, Stage, StageId, Step, StepKind, TreeSource};
+use dfbuild_store::KeyLock;
 
 use crate::error::{Error, StepError};
-use crate::event::StepInfo;
+use crate::event::{StepId, StepInfo};
+use crate::explanation::Story;
 use crate::images::layers::{LayerRef, Rootfs};
 use crate::leaks::Leaks;
 use crate::schedule::definitions::Definition;
-use crate::schedule::keys::{chain, is_given, link, step_key};
-use crate::schedule::lookup::Lookup;
+use crate::schedule::keys::{SourceId, chain, is_given, link, step_key};
+use crate::schedule::lookup::{Lookup, Unusable};
+use crate::schedule::misses::{Miss, Told};
 use crate::schedule::session::{Failed, Session};
 use crate::schedule::sources::{Handle, source_ids};
 use crate::schedule::step_lock::Turn;
@@ -29,6 +33,20 @@ pub(crate) struct StageResult {
     pub(crate) created: Vec<Timestamp>,
     /// The time of what the builder itself makes.
     pub(crate) made_at: i64,
+    /// The last of the steps below its end that ran, or would.
+    pub(crate) ran_step: Option<StepId>,
+    /// Whether what it comes to is not known, because nothing runs.
+    pub(crate) unknown: bool,
+}
+
+/// What became of a step that was not in the cache.
+enum Went {
+    /// It ran; with the lock of its key.
+    Ran(Box<Record>, Option<KeyLock>),
+    /// Another build has made it.
+    Cached(Box<Record>),
+    /// It would run.
+    Nowhere,
 }
 
 impl Session<'_> {
@@ -52,19 +70,25 @@ impl Session<'_> {
             if self.ending().is_near() {
                 return Err(None);
             }
-            let use_cache = self.forced(stage, step).is_none();
+            let forced = self.forced(stage, step);
             let by_definition = &definition.keys[at];
-            if use_cache
+            let mut unusable = None;
+            if forced.is_none()
                 && !result.ran
                 && !self.sources_ran(step)
                 && !self.reads_any(step, &demanded_stages)
-                && let Lookup::Hit(record) = self.lookup(step, by_definition, &result)
             {
-                let by_content = self.content_key(stage, at, &definition, &result);
-                let keys: Vec<&Key> = [by_definition].into_iter().chain(&by_content).collect();
-                self.used.note(self, id, &keys, &record, &result.layers);
-                self.take_cached(info, &record, &mut result);
-                continue;
+                match self.lookup(step, by_definition, &result) {
+                    Lookup::Hit(record) => {
+                        let by_content = self.content_key(stage, at, &definition, &result);
+                        let keys: Vec<&Key> =
+                            [by_definition].into_iter().chain(&by_content).collect();
+                        self.used.note(self, id, &keys, &record, &result.layers);
+                        self.take_cached(info, &record, &mut result);
+                        continue;
+                    }
+                    Lookup::Miss(why) => unusable = Some(why),
+                }
             }
             if !demanded {
                 // This step needs its sources, and those after it very likely theirs.
@@ -72,37 +96,51 @@ impl Session<'_> {
                 demanded = true;
             }
             let sources = self.wait_for_sources(scope, step).map_err(|Failed| None)?;
-            result.ran |= sources.iter().flatten().any(|(_, ran)| *ran);
+            result.ran |= sources.iter().flatten().any(|source| source.ran);
             let handles: Vec<Handle<'_>> = self.handles(step, &sources);
             let failed = |source| Some(step_error(info, source));
-            let ids = source_ids(step, &handles, &definition.sources[at], &self.fetcher())
+            let known = &definition.sources[at];
+            let mut keep = |node, bytes| self.nodes.keep(node, bytes);
+            let ids = source_ids(step, &handles, &sources, known, &self.fetcher(), &mut keep)
                 .map_err(failed)?;
             let key = step_key(step, &self.key_input(stage, false, result.content, &ids));
-            if use_cache && let Lookup::Hit(record) = self.lookup(step, &key, &result) {
-                self.remember(by_definition, &record);
-                self.used.note(self, id, &[by_definition, &key], &record, &result.layers);
-                self.take_cached(info, &record, &mut result);
-                continue;
-            }
-            let lock =
-                match use_cache.then(|| self.take_turn(info, step, &key, &result)).transpose()? {
-                    Some(Turn::Made(record)) => {
+            let is_known = !result.unknown && !sources.iter().flatten().any(|it| it.unknown);
+            if forced.is_none() && is_known {
+                match self.lookup(step, &key, &result) {
+                    Lookup::Hit(record) => {
                         self.remember(by_definition, &record);
                         self.used.note(self, id, &[by_definition, &key], &record, &result.layers);
                         self.take_cached(info, &record, &mut result);
                         continue;
                     }
-                    Some(Turn::Run(lock)) => Some(lock),
-                    None => None,
-                };
-            let record = self.run_step(id, at, step, &handles, &ids, &result)?;
+                    Lookup::Miss(why) => unusable = Some(worst(unusable, why)),
+                }
+            }
+            let (key, handles, sources) = (&key, handles.as_slice(), sources.as_slice());
+            let below = &result;
+            let miss = Miss { id, at, step, key, handles, sources, below, forced, unusable };
+            let record = match self.run_missed(&miss, info, &ids)? {
+                Went::Cached(record) => {
+                    self.remember(by_definition, &record);
+                    self.used.note(self, id, &[by_definition, key], &record, &result.layers);
+                    self.take_cached(info, &record, &mut result);
+                    continue;
+                }
+                Went::Ran(record, lock) => Some((record, lock)),
+                Went::Nowhere => None,
+            };
+            result.ran = true;
+            result.ran_step = Some(info.id);
+            let Some((record, lock)) = record else {
+                result.unknown = true;
+                continue;
+            };
             self.remember(by_definition, &record);
-            self.remember(&key, &record);
-            self.used.note(self, id, &[by_definition, &key], &record, &result.layers);
+            self.remember(key, &record);
+            self.used.note(self, id, &[by_definition, key], &record, &result.layers);
             if let Some(lock) = lock {
                 self.give_back_later(lock);
             }
-            result.ran = true;
             result.push(&record);
             self.pack_soon(id, &result.layers);
         }
@@ -120,6 +158,39 @@ impl Session<'_> {
         let (step, sources) = (&stage.steps[at], &definition.sources[at]);
         let known = step.sources().into_iter().all(is_given);
         known.then(|| step_key(step, &self.key_input(stage, false, below.content, sources)))
+    }
+
+    /// Runs a step that is not in the cache, unless nothing runs or another build has made it
+    /// meanwhile, and notes why it was not there.
+    fn run_missed(
+        &self,
+        miss: &Miss<'_>,
+        info: &StepInfo,
+        ids: &[SourceId],
+    ) -> Result<Went, Option<Error>> {
+        let Miss { id, at, step, key, handles, below, .. } = *miss;
+        let may_run = self.runs && !self.build.require_cache;
+        let mut lock = None;
+        if may_run && miss.forced.is_none() {
+            match self.take_turn(info, step, key, below)? {
+                Turn::Made(record) => return Ok(Went::Cached(record)),
+                Turn::Run(taken) => lock = Some(taken),
+            }
+        }
+        let Told { reasons, milliseconds, dragged_by } = self.tell(miss);
+        self.progress.missed(info.id, &reasons);
+        let missed = |reasons, milliseconds| Story::Missed { reasons, milliseconds, dragged_by };
+        self.story(info.id, missed(reasons.clone(), milliseconds));
+        if !self.runs {
+            return Ok(Went::Nowhere);
+        }
+        if !may_run {
+            return Err(Some(step_error(info, StepError::NotCached { reasons })));
+        }
+        let mut record = self.run_step(id, at, step, handles, ids, below)?;
+        self.story(info.id, missed(reasons, Some(record.milliseconds)));
+        record.note = self.note(miss, &record);
+        Ok(Went::Ran(Box::new(record), lock))
     }
 
     fn begin_stage<'scope>(
@@ -144,6 +215,8 @@ impl Session<'_> {
                     content: base.content,
                     ran: base.ran,
                     made_at: base.made_at,
+                    ran_step: base.ran_step,
+                    unknown: base.unknown,
                     ..empty
                 })
             }
@@ -176,6 +249,7 @@ impl Session<'_> {
     }
 
     fn take_cached(&self, info: &StepInfo, record: &Record, result: &mut StageResult) {
+        self.story(info.id, Story::Cached(record.created));
         self.progress.cached(info.id, record.created.system_time());
         result.push(record);
     }
@@ -192,18 +266,14 @@ impl Session<'_> {
         }
     }
 
-    /// For each source that is a stage: its layers, and whether it ran.
-    #[expect(clippy::type_complexity, reason = "used in one place")]
+    /// The sources that are stages.
     fn wait_for_sources<'scope>(
         &'scope self,
         scope: &'scope thread::Scope<'scope, '_>,
         step: &Step,
-    ) -> Result<Vec<Option<(Vec<LayerRef>, bool)>>, Failed> {
+    ) -> Result<Vec<Option<Arc<StageResult>>>, Failed> {
         let sources = step.sources().into_iter().map(|source| match source {
-            TreeSource::Stage(id) => {
-                let stage = self.stage(scope, *id)?;
-                Ok(Some((stage.layers.clone(), stage.ran)))
-            }
+            TreeSource::Stage(id) => self.stage(scope, *id).map(Some),
             _ => Ok(None),
         });
         sources.collect()
@@ -219,6 +289,8 @@ impl StageResult {
             ran: false,
             created: Vec::new(),
             made_at: Timestamp::NO_CLOCK.seconds(),
+            ran_step: None,
+            unknown: false,
         }
     }
 
@@ -227,6 +299,11 @@ impl StageResult {
         self.layers.push(layer_ref(&record.layer));
         self.created.push(record.created);
     }
+}
+
+/// Of the answers for both keys of a step the one that says more.
+fn worst(before: Option<Unusable>, now: Unusable) -> Unusable {
+    before.filter(|_| now == Unusable::NoRecord).unwrap_or(now)
 }
 
 pub(crate) fn layer_ref(record: &LayerRecord) -> LayerRef {

@@ -10,6 +10,7 @@ use crate::error::{Error, StepError};
 use crate::images::layers::Rootfs;
 use crate::leaks::Leaks;
 use crate::schedule::keys::SourceId;
+use crate::schedule::nodes::forget;
 use crate::schedule::session::Session;
 use crate::schedule::sources::{Handle, Mounted, source_digest};
 use crate::schedule::stage_run::{StageResult, seen_below, step_error};
@@ -68,7 +69,7 @@ impl Session<'_> {
     ) -> Result<(), StepError> {
         for (number, (handle, id)) in handles.iter().zip(ids).enumerate() {
             if matches!(handle, Handle::Context(_)) {
-                let now = source_digest(step, number, handle.tree(), &self.fetcher())?;
+                let now = source_digest(step, number, handle.tree(), &self.fetcher(), &mut forget)?;
                 if SourceId::Files(now) != *id {
                     return Err(StepError::ContextChanged);
                 }

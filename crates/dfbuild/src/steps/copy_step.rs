@@ -3,8 +3,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use dfbuild_cache::files_digest;
-use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
+use dfbuild_cache::{Selected as Content, file_nodes};
+use dfbuild_image::{Digest, Entry, Kind, TreePath};
 use dfbuild_pattern::PatternSet;
 use dfbuild_plan::{CopySource, CopyStep};
 use dfbuild_store::Staging;
@@ -12,6 +12,7 @@ use dfbuild_store::Staging;
 use crate::elsewhere::{Fetcher, Repository, UrlFile};
 use crate::error::StepError;
 use crate::images::layers::Rootfs;
+use crate::schedule::nodes::Keep;
 use crate::steps::archive;
 use crate::steps::copy::{
     CopyRules, Match, WithParents, copy_fetched, copy_inline, copy_match, copy_with_parents, find,
@@ -68,68 +69,87 @@ impl Selection {
         Ok(Self { sources: sources.collect::<Result<_, _>>()? })
     }
 
-    /// The digest of what is selected: names where they matter, and content; never times.
-    pub(crate) fn digest(&self, step: &CopyStep, tree: &dyn Tree) -> Result<Digest, StepError> {
+    /// The digest of what is selected: names where they matter, and content; never times. Hands the
+    /// folders that it is made of to `keep`.
+    pub(crate) fn digest(
+        &self,
+        step: &CopyStep,
+        tree: &dyn Tree,
+        keep: Keep<'_>,
+    ) -> Result<Digest, StepError> {
         let excludes = excludes(step)?;
-        let mut hasher = Hasher::new();
-        hasher.update(b"dfbuild selection 1");
+        let mut sources = Vec::new();
         for source in &self.sources {
-            match source {
-                Selected::Matches(matches) => {
-                    hasher.update((matches.len() as u64).to_le_bytes());
-                    for found in matches {
-                        hash_match(&mut hasher, found, tree, &excludes)?;
-                    }
-                }
-                Selected::WithParents(selected) => {
-                    hasher.update((selected.len() as u64).to_le_bytes());
-                    for WithParents { top, files, .. } in selected {
-                        let files = without(files, top, &excludes);
-                        hasher.update(b"p");
-                        hasher.update(files_digest(top, &files).as_bytes());
-                    }
-                }
-                Selected::Fetched(file) => {
-                    hasher.update(b"u");
-                    hasher.update((file.name.len() as u64).to_le_bytes());
-                    hasher.update(&file.name);
-                    hasher.update(file.digest.as_bytes());
-                }
-                // The commit says what is in it, without its files.
-                Selected::Repository(repository) => {
-                    hasher.update(b"g");
-                    hasher.update(repository.commit.as_bytes());
-                    hasher.update((repository.sub_dir().len() as u64).to_le_bytes());
-                    hasher.update(repository.sub_dir());
-                }
-                // Their text is part of the key itself.
-                Selected::Inline { .. } => hasher.update(b"i"),
-            }
+            sources.push(source.content(tree, &excludes, keep)?);
         }
-        Ok(hasher.finish())
+        let bytes = dfbuild_cache::Selection { sources }.encode();
+        let digest = Digest::of(&bytes);
+        keep(digest, bytes);
+        Ok(digest)
+    }
+
+    /// The paths of what is selected, by source, in the order of the digest.
+    pub(crate) fn paths(&self) -> Vec<Vec<TreePath>> {
+        let paths = |source: &Selected| match source {
+            Selected::Matches(matches) => matches.iter().map(|found| found.path.clone()).collect(),
+            Selected::WithParents(selected) => {
+                selected.iter().map(|selected| selected.top.clone()).collect()
+            }
+            _ => vec![TreePath::ROOT],
+        };
+        self.sources.iter().map(paths).collect()
     }
 }
 
-fn hash_match(
-    hasher: &mut Hasher,
+impl Selected {
+    /// What the key knows of it.
+    fn content(
+        &self,
+        tree: &dyn Tree,
+        excludes: &PatternSet,
+        keep: Keep<'_>,
+    ) -> Result<Vec<Content>, StepError> {
+        Ok(match self {
+            Self::Matches(matches) => {
+                let contents =
+                    matches.iter().map(|found| match_content(found, tree, excludes, keep));
+                contents.collect::<Result<_, _>>()?
+            }
+            Self::WithParents(selected) => {
+                let contents = selected.iter().map(|WithParents { top, files, .. }| {
+                    let files = without(files, top, excludes);
+                    Content::WithParents(file_nodes(top, &files, keep))
+                });
+                contents.collect()
+            }
+            Self::Fetched(file) => {
+                vec![Content::Url { name: file.name.clone(), digest: file.digest }]
+            }
+            Self::Repository(repository) => vec![Content::Repository {
+                commit: repository.commit.clone(),
+                directory: repository.sub_dir().to_owned(),
+            }],
+            Self::Inline { .. } => vec![Content::Inline],
+        })
+    }
+}
+
+fn match_content(
     found: &Match,
     tree: &dyn Tree,
     excludes: &PatternSet,
-) -> Result<(), StepError> {
+    keep: Keep<'_>,
+) -> Result<Content, StepError> {
     let entry = found.place.entry.as_ref().expect("a match exists");
     if entry.kind.is_directory() {
         // The name of a directory that is copied does not matter, only what is in it.
         let files = tree.walk(&found.place.path)?;
         let files = without(&files, &found.place.path, excludes);
-        hasher.update(b"d");
-        hasher.update(files_digest(&found.place.path, &files).as_bytes());
-    } else {
-        let name = TreePath::new(found.path.name().unwrap_or_default());
-        let named = Entry { path: name, ..entry.clone() };
-        hasher.update(b"f");
-        hasher.update(files_digest(&TreePath::ROOT, &[named]).as_bytes());
+        return Ok(Content::Directory(file_nodes(&found.place.path, &files, keep)));
     }
-    Ok(())
+    let name = TreePath::new(found.path.name().unwrap_or_default());
+    let named = Entry { path: name, ..entry.clone() };
+    Ok(Content::File(file_nodes(&TreePath::ROOT, &[named], keep)))
 }
 
 fn without(files: &[Entry], top: &TreePath, excludes: &PatternSet) -> Vec<Entry> {

@@ -12,6 +12,7 @@ use dfbuild_sandbox::{IdMode, Mount};
 use dfbuild_store::{MountFolder, MountLock, Staging};
 
 use crate::error::StepError;
+use crate::schedule::nodes::forget;
 use crate::schedule::session::Session;
 use crate::schedule::sources::{Mounted, mount_digest};
 use crate::steps::checkout::{inside_of, with_parents};
@@ -110,7 +111,7 @@ impl Mounts {
         let mut id = format!("{namespace}\0{}", mount.id);
         // A cache that begins with files is another one for other files, as in BuildKit.
         if let Some(source) = &source {
-            id = format!("{id}\0{}", mount_digest(mount, source.tree())?);
+            id = format!("{id}\0{}", mount_digest(mount, source.tree(), &mut forget)?);
         }
         let source = match mount.sharing {
             Sharing::Shared => self.use_cache(cache_folder(session, mount, source, &id)?, false),

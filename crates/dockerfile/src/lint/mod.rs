@@ -32,6 +32,7 @@ use crate::span::{LineIndex, LineRange, Span};
 pub use advice::{ADVICE, Advice};
 pub use expanded::{ExpandedInstruction, expanded};
 pub use rule::{RULES, Rule};
+pub use secrets::is_secret;
 
 /// Looks at a file.
 ///

@@ -30,7 +30,7 @@ pub(super) fn check(linter: &mut Linter, place: Place, keyword: &str, name: &str
 }
 
 /// Whether one of the parts between underscores means a secret, and none says that it is harmless.
-fn is_secret(name: &str) -> bool {
+pub fn is_secret(name: &str) -> bool {
     let has = |words: &[&str]| {
         name.split('_').any(|part| words.iter().any(|word| part.eq_ignore_ascii_case(word)))
     };

@@ -1,0 +1,186 @@
+use std::collections::BTreeMap;
+
+use dfbuild_cache::Reason;
+use dfbuild_image::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{StepId, StepInfo};
+use crate::schedule::declared::first_use;
+
+/// What comes from the cache, what does not, and why: of a build that would run, or of one that did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The steps, stage by stage.
+    pub steps: Vec<ExplainedStep>,
+    /// What the steps that are not cached come down to.
+    pub busts: Vec<Bust>,
+}
+
+/// A step of an [`Explanation`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExplainedStep {
+    /// Its stage: the name, else `stage-N`.
+    pub stage: String,
+    /// Its number in the stage as BuildKit counts: `FROM` is 1.
+    pub number: usize,
+    /// How many the stage has.
+    pub total: usize,
+    /// The instruction on one line.
+    pub text: String,
+    /// The line of the Dockerfile where it begins, from 1.
+    pub line: usize,
+    /// What becomes of it.
+    #[serde(flatten)]
+    pub fate: Fate,
+}
+
+/// What becomes of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "fate", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Fate {
+    /// Its result is in the cache.
+    Cached {
+        /// When it was made.
+        created: Timestamp,
+    },
+    /// It runs. If all reasons are that others run ([`Reason::is_dragged`]), it may turn out to be
+    /// cached when they make the same files as before.
+    Missed {
+        /// Everything that keeps it from being cached.
+        reasons: Vec<Reason>,
+        /// How long it ran: now if it did, else the last time; unknown if it never did.
+        milliseconds: Option<u64>,
+    },
+    /// Nothing needs it: all that reads from its stage is cached.
+    NotNeeded,
+}
+
+/// One cause, and the steps that are not cached for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bust {
+    /// The cause.
+    pub reason: Reason,
+    /// The instruction that it is about: the step that is not cached first, on one line.
+    pub text: String,
+    /// Its line, from 1; for a variable the line that sets it.
+    pub line: usize,
+    /// How many steps run for it.
+    pub steps: usize,
+    /// How long they take, as far as it is known, in milliseconds.
+    pub milliseconds: u64,
+    /// For a variable: the first line that names it, if that comes after the first step that runs
+    /// for it. Setting it right before would save the steps between.
+    pub first_use: Option<usize>,
+}
+
+/// What is known of the fate of a step while its build goes on.
+#[derive(Debug, Clone)]
+pub(crate) enum Story {
+    Cached(Timestamp),
+    Missed { reasons: Vec<Reason>, milliseconds: Option<u64>, dragged_by: Option<StepId> },
+}
+
+impl Explanation {
+    /// Puts together what was learned of the steps of a build of `dockerfile`.
+    pub(crate) fn new(
+        infos: &[&StepInfo],
+        stories: &BTreeMap<StepId, Story>,
+        dockerfile: &str,
+    ) -> Self {
+        let steps = infos.iter().map(|info| ExplainedStep {
+            stage: info.stage.clone(),
+            number: info.number,
+            total: info.total,
+            text: info.text.clone(),
+            line: info.line,
+            fate: match stories.get(&info.id) {
+                Some(Story::Cached(created)) => Fate::Cached { created: *created },
+                Some(Story::Missed { reasons, milliseconds, .. }) => {
+                    Fate::Missed { reasons: reasons.clone(), milliseconds: *milliseconds }
+                }
+                None => Fate::NotNeeded,
+            },
+        });
+        Self { steps: steps.collect(), busts: busts(infos, stories, dockerfile) }
+    }
+
+    /// The steps that are not in the cache.
+    pub fn missed(&self) -> impl Iterator<Item = (&ExplainedStep, &[Reason])> {
+        self.steps.iter().filter_map(|step| match &step.fate {
+            Fate::Missed { reasons, .. } => Some((step, reasons.as_slice())),
+            _ => None,
+        })
+    }
+}
+
+/// What makes the busts of two steps the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Cause {
+    Variable(String, Option<usize>),
+    Base(String),
+    Step(StepId),
+}
+
+fn busts(infos: &[&StepInfo], stories: &BTreeMap<StepId, Story>, dockerfile: &str) -> Vec<Bust> {
+    let mut busts: Vec<(Cause, Bust)> = Vec::new();
+    // Which of them a step belongs to. Those that drag a step along come before it.
+    let mut of: BTreeMap<StepId, usize> = BTreeMap::new();
+    for info in infos {
+        let Some(Story::Missed { reasons, milliseconds, dragged_by }) = stories.get(&info.id)
+        else {
+            continue;
+        };
+        let at = match reasons.iter().find(|reason| !reason.is_dragged()) {
+            None => match dragged_by.and_then(|step| of.get(&step)) {
+                Some(at) => *at,
+                None => continue,
+            },
+            Some(reason) if is_wish(reason) => continue,
+            Some(reason) => {
+                let cause = cause(reason, info.id);
+                let known = busts.iter().position(|(known, _)| *known == cause);
+                known.unwrap_or_else(|| {
+                    busts.push((cause, bust(reason, info, dockerfile)));
+                    busts.len() - 1
+                })
+            }
+        };
+        of.insert(info.id, at);
+        let bust = &mut busts[at].1;
+        bust.steps += 1;
+        bust.milliseconds += milliseconds.unwrap_or(0);
+    }
+    busts.into_iter().map(|(_, bust)| bust).collect()
+}
+
+/// Whether a step runs because that was asked for, or for the first time: nothing to be sorry for.
+fn is_wish(reason: &Reason) -> bool {
+    matches!(reason, Reason::NoCache | Reason::NoCacheFilter | Reason::NoCacheStep | Reason::New)
+}
+
+fn cause(reason: &Reason, step: StepId) -> Cause {
+    match reason {
+        Reason::Variable { name, declared, .. } => {
+            Cause::Variable(name.clone(), declared.as_ref().map(|place| place.line))
+        }
+        Reason::Base { new_name, .. } => Cause::Base(new_name.clone()),
+        _ => Cause::Step(step),
+    }
+}
+
+fn bust(reason: &Reason, info: &StepInfo, dockerfile: &str) -> Bust {
+    let (mut line, mut first) = (info.line, None);
+    if let Reason::Variable { name, declared: Some(place), .. } = reason {
+        line = place.line;
+        first = first_use(dockerfile, name, line).filter(|first| *first > info.line);
+    }
+    Bust {
+        reason: reason.clone(),
+        text: info.text.clone(),
+        line,
+        steps: 0,
+        milliseconds: 0,
+        first_use: first,
+    }
+}

@@ -1,0 +1,237 @@
+use std::sync::Arc;
+
+use dfbuild_cache::{
+    BaseNote, Change, FilesChange, Key, Label, Missed, Note, Part, Reason, Record, files_change,
+    nearest,
+};
+use dfbuild_image::{Digest, Hasher};
+use dfbuild_plan::{Base, StageId, Step, TreeSource};
+
+use crate::event::StepId;
+use crate::redact::Redaction;
+use crate::schedule::declared::declared;
+use crate::schedule::definitions::Forced;
+use crate::schedule::lookup::Unusable;
+use crate::schedule::session::Session;
+use crate::schedule::sources::{Handle, selected_paths};
+use crate::schedule::stage_run::StageResult;
+
+/// A step that does not come from the cache.
+pub(super) struct Miss<'a> {
+    pub(super) id: StageId,
+    pub(super) at: usize,
+    pub(super) step: &'a Step,
+    /// Its key by content, as far as that is known.
+    pub(super) key: &'a Key,
+    pub(super) handles: &'a [Handle<'a>],
+    /// The stages among its sources.
+    pub(super) sources: &'a [Option<Arc<StageResult>>],
+    pub(super) below: &'a StageResult,
+    pub(super) forced: Option<Forced>,
+    pub(super) unusable: Option<Unusable>,
+}
+
+/// Why, and what it cost the last time.
+pub(super) struct Told {
+    pub(super) reasons: Vec<Reason>,
+    /// How long it ran, in milliseconds.
+    pub(super) milliseconds: Option<u64>,
+    /// The step whose running is a reason.
+    pub(super) dragged_by: Option<StepId>,
+}
+
+impl Session<'_> {
+    /// Everything that keeps a step from being cached.
+    pub(super) fn tell(&self, miss: &Miss<'_>) -> Told {
+        let base = self.base_note(miss.id);
+        let stages = self.running_sources(miss);
+        let below = miss.below.ran_step.map(|step| self.progress.line(step));
+        let missed = Missed {
+            key: miss.key,
+            base: &base,
+            after: &self.text_before(miss.id, miss.at),
+            below,
+            stages: &stages,
+            files: &|old, new| self.files_of(miss, old, new),
+        };
+        let notes: Vec<Note> = self.notes(miss.id, miss.at, miss.step);
+        let compared = nearest(&missed, &notes);
+        let milliseconds = compared.as_ref().map(|(note, _)| note.milliseconds);
+        let mut reasons = match (miss.forced, miss.unusable, compared) {
+            (Some(Forced::All), ..) => vec![Reason::NoCache],
+            (Some(Forced::Stage), ..) => vec![Reason::NoCacheFilter],
+            (Some(Forced::Step), ..) => vec![Reason::NoCacheStep],
+            (_, Some(Unusable::TooOld(age)), _) => vec![Reason::TooOld { seconds: age.as_secs() }],
+            (_, Some(Unusable::LayerLost), _) => vec![Reason::LayerLost],
+            (.., None) => vec![Reason::New],
+            (.., Some((_, reasons))) if reasons.is_empty() => vec![Reason::RecordLost],
+            (.., Some((_, reasons))) => reasons,
+        };
+        self.finish_reasons(miss, &mut reasons);
+        let source = miss.sources.iter().flatten().find_map(|source| source.ran_step);
+        let dragged_by = reasons.iter().find_map(|reason| match reason {
+            Reason::Below { .. } => miss.below.ran_step,
+            Reason::Stage { .. } => source,
+            _ => None,
+        });
+        Told { reasons, milliseconds, dragged_by }
+    }
+
+    /// Adds where variables are set, and hides what must not be shown.
+    fn finish_reasons(&self, miss: &Miss<'_>, reasons: &mut [Reason]) {
+        let redaction = Redaction::of(self.secrets());
+        let hide = |text: &str| {
+            let mut stream = redaction.stream();
+            let mut shown = stream.next(text.as_bytes());
+            shown.extend(stream.finish());
+            String::from_utf8_lossy(&shown).into_owned()
+        };
+        let lineage = self.graph.lineage(miss.id);
+        let lineage: Vec<_> = lineage.into_iter().map(|id| self.graph.stage(id)).collect();
+        for reason in reasons {
+            reason.change_texts(&hide);
+            if let Reason::Variable { name, declared: place, .. } = reason {
+                *place = declared(self.dockerfile, &lineage, miss.step.lines.start, name);
+            }
+        }
+    }
+
+    /// The stages that a step reads from and whose new files are not known, with the names of their
+    /// parts in the key.
+    fn running_sources(&self, miss: &Miss<'_>) -> Vec<(String, String)> {
+        let sources = miss.step.sources().into_iter().zip(miss.sources).enumerate();
+        let running = sources.filter_map(|(number, (source, stage))| {
+            let TreeSource::Stage(id) = source else { return None };
+            let unknown = stage.as_ref().is_some_and(|stage| stage.unknown);
+            let part = part_name(miss.step, number);
+            unknown.then(|| (self.graph.stage(*id).title(), part))
+        });
+        running.collect()
+    }
+
+    /// How the files of two parts of keys differ.
+    fn files_of(&self, miss: &Miss<'_>, old: &Part, new: &Part) -> FilesChange {
+        let (Ok(before), Ok(now)) = (old.value.parse::<Digest>(), new.value.parse()) else {
+            return FilesChange::default();
+        };
+        let number = (0..miss.handles.len()).find(|at| part_name(miss.step, *at) == new.name);
+        let handle = number.and_then(|number| Some((number, miss.handles.get(number)?)));
+        let paths = handle
+            .map(|(number, handle)| selected_paths(miss.step, number, handle, &self.fetcher()));
+        let load =
+            |digest: &Digest| self.nodes.get(digest).or_else(|| self.engine.store().object(digest));
+        let mut change = files_change(&before, &now, &paths.unwrap_or_default(), &load);
+        let Some((_, handle)) = handle else { return change };
+        for file in &mut change.files {
+            let path = file.path.as_str().into();
+            if file.changes == [Change::Removed] && handle.tree().is_ignored(&path) {
+                file.changes = vec![Change::Ignored];
+            }
+        }
+        change
+    }
+
+    /// Notes what a step depended on that has just run. Failing to costs explanations and nothing
+    /// else.
+    pub(super) fn note(&self, miss: &Miss<'_>, record: &Record) -> Option<Digest> {
+        let note = Note {
+            key: miss.key.clone(),
+            base: self.base_note(miss.id),
+            after: self.text_before(miss.id, miss.at),
+            created: record.created,
+            milliseconds: record.milliseconds,
+        };
+        let store = self.engine.store();
+        let bytes = note.encode();
+        let digest = Digest::of(&bytes);
+        let files = note.key.parts().iter().filter(|part| part.label == Label::SourceFiles);
+        let save = || -> Result<(), dfbuild_store::Error> {
+            for part in files {
+                if let Ok(digest) = part.value.parse() {
+                    self.nodes.save(&digest, store)?;
+                }
+            }
+            store.put_object(&digest, &bytes)?;
+            let names = self.names(miss.id, miss.at, miss.step);
+            names.iter().try_for_each(|name| store.add_history(name, digest))
+        };
+        save().ok().map(|()| digest)
+    }
+
+    /// What is known of the runs of a step.
+    fn notes(&self, id: StageId, at: usize, step: &Step) -> Vec<Note> {
+        let store = self.engine.store();
+        let mut digests: Vec<Digest> = Vec::new();
+        for name in self.names(id, at, step) {
+            for digest in store.history(&name) {
+                if !digests.contains(&digest) {
+                    digests.push(digest);
+                }
+            }
+        }
+        let notes = digests.iter().filter_map(|digest| store.object(digest));
+        notes.filter_map(|bytes| Note::decode(&bytes)).collect()
+    }
+
+    /// What a step is the same by: its place in this Dockerfile, its text in it, and its text in
+    /// any.
+    fn names(&self, id: StageId, at: usize, step: &Step) -> [Digest; 3] {
+        let stage = self.graph.stage(id);
+        let (project, platform) = (self.contexts.project().to_string(), stage.platform.to_string());
+        let place = format!("{} {at}", stage.title());
+        [
+            named(&["place", &project, &platform, &place]),
+            named(&["text", &project, &platform, &step.text]),
+            named(&["text", &platform, &step.text]),
+        ]
+    }
+
+    fn base_note(&self, id: StageId) -> BaseNote {
+        let first = self.graph.lineage(id)[0];
+        match &self.graph.stage(first).base {
+            Base::Image(request) => {
+                BaseNote { name: request.name.clone(), digest: self.bases[request].digest }
+            }
+            Base::Directory(name) => {
+                let digest = self.definition(first).map_or(Digest::of(""), |it| it.start);
+                BaseNote { name: name.clone(), digest }
+            }
+            Base::Scratch | Base::Stage(_) => {
+                BaseNote { name: String::new(), digest: Digest::of("") }
+            }
+        }
+    }
+
+    /// The text of the step before one, in its stage or in those that it is built upon.
+    fn text_before(&self, id: StageId, at: usize) -> String {
+        let stage = self.graph.stage(id);
+        match (at.checked_sub(1), &stage.base) {
+            (Some(before), _) => stage.steps[before].text.clone(),
+            (None, Base::Stage(base)) => {
+                self.text_before(*base, self.graph.stage(*base).steps.len())
+            }
+            (None, _) => String::new(),
+        }
+    }
+}
+
+/// What the key calls the files of source `number`: the target of its mount.
+fn part_name(step: &Step, number: usize) -> String {
+    match &step.kind {
+        dfbuild_plan::StepKind::Run(run) => {
+            let mut mounts = run.mounts.iter().filter(|mount| mount.from.is_some());
+            mounts.nth(number).map(|mount| mount.target.clone()).unwrap_or_default()
+        }
+        _ => String::new(),
+    }
+}
+
+/// A digest of texts, framed by their lengths.
+fn named(texts: &[&str]) -> Digest {
+    let mut hasher = Hasher::new();
+    for text in texts {
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    }
+    hasher.finish()
+}

@@ -27,7 +27,9 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
     let opened = engine::open(root, args.snapshotter.into());
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
     let progress = Arc::new(Progress::new(mode, wants_colour()));
+    let limit = args.store_limit.unwrap_or_default();
     let connected = opened.and_then(|engine| engine::connect(engine, &args.registries, &progress));
+    let connected = connected.map(|engine| engine.with_store_limit(limit));
     let engine = match connected {
         Ok(engine) if args.trust_archives => engine.trusting_archives(),
         Ok(engine) => engine,

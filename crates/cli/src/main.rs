@@ -40,6 +40,7 @@ mod summary;
 #[cfg(test)]
 mod testing;
 mod units;
+mod upkeep;
 
 use std::env;
 use std::path::PathBuf;
@@ -91,6 +92,12 @@ fn main() -> ExitCode {
         }
         Command::Load(args) => {
             with_root(cli.global.root, |root| status(archives::load(&args, root)))
+        }
+        Command::Du(args) => {
+            with_root(cli.global.root, |root| status(upkeep::du::run(&args, root)))
+        }
+        Command::Prune(args) => {
+            with_root(cli.global.root, |root| status(upkeep::prune::run(&args, root)))
         }
         Command::Pull(args) => {
             with_root(cli.global.root, |root| status(registry::pull(&args, root)))

@@ -13,7 +13,7 @@ use crate::ending::Ending;
 use crate::error::Error;
 use crate::images::layers::{Form, LayerCache};
 use crate::network::Network;
-use crate::options::SnapshotterChoice;
+use crate::options::{SnapshotterChoice, StoreLimit};
 use crate::sharing::Lost;
 use crate::snapshots::Support;
 use crate::teller::Teller;
@@ -37,6 +37,7 @@ pub struct Engine {
     /// What could not be had from elsewhere in the build that this is the engine of.
     lost: Lost,
     teller: Teller,
+    store_limit: StoreLimit,
 }
 
 /// What all builds of an engine have in common.
@@ -64,6 +65,7 @@ impl Engine {
             limits: Limits::default(),
             lost: Lost::default(),
             teller: Teller::default(),
+            store_limit: StoreLimit::default(),
         })
     }
 
@@ -92,6 +94,16 @@ impl Engine {
     pub fn trusting_archives(mut self) -> Self {
         self.limits = Limits::NONE;
         self
+    }
+
+    /// The same engine with another limit for its store.
+    pub fn with_store_limit(mut self, limit: StoreLimit) -> Self {
+        self.store_limit = limit;
+        self
+    }
+
+    pub(crate) fn store_limit(&self) -> StoreLimit {
+        self.store_limit
     }
 
     /// What archives may unpack to.
@@ -125,6 +137,7 @@ impl Engine {
             limits: self.limits.clone(),
             lost: Lost::default(),
             teller: Teller::default(),
+            store_limit: self.store_limit,
         }
     }
 

@@ -46,6 +46,7 @@ mod sharing;
 mod snapshots;
 mod steps;
 mod teller;
+pub mod upkeep;
 
 pub use build::{Build, Built};
 pub use cancel::Cancel;
@@ -72,7 +73,7 @@ pub use images::load::{LoadSource, LoadedImage};
 pub use images::names::Untagged;
 pub use options::{
     Annotation, AnnotationTarget, BuildContext, Compression, ContextStream, Output, OutputKind,
-    Secret, SecretLeak, SecretSource, SnapshotterChoice, SshAgent, Ulimit,
+    Secret, SecretLeak, SecretSource, SnapshotterChoice, SshAgent, StoreLimit, Ulimit,
 };
 pub use schedule::scheduler::Loaded;
 pub use sharing::{CacheExport, CacheMode, CacheSource, CacheTarget};

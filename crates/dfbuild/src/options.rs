@@ -271,3 +271,17 @@ pub enum SnapshotterChoice {
     /// Copies, which share blocks where the file system can, else take time and space.
     Copy,
 }
+
+/// How much a store may take on the disk. What was not used for the longest time is removed at the end
+/// of a build that leaves it over its limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreLimit {
+    /// A tenth of the file system that it is on, and 2 GB at least, as BuildKit has it.
+    #[default]
+    OfDisk,
+    /// So many bytes.
+    Bytes(u64),
+    /// Whatever there is.
+    Unlimited,
+}

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -87,7 +87,7 @@ impl Store {
             let lock = LockFile::try_take(&path, Mode::Exclusive).context("lock", &path)?;
             let names = read(&path);
             match lock {
-                None => leased.living.extend(names),
+                None => leased.living.extend(names.into_iter().map(|name| (name, pid(&path)))),
                 Some(lock) => {
                     leased.dead.extend(names);
                     leased.locks.push(lock);
@@ -101,7 +101,8 @@ impl Store {
 /// What the leases of a store name.
 #[derive(Debug, Default)]
 pub(crate) struct Leased {
-    pub(crate) living: HashSet<Digest>,
+    /// By the process that holds the lease; 0 if its name does not say.
+    pub(crate) living: HashMap<Digest, u32>,
     /// What processes used that were killed.
     pub(crate) dead: HashSet<Digest>,
     locks: Vec<LockFile>,
@@ -120,6 +121,12 @@ impl Leased {
 fn read(path: &Path) -> Vec<Digest> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(parse_hex).collect()
+}
+
+/// The process whose lease it is.
+fn pid(lease: &Path) -> u32 {
+    let name = lease.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    name.split('-').next().and_then(|pid| pid.parse().ok()).unwrap_or_default()
 }
 
 /// The digest with these hexadecimal digits.
@@ -151,7 +158,9 @@ mod tests {
 
     fn living(store: &Store) -> HashSet<Digest> {
         let _turn = store.collection_lock(Mode::Exclusive).unwrap();
-        store.leased().unwrap().living
+        let living = store.leased().unwrap().living;
+        assert!(living.values().all(|pid| *pid == std::process::id()));
+        living.into_keys().collect()
     }
 
     #[test]

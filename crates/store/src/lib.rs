@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 
 mod blobs;
+mod collect;
 mod disk;
 mod error;
 mod files;
@@ -62,6 +63,7 @@ mod store;
 mod tags;
 mod usage;
 
+pub use collect::{Collecting, Inventory, Item, ItemKind, Keeper, Policy, RecordReader, Removed};
 pub use disk::{Change, Watcher};
 pub use error::Error;
 pub use key_locks::{Holder, KeyLock, KeyLocking};

@@ -10,6 +10,7 @@ impl Store {
     /// be fetched again from there, and a push to another repository of that registry need not
     /// send it.
     pub fn note_origin(&self, digest: &Digest, repository: &str) -> Result<(), Error> {
+        self.hold(digest);
         let mut known = self.origins(digest);
         if known.iter().any(|origin| origin == repository) {
             return Ok(());

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,8 @@ pub struct Store {
     committing: Mutex<()>,
     /// About how many bytes were added since the last look at the size of the store.
     pub(crate) grown: AtomicU64,
+    /// The cache mounts that were used since then.
+    pub(crate) used_mounts: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// What is in place but not promised to others yet; see [`Store::commit`].
@@ -81,6 +84,7 @@ impl Store {
             pending: Mutex::default(),
             committing: Mutex::default(),
             grown: AtomicU64::default(),
+            used_mounts: Mutex::default(),
         };
         // What cannot be removed is left for another time: it must not keep a build from starting.
         let _ = store.sweep_after_the_dead();
@@ -143,7 +147,7 @@ impl Store {
             }
             let trash = self.trash()?;
             let unused =
-                |digest: &_| leased.dead.contains(digest) && !leased.living.contains(digest);
+                |digest: &_| leased.dead.contains(digest) && !leased.living.contains_key(digest);
             self.clear_unmarked(&trash, &unused)?;
             leased.forget_dead(&self.disk);
             trash

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::files::read_checked;
 use crate::lock_file::{LockFile, Mode};
+use crate::snapshots::{Marker, is_marker, list};
 use crate::store::Store;
 
 /// Adds up what files take on the disk: the blocks that are really allocated, those of a file with
@@ -54,12 +55,13 @@ impl Store {
     /// others removed or added by other ways counts from the next look at all of it on.
     pub fn usage_if_grown(&self) -> Option<u64> {
         let grown = self.grown.swap(0, Ordering::Relaxed);
-        if grown == 0 {
+        let mounts = self.growth_of_mounts();
+        if grown == 0 && mounts <= 0 {
             return None;
         }
         let _turn = LockFile::wait(&self.path("usage.lock"), Mode::Exclusive).ok()?;
         let usage = match self.noted_usage() {
-            Some(noted) => noted + grown,
+            Some(noted) => noted.saturating_add(grown).saturating_add_signed(mounts),
             None => self.measure(),
         };
         self.note_usage(usage);
@@ -69,6 +71,34 @@ impl Store {
     /// How many bytes all of the store takes, by looking at every file.
     pub fn measure(&self) -> u64 {
         Meter::default().allocated(self.root())
+    }
+
+    /// The same, where what finished snapshots take is taken from their markers: they never change.
+    pub(crate) fn measure_quickly(&self) -> u64 {
+        let mut meter = Meter::default();
+        let mut sum = fs::symlink_metadata(self.root()).map_or(0, |root| meter.count(&root));
+        for path in list(self.root()).unwrap_or_default() {
+            if path != self.path("snapshots") {
+                sum += meter.allocated(&path);
+            }
+        }
+        sum + self.measure_snapshots(&mut meter)
+    }
+
+    fn measure_snapshots(&self, meter: &mut Meter) -> u64 {
+        let flavours = self.flavours().unwrap_or_default();
+        let mut sum = 0;
+        for folder in flavours.iter().chain([&self.path("snapshots")]) {
+            sum += fs::symlink_metadata(folder).map_or(0, |folder| meter.count(&folder));
+        }
+        for path in flavours.iter().flat_map(|flavour| list(flavour).unwrap_or_default()) {
+            if is_marker(&path) {
+                sum += meter.allocated(&path);
+                sum += Marker::read(&path).map_or(0, |marker| marker.bytes);
+            }
+        }
+        let unmarked = self.unmarked_snapshots().unwrap_or_default();
+        sum + unmarked.iter().map(|folder| meter.allocated(folder)).sum::<u64>()
     }
 
     fn noted_usage(&self) -> Option<u64> {

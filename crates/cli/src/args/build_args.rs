@@ -3,8 +3,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use dfbuild::{BuildContext, CacheExport, CacheSource, Platform, SnapshotterChoice, Ulimit};
+use dfbuild::{
+    BuildContext, CacheExport, CacheSource, Platform, SnapshotterChoice, StoreLimit, Ulimit,
+};
 
+use super::upkeep_args::parse_limit;
 use super::{
     Annotations, CacheFlag, Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, SshFlag,
     StepPlace, allow, annotation, caches, hosts, key_value, named_context, outputs, secrets, ssh,
@@ -153,6 +156,12 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "type=registry|local|inline,ref=NAME|dest=DIR,mode=min|max",
           value_parser = caches::parse_to, help_heading = "Cache")]
     pub(crate) cache_to: Vec<CacheFlag<CacheExport>>,
+
+    /// What the store may take; the least recently used goes at the end of the build [default: a tenth
+    /// of its disk, at least 2 GB]
+    #[arg(long, value_name = "BYTES[k|m|g]|none", value_parser = parse_limit, env = "DFBUILD_STORE_LIMIT",
+          hide_env_values = true, help_heading = "Cache")]
+    pub(crate) store_limit: Option<StoreLimit>,
 
     /// Secret for RUN --mount=type=secret
     #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = secrets::parse,

@@ -23,6 +23,7 @@ mod secrets;
 mod ssh;
 mod step_place;
 mod ulimits;
+mod upkeep_args;
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -50,6 +51,7 @@ pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};
 pub(crate) use ssh::{SshFlag, USE_AN_AGENT};
 pub(crate) use step_place::StepPlace;
+pub(crate) use upkeep_args::{DuArgs, PruneArgs, UpkeepFormat};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -125,6 +127,10 @@ pub(crate) enum Command {
     Pull(PullArgs),
     /// Send an image of the store to its registry
     Push(PushArgs),
+    /// Show what the store takes on the disk, and what keeps it
+    Du(DuArgs),
+    /// Remove what is not needed from the store
+    Prune(PruneArgs),
     /// Look for what had better be changed in a Dockerfile
     Check(CheckArgs),
     /// Print the syntax tree of a Dockerfile

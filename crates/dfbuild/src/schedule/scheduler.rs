@@ -109,7 +109,17 @@ impl<'e> Loaded<'e> {
     }
 
     /// Builds. Blocks until the image is there.
-    pub fn run(mut self, observer: &dyn Observer) -> Result<Built, Error> {
+    pub fn run(self, observer: &dyn Observer) -> Result<Built, Error> {
+        let (engine, ending) = (self.engine, self.ending.clone());
+        let built = self.run_in_use(observer);
+        // Whoever wants it to end does not want to wait for that.
+        if ending.reason().is_none() {
+            engine.keep_limit(observer);
+        }
+        built
+    }
+
+    fn run_in_use(mut self, observer: &dyn Observer) -> Result<Built, Error> {
         self.source.check()?;
         // What this build sees in the store must stay there.
         let _in_use = self.engine.store().in_use();

@@ -1,0 +1,53 @@
+//! The commands that look after the store.
+
+pub(crate) mod du;
+pub(crate) mod prune;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use dfbuild::upkeep::{Item, ItemKind};
+use dfbuild::{Engine, rootless};
+
+use crate::output::short_id;
+
+/// The store, for a process that may look into everything that its builds made.
+fn open(root: PathBuf) -> Result<Engine, Box<dyn Error>> {
+    // Where that is refused there is nothing that only other ids could look into.
+    let _ = rootless::enter();
+    Ok(Engine::open(root)?)
+}
+
+/// What a part of the store is called.
+fn kind_of(item: &Item) -> &'static str {
+    match item.kind {
+        ItemKind::Layer(_) => "layer",
+        ItemKind::ImageLayer(_) => "image layer",
+        ItemKind::LayerCopies(_) => "unpacked image layer",
+        ItemKind::ImageRecords(_) => "steps of images",
+        ItemKind::Blob(_) => "manifest or configuration",
+        ItemKind::Mount(_) => "cache mount",
+        ItemKind::Leftover(_) => "leftover",
+        ItemKind::Scratch(_) => "notes",
+        _ => "other",
+    }
+}
+
+/// What tells it apart from others of its kind.
+fn id_of(item: &Item) -> String {
+    match &item.kind {
+        ItemKind::Layer(digest)
+        | ItemKind::ImageLayer(digest)
+        | ItemKind::LayerCopies(digest)
+        | ItemKind::ImageRecords(digest)
+        | ItemKind::Blob(digest)
+        | ItemKind::Mount(digest) => digest.to_string(),
+        ItemKind::Leftover(path) | ItemKind::Scratch(path) => path.display().to_string(),
+        _ => String::new(),
+    }
+}
+
+/// The same, short enough for a table.
+fn shown_id(item: &Item) -> String {
+    short_id(&id_of(item)).to_owned()
+}

@@ -1,0 +1,99 @@
+use std::time::Duration;
+
+use dfbuild_store::{Inventory, Policy, Removed};
+
+use super::records::promised_by;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::event::{Event, Observer};
+use crate::options::StoreLimit;
+
+/// What to remove of a store. What images need and running builds use always stays.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Prune {
+    /// How much the store may take afterwards, in bytes; what was used last stays. Without it
+    /// everything goes that may.
+    pub keep_bytes: Option<u64>,
+    /// Only what was not used for so long.
+    pub unused_for: Option<Duration>,
+    /// Also what only saves work for images that stay.
+    pub all: bool,
+}
+
+/// A tenth of the file system, and no less than that (BuildKit `DetectDefaultGCCap`).
+const LEAST_LIMIT: u64 = 2_000_000_000;
+
+impl Engine {
+    /// What is in the store, and what keeps it. Its total is exact: every file is looked at.
+    pub fn inventory(&self) -> Result<Inventory, Error> {
+        let mut inventory = self.store().inventory(&promised_by)?;
+        inventory.total = self.store().measure();
+        Ok(inventory)
+    }
+
+    /// What [`Self::prune`] would remove, in bytes.
+    pub fn prunable(&self, prune: &Prune) -> Result<u64, Error> {
+        let inventory = self.store().inventory(&promised_by)?;
+        let items = self.store().collectable(&inventory, &prune.policy());
+        Ok(items.iter().map(|item| item.bytes).sum())
+    }
+
+    /// Removes what is not needed. Builds may run meanwhile.
+    pub fn prune(&self, prune: &Prune) -> Result<Removed, Error> {
+        let inventory = self.store().inventory(&promised_by)?;
+        Ok(self.store().collect(&inventory, &prune.policy())?)
+    }
+
+    /// Removes what was not used for the longest time if the store is over its limit, and this process
+    /// has added to it. A build whose store cannot be tidied up has not failed.
+    pub(crate) fn keep_limit(&self, observer: &dyn Observer) {
+        let Some(usage) = self.store().usage_if_grown() else { return };
+        let Some(limit) = self.limit_in_bytes().filter(|limit| usage > *limit) else { return };
+        // Somebody else is at it.
+        let Some(_collecting) = self.store().collecting() else { return };
+        let text = match self.collect_down_to(limit) {
+            Ok(removed) if removed.items.is_empty() => return,
+            Ok(removed) => format!(
+                "the store was over its limit of {}: {} were removed that had not been used for the \
+                 longest time",
+                megabytes(limit),
+                megabytes(removed.bytes)
+            ),
+            Err(error) => {
+                format!("the store is over its limit, and could not be tidied up: {error}")
+            }
+        };
+        observer.event(&Event::Notice { text });
+    }
+
+    fn collect_down_to(&self, limit: u64) -> Result<Removed, dfbuild_store::Error> {
+        let inventory = self.store().inventory(&promised_by)?;
+        // Not at every build again.
+        let keep = if inventory.total > limit { limit / 10 * 9 } else { limit };
+        let policy = Policy { keep_bytes: Some(keep), ..Policy::default() };
+        self.store().collect(&inventory, &policy)
+    }
+
+    fn limit_in_bytes(&self) -> Option<u64> {
+        match self.store_limit() {
+            StoreLimit::Bytes(bytes) => Some(bytes),
+            StoreLimit::Unlimited => None,
+            StoreLimit::OfDisk => {
+                let disk = rustix::fs::statvfs(self.store().root()).ok()?;
+                let size = disk.f_blocks.saturating_mul(disk.f_frsize);
+                Some((size / 10).max(LEAST_LIMIT))
+            }
+        }
+    }
+}
+
+impl Prune {
+    fn policy(&self) -> Policy {
+        Policy { keep_bytes: self.keep_bytes, unused_for: self.unused_for, all: self.all }
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MB", bytes.div_ceil(1_000_000))
+}

@@ -1,0 +1,7 @@
+//! The upkeep of a store: what is in it, what may go, whether it is sound.
+
+mod collection;
+mod records;
+
+pub use collection::Prune;
+pub use dfbuild_store::{Inventory, Item, ItemKind, Keeper, Removed};

@@ -28,9 +28,8 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
     let progress = Arc::new(Progress::new(mode, wants_colour()));
     let limit = args.store_limit.unwrap_or_default();
-    let connected = opened.and_then(|engine| engine::connect(engine, &args.registries, &progress));
-    let connected = connected.map(|engine| engine.with_store_limit(limit));
-    let engine = match connected {
+    let connected = engine::connect(opened, &args.registries, &progress);
+    let engine = match connected.map(|engine| engine.with_store_limit(limit)) {
         Ok(engine) if args.trust_archives => engine.trusting_archives(),
         Ok(engine) => engine,
         Err(code) => return code,

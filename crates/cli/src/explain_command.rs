@@ -43,7 +43,7 @@ fn explanation(
         RequestError::Input(text) => report::error(&text),
     })?;
     // Before any thread exists, as for a build: the keys depend on the ids that it has.
-    let engine = engine::open(root, args.snapshotter.into())?;
+    let engine = engine::open(root, args.snapshotter.into());
     let progress = Arc::new(Progress::new(Mode::Quiet, false));
     let engine = engine::connect(engine, &args.registries, &progress)?;
     let engine = if args.trust_archives { engine.trusting_archives() } else { engine };

@@ -7,8 +7,10 @@ mod archives;
 mod args;
 mod build;
 mod check;
+mod completions;
 mod compose;
 mod diagnostics;
+mod doctor;
 mod engine;
 mod excerpt;
 mod exit_code;
@@ -70,6 +72,9 @@ fn main() -> ExitCode {
         Command::Ignore(args) => ignore_command::run(&args),
         Command::Fmt(args) => fmt_command::run(&args),
         Command::Build(args) => with_root(cli.global.root, |root| build::run(&args, root, debug)),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => completions::man(&args),
+        Command::Doctor(args) => with_root(cli.global.root, |root| doctor::run(&args, root)),
         Command::Compose(args) => {
             with_root(cli.global.root, |root| compose::run(&args, root, debug))
         }

@@ -202,6 +202,11 @@ impl Engine {
         }
     }
 
+    /// How many user ids this process can give to files.
+    pub(crate) fn mapped_ids(&self) -> u64 {
+        self.shared.id_map.uids.iter().map(|range| u64::from(range.count)).sum()
+    }
+
     /// The name of a kind of snapshots of this process: they depend on the id map, and through it
     /// on the namespace of the overlay's attributes.
     pub(crate) fn flavour(&self, form: Form) -> String {

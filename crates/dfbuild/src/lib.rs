@@ -27,6 +27,7 @@ mod build;
 mod cancel;
 mod contexts;
 mod damage;
+pub mod doctor;
 mod elsewhere;
 mod ending;
 mod engine;

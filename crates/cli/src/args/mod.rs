@@ -5,8 +5,10 @@ mod annotation;
 mod build_args;
 mod caches;
 mod check_args;
+mod completions_args;
 mod compose_args;
 mod csv;
+mod doctor_args;
 mod expand_args;
 mod explain_args;
 mod fmt_args;
@@ -35,7 +37,9 @@ pub(crate) use annotation::Annotations;
 pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg, SecretLeakArg};
 pub(crate) use caches::CacheFlag;
 pub(crate) use check_args::{CheckArgs, CheckFormat};
+pub(crate) use completions_args::{CompletionsArgs, ManArgs};
 pub(crate) use compose_args::ComposeArgs;
+pub(crate) use doctor_args::{DoctorArgs, DoctorFormat};
 pub(crate) use expand_args::ExpandArgs;
 pub(crate) use explain_args::{ExplainArgs, ExplainFormat};
 pub(crate) use fmt_args::FmtArgs;
@@ -141,6 +145,12 @@ pub(crate) enum Command {
     Ignore(IgnoreArgs),
     /// Format a Dockerfile
     Fmt(FmtArgs),
+    /// Look whether this machine has what builds need
+    Doctor(DoctorArgs),
+    /// Print a script that teaches a shell the command line
+    Completions(CompletionsArgs),
+    /// Write a manual page for each command
+    Man(ManArgs),
 }
 
 /// Puts `build` before the first argument that is no global option, unless that is a command or

@@ -33,8 +33,7 @@ pub(super) fn build(
     let opened = engine::open(root, SnapshotterChoice::Auto);
     let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
     let progress = Arc::new(Progress::new(mode, wants_colour()));
-    let connected = opened.and_then(|engine| engine::connect(engine, &args.registries, &progress));
-    let engine = match connected {
+    let engine = match engine::connect(opened, &args.registries, &progress) {
         Ok(engine) => engine,
         Err(code) => return code,
     };

@@ -53,7 +53,8 @@ impl Engine {
         }
     }
 
-    fn support(
+    /// What the kernel lets commands have. It is asked once.
+    pub(crate) fn support(
         &self,
     ) -> Result<&Result<dfbuild_sandbox::Support, dfbuild_sandbox::Error>, dfbuild_store::Error>
     {

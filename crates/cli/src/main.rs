@@ -104,6 +104,9 @@ fn main() -> ExitCode {
         Command::Prune(args) => {
             with_root(cli.global.root, |root| status(upkeep::prune::run(&args, root)))
         }
+        Command::Fsck(args) => with_root(cli.global.root, |root| {
+            upkeep::fsck::run(&args, root).unwrap_or_else(|error| status(Err(error)))
+        }),
         Command::Pull(args) => {
             with_root(cli.global.root, |root| status(registry::pull(&args, root)))
         }

@@ -11,6 +11,9 @@ as_each_user!(
     any_flipped_byte_is_survived,
     any_torn_file_is_survived,
     what_cannot_be_made_again_is_named,
+    damage_everywhere_is_found_and_repaired,
+    changed_files_of_a_layer_are_found,
+    a_lost_image_is_no_miss,
 );
 
 const DOCKERFILE: &str = "FROM base AS tools\nRUN echo tool > /tool\nFROM base\n\
@@ -74,6 +77,95 @@ fn of_base(bed: &Bed) -> Vec<PathBuf> {
     vec![manifest, config]
 }
 
+/// Looks for damage and sees to it that the exit code says what the lines say.
+fn fsck(bed: &Bed, args: &[&str], code: i32) -> String {
+    let fsck = bed.run(&[&["fsck"], args].concat()).exits_with(code);
+    assert_eq!(fsck.stdout.contains(" images: no damage\n"), fsck.stdout.lines().count() == 1);
+    fsck.stdout
+}
+
+fn flip(bytes: &mut Vec<u8>) {
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 0x10;
+    }
+}
+
+fn damage_everywhere_is_found_and_repaired(bed: &Bed) {
+    let sound = start(bed);
+    assert_eq!(fsck(bed, &["--deep"], 0).lines().count(), 1);
+    for folder in ["blobs", "layers", "snapshots", "records", "objects", "history"] {
+        let mut damaged = Vec::new();
+        if folder == "snapshots" {
+            // What says that folders are complete.
+            list_flat(&bed.store().join(folder), &mut damaged);
+        } else {
+            list(&bed.store().join(folder), &mut damaged);
+        }
+        damaged.retain(|path| !of_base(bed).contains(path));
+        assert!(!damaged.is_empty(), "nothing is in {folder}");
+        for path in &damaged {
+            damage(path, flip);
+        }
+        let found = fsck(bed, &[], 1);
+        for path in damaged {
+            let name = path.strip_prefix(bed.store()).unwrap().to_str().unwrap();
+            assert!(found.contains(&format!("{name}: ")), "{name} is not in: {found}");
+        }
+        // Of the image something is only in blobs.
+        let lost = folder == "blobs";
+        let repaired = fsck(bed, &["--repair"], i32::from(lost));
+        assert_eq!(repaired.contains("it cannot be had again from here"), lost, "{repaired}");
+        let (digest, told) = build(bed);
+        assert_eq!(digest, sound, "after damage to {folder}: {told}");
+        assert!(!told.contains("damaged"), "{told}");
+        assert_eq!(fsck(bed, &["--deep"], 0).lines().count(), 1);
+    }
+}
+
+/// The files that are right in the folders of a folder.
+fn list_flat(folder: &Path, found: &mut Vec<PathBuf>) {
+    for inner in fs::read_dir(folder).unwrap() {
+        let entries =
+            fs::read_dir(inner.unwrap().path()).unwrap().map(|entry| entry.unwrap().path());
+        found.extend(entries.filter(|path| path.is_file()));
+    }
+}
+
+fn changed_files_of_a_layer_are_found(bed: &Bed) {
+    let sound = start(bed);
+    let tool = || {
+        let mut all = Vec::new();
+        list(&bed.store().join("snapshots"), &mut all);
+        all.into_iter().find(|path| path.ends_with("tool")).unwrap()
+    };
+    damage(&tool(), |bytes| bytes.truncate(2));
+    assert!(fsck(bed, &[], 1).contains("/tool is not what it was"));
+    let _ = fsck(bed, &["--repair"], 0);
+    assert_eq!(build(bed).0, sound);
+    let _ = bed.build(&["--no-cache"]).succeeds();
+    damage(&tool(), |bytes| bytes[0] ^= 1);
+    assert_eq!(fsck(bed, &[], 0).lines().count(), 1);
+    assert!(fsck(bed, &["--deep"], 1).contains("/tool is not what it was"));
+    let json = bed.run(&["fsck", "--deep", "--format", "json"]).exits_with(1).stdout;
+    let finding: serde_json::Value = serde_json::from_str(json.trim()).unwrap();
+    assert_eq!((&finding["damage"], &finding["outcome"]), (&true.into(), &"left".into()));
+    let _ = fsck(bed, &["--deep", "--repair"], 0);
+    assert_eq!(build(bed).0, sound);
+}
+
+fn a_lost_image_is_no_miss(bed: &Bed) {
+    start(bed);
+    let [manifest, _] = of_base(bed).try_into().unwrap();
+    damage(&manifest, flip);
+    let found = fsck(bed, &["--repair"], 1);
+    assert!(found.contains("it cannot be had again from here"), "{found}");
+    let again = fsck(bed, &[], 1);
+    assert!(again.contains("is a part of image docker.io/library/base:latest"), "{again}");
+    bed.base();
+    assert_eq!(fsck(bed, &[], 0).lines().count(), 1);
+}
+
 /// Damages each file in turn and builds.
 fn each_is_survived(bed: &Bed, change: fn(&mut Vec<u8>)) {
     let sound = start(bed);
@@ -93,12 +185,7 @@ fn each_is_survived(bed: &Bed, change: fn(&mut Vec<u8>)) {
 }
 
 fn any_flipped_byte_is_survived(bed: &Bed) {
-    each_is_survived(bed, |bytes| {
-        let middle = bytes.len() / 2;
-        if let Some(byte) = bytes.get_mut(middle) {
-            *byte ^= 0x10;
-        }
-    });
+    each_is_survived(bed, flip);
 }
 
 fn any_torn_file_is_survived(bed: &Bed) {

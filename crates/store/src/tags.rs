@@ -80,9 +80,21 @@ impl Store {
 
     /// Derives `index.json` from the tags, under a lock: of two builds that end at the same time,
     /// the second must see the tag of the first.
-    fn write_index(&self) -> Result<(), Error> {
+    pub(crate) fn write_index(&self) -> Result<(), Error> {
         let path = self.path("index.lock");
         let _turn = LockFile::wait(&path, Mode::Exclusive).context("lock", &path)?;
+        self.write(&self.path("index.json"), &self.index_of_tags()?)
+    }
+
+    /// Whether `index.json` lists the tags.
+    pub(crate) fn index_is_current(&self) -> Result<bool, Error> {
+        let path = self.path("index.lock");
+        let _turn = LockFile::wait(&path, Mode::Exclusive).context("lock", &path)?;
+        let expect = self.index_of_tags()?;
+        Ok(fs::read(self.path("index.json")).is_ok_and(|bytes| bytes == expect))
+    }
+
+    fn index_of_tags(&self) -> Result<Vec<u8>, Error> {
         let manifests = self.tags()?.into_iter().map(|tag| {
             let name = tag.reference.familiar_name();
             let short = match &tag.reference.tag {
@@ -94,8 +106,7 @@ impl Store {
                 ("io.containerd.image.name", tag.reference.to_string()),
             ])
         });
-        let index = Index::new(manifests.collect());
-        self.write(&self.path("index.json"), &index.to_json())
+        Ok(Index::new(manifests.collect()).to_json())
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};
 pub(crate) use ssh::{SshFlag, USE_AN_AGENT};
 pub(crate) use step_place::StepPlace;
-pub(crate) use upkeep_args::{DuArgs, PruneArgs, UpkeepFormat};
+pub(crate) use upkeep_args::{DuArgs, FsckArgs, PruneArgs, UpkeepFormat};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -135,6 +135,8 @@ pub(crate) enum Command {
     Du(DuArgs),
     /// Remove what is not needed from the store
     Prune(PruneArgs),
+    /// Look for damage in the store, and repair it
+    Fsck(FsckArgs),
     /// Look for what had better be changed in a Dockerfile
     Check(CheckArgs),
     /// Print the syntax tree of a Dockerfile

@@ -43,6 +43,23 @@ pub(crate) struct PruneArgs {
     pub(crate) force: bool,
 }
 
+/// Look for damage in the store
+#[derive(Debug, Args)]
+pub(crate) struct FsckArgs {
+    /// Remove what is damaged, and make again what can be
+    #[arg(long)]
+    pub(crate) repair: bool,
+
+    /// Compare the contents of unpacked files as well
+    #[arg(long)]
+    pub(crate) deep: bool,
+
+    /// How to print it; json is one object a line
+    #[arg(long, value_enum, value_name = "table|json",
+          default_value_t = UpkeepFormat::Table, hide_default_value = true, hide_possible_values = true)]
+    pub(crate) format: UpkeepFormat,
+}
+
 /// How to print what was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum UpkeepFormat {

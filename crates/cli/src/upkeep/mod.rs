@@ -1,6 +1,7 @@
 //! The commands that look after the store.
 
 pub(crate) mod du;
+pub(crate) mod fsck;
 pub(crate) mod prune;
 
 use std::error::Error;

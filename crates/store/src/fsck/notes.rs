@@ -1,0 +1,42 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dfbuild_image::Digest;
+
+use super::{Check, Outcome};
+use crate::files::read_checked;
+use crate::snapshots::{digest_of_name, list};
+
+impl Check<'_> {
+    /// Small files that only save work or explain.
+    pub(super) fn notes(&self) {
+        for path in files_below(&self.store.path("origins")) {
+            self.note(&path, read_checked(&path).is_some());
+        }
+        for path in files_below(&self.store.path("history")) {
+            self.note(&path, read_checked(&path).is_some());
+        }
+        for path in files_below(&self.store.path("objects")) {
+            let found = fs::read(&path).ok().map(Digest::of);
+            self.note(&path, found == digest_of_name(&path));
+        }
+    }
+
+    fn note(&self, path: &Path, is_good: bool) {
+        if is_good || !path.exists() {
+            return;
+        }
+        // What cannot be removed is found to be damaged again by whoever reads it.
+        let _ = self.damaged(path, "its digest does not match", || {
+            Ok(self.remove(path).unwrap_or(Outcome::Left))
+        });
+    }
+}
+
+/// The files of a folder and its folders; none if it is not there.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = list(folder).unwrap_or_default();
+    let (folders, files): (Vec<_>, Vec<_>) = entries.into_iter().partition(|path| path.is_dir());
+    let below = folders.iter().flat_map(|folder| files_below(folder));
+    below.chain(files).collect()
+}

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::{env, fs};
 
-use dfbuild::{Built, Cancel, Error, LineIndex};
+use dfbuild::{Built, Cancel, Error, LineIndex, Loaded};
 
 use crate::args::BuildArgs;
 use crate::failure::{self, Failure};
@@ -19,6 +19,29 @@ use crate::{engine, excerpt, metadata, report};
 
 /// Builds an image.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
+    begin(args, root, debug, |loaded, begun| {
+        let built = loaded.run(&*begun.progress)?;
+        let code = finish(args, &begun.request, &begun.progress, begun.mode, &built);
+        begun.findings.show(begun.mode);
+        Ok(code)
+    })
+}
+
+/// A build that is about to run.
+pub(crate) struct Begun {
+    pub(crate) progress: Arc<Progress>,
+    request: Request,
+    mode: Mode,
+    findings: Findings,
+}
+
+/// Opens the store, gets what is to be built, and lets `work` go on. Its errors are told.
+pub(crate) fn begin(
+    args: &BuildArgs,
+    root: PathBuf,
+    debug: bool,
+    work: impl FnOnce(Loaded<'_>, &Begun) -> Result<ExitCode, Error>,
+) -> ExitCode {
     let request = match request(args) {
         Ok(request) => request,
         Err(RequestError::Usage(text)) => return report::usage(&text),
@@ -64,14 +87,8 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         progress.close();
         return report::error(&format!("failed to build: failed to solve: {violation}"));
     }
-    match loaded.run(&*progress) {
-        Ok(built) => {
-            let code = finish(args, &request, &progress, mode, &built);
-            findings.show(mode);
-            code
-        }
-        Err(error) => failed(&error, &source),
-    }
+    let begun = Begun { progress: Arc::clone(&progress), request, mode, findings };
+    work(loaded, &begun).unwrap_or_else(|error| failed(&error, &source))
 }
 
 pub(crate) fn request(args: &BuildArgs) -> Result<Request, RequestError> {

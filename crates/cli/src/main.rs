@@ -43,6 +43,7 @@ mod summary;
 mod testing;
 mod units;
 mod upkeep;
+mod verify;
 
 use std::env;
 use std::path::PathBuf;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         Command::Ignore(args) => ignore_command::run(&args),
         Command::Fmt(args) => fmt_command::run(&args),
         Command::Build(args) => with_root(cli.global.root, |root| build::run(&args, root, debug)),
+        Command::Verify(args) => with_root(cli.global.root, |root| verify::run(&args, root, debug)),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => completions::man(&args),
         Command::Doctor(args) => with_root(cli.global.root, |root| doctor::run(&args, root)),

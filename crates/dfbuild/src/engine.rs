@@ -38,6 +38,8 @@ pub struct Engine {
     lost: Lost,
     teller: Teller,
     store_limit: StoreLimit,
+    /// Where base images are looked for, if the store itself is only for one build.
+    behind: Option<Arc<Engine>>,
 }
 
 /// What all builds of an engine have in common.
@@ -66,6 +68,7 @@ impl Engine {
             lost: Lost::default(),
             teller: Teller::default(),
             store_limit: StoreLimit::default(),
+            behind: None,
         })
     }
 
@@ -138,7 +141,25 @@ impl Engine {
             lost: Lost::default(),
             teller: Teller::default(),
             store_limit: self.store_limit,
+            behind: self.behind.clone(),
         }
+    }
+
+    /// An engine like this one with an empty store of its own at `root`. Base images come from the
+    /// store of this one.
+    pub(crate) fn apart(&self, root: PathBuf, ending: &Ending) -> Result<Self, Error> {
+        let shared = Shared {
+            store: Store::open(root)?,
+            id_map: self.shared.id_map.clone(),
+            layers: LayerCache::default(),
+        };
+        let behind = Some(Arc::new(self.for_build(ending)));
+        Ok(Self { shared: Arc::new(shared), behind, ..self.for_build(ending) })
+    }
+
+    /// The engine whose store has the base images, if it is not this one.
+    pub(crate) fn behind(&self) -> Option<&Self> {
+        self.behind.as_deref()
     }
 
     pub(crate) fn lost(&self) -> &Lost {

@@ -48,6 +48,7 @@ mod snapshots;
 mod steps;
 mod teller;
 pub mod upkeep;
+mod verify;
 
 pub use build::{Build, Built};
 pub use cancel::Cancel;
@@ -78,3 +79,4 @@ pub use options::{
 };
 pub use schedule::scheduler::Loaded;
 pub use sharing::{CacheExport, CacheMode, CacheSource, CacheTarget};
+pub use verify::{Difference, DifferentPart, FileDifference, Verification};

@@ -1,9 +1,10 @@
 use std::fs::{self, File};
+use std::io;
 use std::path::PathBuf;
 
 use dfbuild_image::Digest;
 
-use crate::error::Error;
+use crate::error::{Error, IoContext};
 use crate::staging::StagedFile;
 use crate::stamps::used;
 use crate::store::Store;
@@ -42,6 +43,20 @@ impl Store {
         file.persist(&self.blob_path(digest))
     }
 
+    /// Gives a blob of another store a name here as well: nothing is copied. `false` where that
+    /// cannot be done, as between two file systems.
+    pub fn link_blob(&self, from: &Self, digest: &Digest) -> Result<bool, Error> {
+        let path = self.blob_path(digest);
+        match fs::hard_link(from.blob_path(digest), &path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(error).context("link", &path)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
     /// The bytes of a small blob, verified.
     pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         self.layout.read_blob(digest)
@@ -61,6 +76,17 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_blob_of_another_store() {
+        let root = tempfile::tempdir().unwrap();
+        let stores = ["a", "b"].map(|name| Store::open(root.path().join(name)).unwrap());
+        let digest = stores[0].put_blob(b"hello").unwrap();
+        assert!(stores[1].link_blob(&stores[0], &digest).unwrap());
+        assert!(stores[1].link_blob(&stores[0], &digest).unwrap());
+        assert_eq!(stores[1].read_blob(&digest).unwrap(), b"hello");
+        assert!(stores[1].link_blob(&stores[0], &Digest::of("no")).is_err());
+    }
 
     #[test]
     fn corrupt_blob_is_noticed() {

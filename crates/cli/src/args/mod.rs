@@ -108,6 +108,8 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     /// Build an image
     Build(Box<BuildArgs>),
+    /// Build twice in empty stores and tell what differs; takes what `build` takes
+    Verify(Box<BuildArgs>),
     /// Build the images of a compose file
     Compose(Box<ComposeArgs>),
     /// Tell which steps a build would run, and why

@@ -9,7 +9,7 @@ use dfbuild_store::Layout;
 use crate::build::Build;
 use crate::damage::{cause_of, is_lost_blob};
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, StepError};
 use crate::event::Observer;
 use crate::images::blobs::Packing;
 use crate::images::layers::LayerRef;
@@ -95,6 +95,18 @@ impl<'a> BaseImages<'a> {
     }
 
     fn find_in_store(&self, name: &str, request: &BaseRequest) -> Result<BaseLayers, Error> {
+        if let Some(behind) = self.engine.behind() {
+            let images = BaseImages {
+                engine: behind,
+                contexts: BTreeMap::new(),
+                observer: InTurn::new(&self.observer),
+                imports: self.imports,
+                pull: self.pull,
+            };
+            let base = images.find_in_store(name, request)?;
+            let taken = base.layers.iter().try_for_each(|layer| self.take_over(behind, layer));
+            return taken.map(|()| base).map_err(|error| Error::image(name, error));
+        }
         let reference: Reference = name.parse().map_err(|problem| Error::image(name, problem))?;
         let store = self.engine.store();
         let can_pull = self.engine.can_fetch();
@@ -250,6 +262,28 @@ impl<'a> BaseImages<'a> {
         }
         store.put_layer_blob(diff_id, &format!("base-{}", digest.short()), &descriptor)?;
         Ok(descriptor)
+    }
+
+    /// Takes a layer of a base over from another store.
+    fn take_over(&self, behind: &Engine, layer: &LayerRef) -> Result<(), StepError> {
+        let (store, diff_id) = (self.engine.store(), &layer.diff_id);
+        let Some((blob, digest)) = layer.blob.as_ref().and_then(|b| Some((b, digest_of(b)?)))
+        else {
+            return Ok(());
+        };
+        behind.obtain_blob(blob)?;
+        if !store.link_blob(behind.store(), &digest)? {
+            self.engine.take_blob(behind.store().layout(), &digest)?;
+        }
+        store.put_layer_blob(diff_id, &format!("base-{}", digest.short()), blob)?;
+        store.put_layer_content(diff_id, &layer.content_id)?;
+        if let Some(index) = behind.store().layer_index(diff_id) {
+            store.put_layer_index(diff_id, &index)?;
+        }
+        if let Some(size) = behind.store().layer_size(diff_id) {
+            store.put_layer_size(diff_id, size)?;
+        }
+        Ok(())
     }
 
     /// Whether a layer need not be here: it can be fetched, and what is in it is known.

@@ -22,12 +22,13 @@ use crate::event::{Event, Observer};
 use crate::explanation::Explanation;
 use crate::images::base_images::{BaseImages, BaseLayers};
 use crate::images::finish::parse_tags;
-use crate::options::BuildContext;
+use crate::options::{BuildContext, OutputKind};
 use crate::schedule::progress::Progress;
 use crate::schedule::session::Session;
 use crate::schedule::slots::Slots;
 use crate::secrets::Secrets;
 use crate::sharing::{Imports, Lost};
+use crate::verify::{self, Verification};
 
 /// A build whose context is here and whose Dockerfile was read.
 #[must_use = "nothing is built until `run` is called"]
@@ -38,7 +39,8 @@ pub struct Loaded<'e> {
     materials: Materials,
     source: Source,
     ending: Ending,
-    start: Instant,
+    /// When the first build began: getting its context counts.
+    start: Option<Instant>,
     /// What the caches know that the build reads from; asked once.
     imports: OnceLock<Imports>,
     /// What could not be had from elsewhere.
@@ -76,7 +78,7 @@ impl<'e> Loaded<'e> {
             materials,
             source,
             ending,
-            start,
+            start: Some(start),
             imports: OnceLock::new(),
             lost: Lost::default(),
         })
@@ -109,9 +111,9 @@ impl<'e> Loaded<'e> {
     }
 
     /// Builds. Blocks until the image is there.
-    pub fn run(self, observer: &dyn Observer) -> Result<Built, Error> {
+    pub fn run(mut self, observer: &dyn Observer) -> Result<Built, Error> {
         let (engine, ending) = (self.engine, self.ending.clone());
-        let built = self.run_in_use(observer);
+        let built = self.run_with(engine, observer);
         // Whoever wants it to end does not want to wait for that.
         if ending.reason().is_none() {
             engine.keep_limit(observer);
@@ -119,13 +121,40 @@ impl<'e> Loaded<'e> {
         built
     }
 
-    fn run_in_use(mut self, observer: &dyn Observer) -> Result<Built, Error> {
+    /// Builds twice, each time in an empty store that vanishes afterwards, and compares what came
+    /// out. Base images are taken from the engine's store; nothing else is, and nothing is kept,
+    /// handed out or pushed.
+    pub fn verify(mut self, observer: &dyn Observer) -> Result<Verification, Error> {
+        let build = &mut self.build;
+        build.tags.clear();
+        build.push = false;
+        build.cache_from.clear();
+        build.cache_to.clear();
+        // The form of the image still is that of the first output.
+        build.outputs.truncate(1);
+        build.outputs.iter_mut().for_each(|output| output.kind = OutputKind::Store);
+        let staging = self.engine.store().stage()?;
+        let apart = |name: &str, ending: &Ending| self.engine.apart(staging.folder(name)?, ending);
+        let engines = [apart("first", &self.ending)?, apart("second", &self.ending)?];
+        let mut attempt = |number: &str, engine: &Engine| {
+            let text = format!("building for the {number} time in a store of its own");
+            observer.event(&Event::Notice { text });
+            self.run_with(engine, observer)
+        };
+        let first = attempt("first", &engines[0])?;
+        let second = attempt("second", &engines[1])?;
+        let difference = verify::compare((&engines[0], &first), (&engines[1], &second))?;
+        Ok(Verification { first, second, difference })
+    }
+
+    fn run_with(&mut self, engine: &Engine, observer: &dyn Observer) -> Result<Built, Error> {
         self.source.check()?;
+        let start = Instant::now();
         // What this build sees in the store must stay there.
-        let _in_use = self.engine.store().in_use();
+        let _in_use = engine.store().in_use();
         let mut dropped = BTreeSet::new();
         loop {
-            let engine = self.engine.for_attempt(&self.ending, &self.lost);
+            let engine = engine.for_attempt(&self.ending, &self.lost);
             let outcome = self.attempt(&engine, observer);
             for text in self.lost.take_reasons() {
                 observer.event(&Event::Notice { text });
@@ -145,7 +174,7 @@ impl<'e> Loaded<'e> {
                     _ => return Err(self.ending.reason().unwrap_or(error)),
                 },
             };
-            image.duration = self.start.elapsed();
+            image.duration = self.start.take().unwrap_or(start).elapsed();
             return Ok(image);
         }
     }

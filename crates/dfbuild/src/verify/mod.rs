@@ -1,0 +1,141 @@
+//! Building twice to see whether the same comes out.
+
+mod compare;
+mod files;
+
+use dfbuild_image::{Digest, Platform};
+
+use crate::build::Built;
+
+/// What came out of two builds of the same in stores of their own.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Verification {
+    /// The first build.
+    pub first: Built,
+    /// The second one.
+    pub second: Built,
+    /// What differs first; `None` if the images are the same, byte for byte.
+    pub difference: Option<Difference>,
+}
+
+/// Where two images differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Of which platform.
+    pub platform: Platform,
+    /// In which part.
+    pub part: DifferentPart,
+}
+
+/// The part of an image that is not the same twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DifferentPart {
+    /// A file of a layer.
+    File {
+        /// The number of the layer, the lowest is 1.
+        layer: usize,
+        /// How many layers there are.
+        layers: usize,
+        /// The line of the history that made it.
+        created_by: String,
+        /// The first file that differs in more than its time, else the first that does in that.
+        path: String,
+        /// How.
+        changes: Vec<FileDifference>,
+        /// How many other files of the layer differ.
+        others: usize,
+    },
+    /// The archive of a layer, though its files are the same.
+    Archive {
+        /// The number of the layer, the lowest is 1.
+        layer: usize,
+        /// The line of the history that made it.
+        created_by: String,
+    },
+    /// The numbers of layers.
+    Layers {
+        /// In the first image.
+        first: usize,
+        /// In the second.
+        second: usize,
+    },
+    /// A value of the configuration.
+    Configuration {
+        /// Where it is: `history[3].created`.
+        field: String,
+        /// In the first image.
+        first: String,
+        /// In the second.
+        second: String,
+    },
+    /// The manifests, of the same layers and configuration.
+    Manifest {
+        /// The digest of the first.
+        first: Digest,
+        /// The digest of the second.
+        second: Digest,
+    },
+}
+
+/// How a file differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileDifference {
+    /// It is not there in the second image.
+    OnlyInFirst,
+    /// It is not there in the first image.
+    OnlyInSecond,
+    /// It is another kind of thing.
+    Kind {
+        /// In the first image: `file`, `directory`, …
+        first: &'static str,
+        /// In the second.
+        second: &'static str,
+    },
+    /// Its length, in bytes.
+    Size {
+        /// In the first image.
+        first: u64,
+        /// In the second.
+        second: u64,
+    },
+    /// Its content.
+    Content {
+        /// The first byte that differs, from 0; `None` if the files could not be read again.
+        offset: Option<u64>,
+    },
+    /// Where a link leads, or which device it is.
+    Target {
+        /// In the first image.
+        first: String,
+        /// In the second.
+        second: String,
+    },
+    /// Its mode.
+    Mode {
+        /// In the first image.
+        first: u32,
+        /// In the second.
+        second: u32,
+    },
+    /// Its owner and group.
+    Owner {
+        /// In the first image.
+        first: (u32, u32),
+        /// In the second.
+        second: (u32, u32),
+    },
+    /// Its capabilities.
+    Capability,
+    /// Its time, in seconds since 1970-01-01 UTC.
+    Time {
+        /// In the first image.
+        first: i64,
+        /// In the second.
+        second: i64,
+    },
+}
+
+pub(crate) use compare::compare;

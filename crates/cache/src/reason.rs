@@ -145,7 +145,7 @@ impl Reason {
         match self {
             Self::Files { change, .. } => 10 + change.differ.min(50),
             // They follow from what other steps did.
-            Self::OtherBelow | Self::Below { .. } | Self::Stage { .. } => 5,
+            Self::OtherBelow | Self::After { .. } | Self::Below { .. } | Self::Stage { .. } => 5,
             _ => 10,
         }
     }

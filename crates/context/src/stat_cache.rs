@@ -43,17 +43,31 @@ impl Stamp {
 /// Digests of files by path, each valid as long as the file has the same [`Stamp`].
 ///
 /// ```text
-/// file = "dfbuild stat cache 1\n" SHA-256(body) body
+/// file = "dfbuild stat cache 2\n" SHA-256(body) body
 /// body = postcard of the map
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StatCache {
-    digests: HashMap<TreePath, (Stamp, Digest)>,
+    digests: HashMap<TreePath, Known>,
     changed: bool,
 }
 
+/// What is known of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    stamp: Stamp,
+    digest: Digest,
+    /// Whether it was asked for since the cache was read.
+    #[serde(skip)]
+    used: bool,
+}
+
+/// How many files that nobody asked for are looked for each time, to forget those that are gone. A
+/// map has another order each time, so in the end all are.
+const LOOKED_FOR: usize = 1000;
+
 /// Changes with the encoding; a file of another version is as good as none.
-const MAGIC: &[u8] = b"dfbuild stat cache 1\n";
+const MAGIC: &[u8] = b"dfbuild stat cache 2\n";
 
 impl StatCache {
     /// Reads a cache. A missing, torn or foreign file is an empty cache: it only saves work.
@@ -62,8 +76,10 @@ impl StatCache {
         Self { digests, changed: false }
     }
 
-    /// Writes the cache in one step, if it has anything new. The last writer wins.
-    pub fn save(&self, path: &Path) -> io::Result<()> {
+    /// Forgets files below `root` that are gone, and writes the cache in one step, if it has
+    /// anything new. The last writer wins.
+    pub fn save(&mut self, path: &Path, root: &Path) -> io::Result<()> {
+        self.forget_deleted(root);
         if !self.changed {
             return Ok(());
         }
@@ -78,21 +94,33 @@ impl StatCache {
     }
 
     /// The digest of the file at `path`, if it still has this stamp.
-    pub fn get(&self, path: &TreePath, stamp: &Stamp) -> Option<Digest> {
-        self.digests.get(path).filter(|(known, _)| known == stamp).map(|(_, digest)| *digest)
+    pub fn get(&mut self, path: &TreePath, stamp: &Stamp) -> Option<Digest> {
+        let known = self.digests.get_mut(path).filter(|known| known.stamp == *stamp)?;
+        known.used = true;
+        Some(known.digest)
+    }
+
+    fn forget_deleted(&mut self, root: &Path) {
+        let unused = self.digests.iter().filter(|(_, known)| !known.used).take(LOOKED_FOR);
+        let gone = unused.filter(|(path, _)| fs::symlink_metadata(path.below(root)).is_err());
+        let gone: Vec<TreePath> = gone.map(|(path, _)| path.clone()).collect();
+        self.changed |= !gone.is_empty();
+        for path in gone {
+            self.digests.remove(&path);
+        }
     }
 
     /// Remembers a digest that was computed after the stamp was taken. A racy file is not
     /// remembered.
     pub fn insert(&mut self, path: TreePath, stamp: Stamp, digest: Digest) {
         if !stamp.is_racy(SystemTime::now()) {
-            self.digests.insert(path, (stamp, digest));
+            self.digests.insert(path, Known { stamp, digest, used: true });
             self.changed = true;
         }
     }
 }
 
-fn decode(bytes: &[u8]) -> Option<HashMap<TreePath, (Stamp, Digest)>> {
+fn decode(bytes: &[u8]) -> Option<HashMap<TreePath, Known>> {
     let (digest, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(32)?;
     (Digest::of(body).as_bytes() == digest).then(|| postcard::from_bytes(body).ok())?
 }
@@ -111,7 +139,8 @@ mod tests {
         let path = folder.path().join("cache");
         let mut cache = StatCache::default();
         cache.insert("a".into(), old_stamp(), Digest::of("a"));
-        cache.save(&path).unwrap();
+        fs::write(folder.path().join("a"), "a").unwrap();
+        cache.save(&path, folder.path()).unwrap();
         assert_eq!(StatCache::load(&path).get(&"a".into(), &old_stamp()), Some(Digest::of("a")));
         let mut bytes = fs::read(&path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
@@ -127,6 +156,38 @@ mod tests {
         let racy = Stamp { changed: (now, 0), ..old_stamp() };
         cache.insert("a".into(), racy, Digest::of("a"));
         assert_eq!(cache.get(&"a".into(), &racy), None);
+    }
+
+    #[test]
+    fn deleted_files_leave_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache");
+        let mut cache = StatCache::default();
+        for name in ["kept", "gone", "elsewhere/gone"] {
+            cache.insert(name.into(), old_stamp(), Digest::of(name));
+        }
+        for name in ["kept", "gone"] {
+            fs::write(folder.path().join(name), name).unwrap();
+        }
+        cache.save(&path, folder.path()).unwrap();
+        fs::remove_file(folder.path().join("gone")).unwrap();
+        let mut cache = StatCache::load(&path);
+        assert_eq!(cache.digests.len(), 3);
+        // What was looked at is there, whatever is there now.
+        assert!(cache.get(&"elsewhere/gone".into(), &old_stamp()).is_some());
+        cache.save(&path, folder.path()).unwrap();
+        let mut cache = StatCache::load(&path);
+        let mut has = |name: &str| cache.get(&name.into(), &old_stamp()).is_some();
+        assert!(has("kept") && has("elsewhere/gone") && !has("gone"));
+    }
+
+    /// A file with the same times and size in the place of another.
+    #[test]
+    fn another_inode_does_not_fool_it() {
+        let mut cache = StatCache::default();
+        cache.insert("a".into(), old_stamp(), Digest::of("a"));
+        let other = Stamp { inode: 3, ..old_stamp() };
+        assert_eq!(cache.get(&"a".into(), &other), None);
     }
 
     #[test]

@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Programs that tests may use in RUN, beside the shell's own commands.
-const PROGRAMS: [&str; 25] = [
+const PROGRAMS: [&str; 27] = [
     "cat", "chmod", "chown", "cp", "cut", "env", "head", "id", "ln", "ls", "mkdir", "mkfifo", "mv",
     "readlink", "rm", "rmdir", "sleep", "sort", "stat", "touch", "tr", "uname", "wc", "true",
-    "false",
+    "false", "find", "xargs",
 ];
 
 /// Fills a folder with a root file system: busybox if it is a static one, else the machine's own
 /// shell and tools with their libraries.
-pub(crate) fn fill(root: &Path) {
+///
+/// # Panics
+/// When a file cannot be made.
+pub fn fill(root: &Path) {
     // With the places that RUN mounts something on: where they are missing it makes them.
     for folder in ["bin", "etc", "tmp", "root", "var", "proc", "sys", "dev"] {
         fs::create_dir_all(root.join(folder)).expect("the test's folder can be written");

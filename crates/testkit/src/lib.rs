@@ -37,6 +37,7 @@ mod skip;
 mod tree;
 mod who;
 
+pub use base::fill as fill_base;
 pub use bed::Bed;
 pub use debian::debian;
 pub use fixture::Fixture;

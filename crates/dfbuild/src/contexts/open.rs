@@ -86,7 +86,8 @@ impl Contexts {
     pub(crate) fn save(&self, engine: &Engine) {
         for opened in std::iter::once(&self.main).chain(self.named.values()) {
             if let Some(context) = opened.folder() {
-                let _ = context.stat_cache().save(&stat_cache_path(context.root(), engine));
+                let path = stat_cache_path(context.root(), engine);
+                let _ = context.stat_cache().save(&path, context.root());
             }
         }
     }
@@ -197,5 +198,36 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Error> {
             Err(error("there is no such folder".to_owned()))
         }
         Err(problem) => Err(error(problem.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dfbuild_context::Stamp;
+    use dfbuild_image::{Kind, TreePath};
+
+    use super::*;
+
+    /// `--no-stat-cache` reads files again that nothing shows to have changed.
+    #[test]
+    fn what_is_known_of_files_counts_if_it_may() {
+        // A folder of files that are older than the guard against racy times.
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/contexts");
+        let file = folder.join("open.rs");
+        let (store, wrong) = (tempfile::tempdir().unwrap(), Digest::of("not what is in the file"));
+        let engine = Engine::open(store.path()).unwrap();
+        let folder = fs::canonicalize(folder).unwrap();
+        let mut cache = StatCache::default();
+        let stamp = Stamp::of(&fs::metadata(&file).unwrap());
+        cache.insert("open.rs".into(), stamp, wrong);
+        cache.save(&stat_cache_path(&folder, &engine), &folder).unwrap();
+        let digest = |stat_cache| {
+            let context = open(&folder, (file.clone(), Vec::new()), &engine, stat_cache).unwrap();
+            let entry = context.get(&TreePath::new("open.rs")).unwrap().unwrap();
+            let Kind::File { digest, .. } = entry.kind else { panic!("a file") };
+            digest
+        };
+        assert_eq!(digest(true), wrong);
+        assert_eq!(digest(false), Digest::of(fs::read(&file).unwrap()));
     }
 }

@@ -5,6 +5,7 @@ use dfbuild_image::{Digest, Hasher, Platform};
 use dfbuild_plan::{CopySource, CopyStep, RunMount, RunStep, Step, StepKind, TreeSource};
 
 use crate::build::Build;
+use crate::schedule::key_parts::entries;
 
 /// What the sources of a step come to, in the order of [`Step::sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +56,7 @@ pub(crate) fn step_key(step: &Step, input: &KeyInput<'_>) -> Key {
             key.text(Label::User, "", workdir.user.as_str());
         }
     }
+    debug_assert!(entries(&key).all(|entry| entry.is_some()), "a part is not documented: {key:?}");
     key
 }
 

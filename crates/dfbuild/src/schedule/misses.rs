@@ -182,7 +182,7 @@ impl Session<'_> {
         [
             named(&["place", &project, &platform, &place]),
             named(&["text", &project, &platform, &step.text]),
-            named(&["text", &platform, &step.text]),
+            named(&["text", &step.text]),
         ]
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod declared;
 pub(crate) mod definitions;
+mod key_parts;
 pub(crate) mod keys;
 pub(crate) mod lookup;
 mod misses;

@@ -148,6 +148,9 @@ fn another_umask() {
             let second = two.build(&[flags, &["-t", "app", "--cache-from", &cache]].concat());
             let second = second.succeeds();
             assert_eq!(second.ran() == 0, hits, "{}", second.stderr);
+            // Also what the other machine had is known.
+            let explained = second.stderr.contains("src/main (mode 0644 → 0600)");
+            assert_eq!(explained, !hits, "{}", second.stderr);
             assert_eq!(second.image_id() == first.image_id(), hits, "{}", second.stderr);
         }
         Ok(())

@@ -15,6 +15,7 @@ use crate::schedule::lookup::Unusable;
 use crate::schedule::session::Session;
 use crate::schedule::sources::{Handle, selected_paths};
 use crate::schedule::stage_run::StageResult;
+use crate::sharing::revealed;
 
 /// A step that does not come from the cache.
 pub(super) struct Miss<'a> {
@@ -54,7 +55,11 @@ impl Session<'_> {
             stages: &stages,
             files: &|old, new| self.files_of(miss, old, new),
         };
-        let notes: Vec<Note> = self.notes(miss.id, miss.at, miss.step);
+        if miss.forced.is_none() {
+            self.imports.take_notes(self.engine);
+        }
+        let notes = self.notes(miss.id, miss.at, miss.step).into_iter();
+        let notes: Vec<Note> = notes.map(|note| revealed(note, miss.key)).collect();
         let compared = nearest(&missed, &notes);
         let milliseconds = compared.as_ref().map(|(note, _)| note.milliseconds);
         let mut reasons = match (miss.forced, miss.unusable, compared) {
@@ -182,7 +187,7 @@ impl Session<'_> {
         [
             named(&["place", &project, &platform, &place]),
             named(&["text", &project, &platform, &step.text]),
-            named(&["text", &step.text]),
+            text_name(&step.text),
         ]
     }
 
@@ -224,6 +229,11 @@ fn part_name(step: &Step, number: usize) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// What a step is the same by in any Dockerfile, on any machine.
+pub(crate) fn text_name(text: &str) -> Digest {
+    named(&["text", text])
 }
 
 /// A digest of texts, framed by their lengths.

@@ -5,7 +5,7 @@ pub(crate) mod definitions;
 mod key_parts;
 pub(crate) mod keys;
 pub(crate) mod lookup;
-mod misses;
+pub(crate) mod misses;
 pub(crate) mod nodes;
 pub(crate) mod progress;
 pub(crate) mod scheduler;

@@ -83,7 +83,7 @@ impl Session<'_> {
                         let by_content = self.content_key(stage, at, &definition, &result);
                         let keys: Vec<&Key> =
                             [by_definition].into_iter().chain(&by_content).collect();
-                        self.used.note(self, id, &keys, &record, &result.layers);
+                        self.used.note(self, (id, at), &keys, &record, &result.layers);
                         self.take_cached(info, &record, &mut result);
                         continue;
                     }
@@ -109,7 +109,13 @@ impl Session<'_> {
                 match self.lookup(step, &key, &result) {
                     Lookup::Hit(record) => {
                         self.remember(by_definition, &record);
-                        self.used.note(self, id, &[by_definition, &key], &record, &result.layers);
+                        self.used.note(
+                            self,
+                            (id, at),
+                            &[by_definition, &key],
+                            &record,
+                            &result.layers,
+                        );
                         self.take_cached(info, &record, &mut result);
                         continue;
                     }
@@ -122,7 +128,7 @@ impl Session<'_> {
             let record = match self.run_missed(&miss, info, &ids)? {
                 Went::Cached(record) => {
                     self.remember(by_definition, &record);
-                    self.used.note(self, id, &[by_definition, key], &record, &result.layers);
+                    self.used.note(self, (id, at), &[by_definition, key], &record, &result.layers);
                     self.take_cached(info, &record, &mut result);
                     continue;
                 }
@@ -137,7 +143,7 @@ impl Session<'_> {
             };
             self.remember(by_definition, &record);
             self.remember(key, &record);
-            self.used.note(self, id, &[by_definition, key], &record, &result.layers);
+            self.used.note(self, (id, at), &[by_definition, key], &record, &result.layers);
             if let Some(lock) = lock {
                 self.give_back_later(lock);
             }

@@ -12,7 +12,9 @@
 //!                 "derived",                             key of a layer at an epoch, if it is one
 //!                 "outside" }],                          true if the blob is not in the cache
 //!   "records": [{ "keys": [by definition, by content],   the keys of a step
-//!                 "record" }] }                          a record as the store holds it
+//!                 "record" }],                           a record as the store holds it
+//!   "notes": the blob of what explains misses            by descriptor; see `notes`
+//! }
 //! ```
 
 use base64::Engine as _;
@@ -31,6 +33,9 @@ pub(super) struct Document {
     version: u32,
     pub(super) layers: Vec<SharedLayer>,
     pub(super) records: Vec<SharedRecord>,
+    /// The archive of what explains them. Nobody needs it for a hit.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) notes: Option<Descriptor>,
 }
 
 /// A layer that is in the cache.
@@ -88,7 +93,7 @@ impl SharedRecord {
 
 impl Document {
     pub(super) fn new(layers: Vec<SharedLayer>, records: Vec<SharedRecord>) -> Self {
-        Self { version: VERSION, layers, records }
+        Self { version: VERSION, layers, records, notes: None }
     }
 
     pub(super) fn to_json(&self) -> Vec<u8> {
@@ -116,7 +121,8 @@ impl Document {
             config.set_data(Some(BASE64_STANDARD.encode(&json)));
         }
         let inside = self.layers.iter().filter(|layer| !layer.outside);
-        let blobs: Vec<Descriptor> = inside.map(|layer| layer.blob.clone()).collect();
+        let blobs = inside.map(|layer| &layer.blob).chain(&self.notes);
+        let blobs: Vec<Descriptor> = blobs.cloned().collect();
         (Manifest::new(config, once(&blobs)), json)
     }
 }

@@ -53,7 +53,8 @@ pub(crate) fn inline(
     for step in steps.filter(|step| lineage.contains(&step.stage)) {
         gather.step(&step, packing.encoding).ok()?;
     }
-    let json = gather.finish().to_json();
+    // Why another machine misses is not worth a manifest's room.
+    let json = gather.finish_without_notes().to_json();
     if json.len() > LARGEST_INLINE {
         let text = format!(
             "the inline cache is left out: it has {} bytes, and manifests hold {LARGEST_INLINE}",
@@ -112,7 +113,7 @@ fn gather(
     for step in session.used.of(session, cache.mode) {
         gather.step(&step, wanted)?;
     }
-    Ok(gather.finish())
+    gather.finish().map_err(StepError::io("write notes to", session.engine.store().root()))
 }
 
 fn to_registry(

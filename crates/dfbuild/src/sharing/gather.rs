@@ -1,6 +1,7 @@
 //! What a build knows that other machines can use.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 
 use dfbuild_cache::{LayerRecord, Record};
 use dfbuild_image::{Digest, digest_of};
@@ -8,6 +9,7 @@ use dfbuild_layer::Encoding;
 use dfbuild_plan::StageId;
 
 use super::document::{Document, SharedLayer, SharedRecord};
+use super::notes::Notes;
 use super::used::UsedStep;
 use crate::error::StepError;
 use crate::images::blobs::{FinalLayer, Packing, Times, compressor};
@@ -25,6 +27,7 @@ pub(super) struct Gather<'a> {
     times: Option<Times>,
     layers: BTreeMap<Digest, SharedLayer>,
     records: Vec<SharedRecord>,
+    notes: Notes,
 }
 
 impl<'a> Gather<'a> {
@@ -38,6 +41,7 @@ impl<'a> Gather<'a> {
             times: packing.times,
             layers: BTreeMap::new(),
             records: Vec::new(),
+            notes: Notes::default(),
         }
     }
 
@@ -93,8 +97,7 @@ impl<'a> Gather<'a> {
             Some(shared) => (shared.clone(), self.as_in_image(&step.record, shared)),
             None => (self.packed(step, encoding)?, step.record.clone()),
         };
-        // What a note says of a step stays where the step ran.
-        let record = Record { note: None, ..record };
+        let record = Record { note: self.notes.add(self.session, step), ..record };
         let keys = self.session.imports.keys_of(&step.keys, &layer.diff_id);
         self.records.push(SharedRecord::new(keys, &record));
         self.layers.insert(shared.diff_id, shared);
@@ -150,7 +153,15 @@ impl<'a> Gather<'a> {
         });
     }
 
-    pub(super) fn finish(self) -> Document {
+    /// The document and what explains its records, which is put into the store.
+    pub(super) fn finish(self) -> io::Result<Document> {
+        let notes = self.notes.keep(self.session.engine.store())?;
+        let mut document = self.finish_without_notes();
+        document.notes = notes;
+        Ok(document)
+    }
+
+    pub(super) fn finish_without_notes(self) -> Document {
         Document::new(self.layers.into_values().collect(), self.records)
     }
 }

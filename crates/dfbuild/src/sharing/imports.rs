@@ -1,10 +1,12 @@
 use std::collections::HashMap;
+use std::sync::Once;
 use std::thread;
 
 use dfbuild_cache::{LayerRecord, Record};
-use dfbuild_image::{Digest, digest_of};
+use dfbuild_image::{Descriptor, Digest, digest_of};
 
 use super::document::{Document, SharedLayer, SharedRecord};
+use super::notes;
 use super::options::CacheSource;
 use super::origin::Origin;
 use super::source::fetch;
@@ -27,6 +29,9 @@ struct Import {
     /// By each of their keys.
     records: HashMap<Digest, Record>,
     shared: Vec<SharedRecord>,
+    /// What explains them, and whether somebody asked for it.
+    notes: Option<Descriptor>,
+    notes_taken: Once,
 }
 
 /// What is known of a layer that nobody has looked into here.
@@ -97,6 +102,20 @@ impl Imports {
         keys
     }
 
+    /// Takes what explains misses into the store, once. Without it they are explained less well.
+    pub(crate) fn take_notes(&self, engine: &Engine) {
+        for import in &self.0 {
+            let Some(blob) = &import.notes else { continue };
+            import.notes_taken.call_once(|| {
+                let origin = import.origin.to_string();
+                let noted = digest_of(blob).map(|it| engine.store().note_origin(&it, &origin));
+                if matches!(noted, Some(Ok(()))) {
+                    let _ = notes::take(engine, blob);
+                }
+            });
+        }
+    }
+
     /// What is in a layer that may be in no store yet: enough to build upon.
     pub(crate) fn layer(&self, diff_id: &Digest) -> Option<FarLayer> {
         let layer = self.0.iter().find_map(|import| import.layers.get(diff_id))?;
@@ -118,7 +137,8 @@ impl Import {
             }
         }
         let layers = document.layers.into_iter().map(|layer| (layer.diff_id, layer)).collect();
-        Self { origin, layers, records, shared: document.records }
+        let (shared, notes) = (document.records, document.notes);
+        Self { origin, layers, records, shared, notes, notes_taken: Once::new() }
     }
 
     /// Notes in the store what a layer is and where it can be had.

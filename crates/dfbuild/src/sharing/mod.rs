@@ -4,6 +4,7 @@ mod document;
 mod export;
 mod gather;
 mod imports;
+mod notes;
 mod obtain;
 mod options;
 mod origin;
@@ -12,6 +13,7 @@ mod used;
 
 pub(crate) use export::{export, inline};
 pub(crate) use imports::Imports;
+pub(crate) use notes::revealed;
 pub use options::{CacheExport, CacheMode, CacheSource, CacheTarget};
 pub(crate) use origin::Lost;
 pub(crate) use used::UsedSteps;

@@ -15,6 +15,8 @@ use crate::schedule::stage_run::StageResult;
 #[derive(Debug, Clone)]
 pub(super) struct UsedStep {
     pub(super) stage: StageId,
+    /// Its place in the stage.
+    pub(super) at: usize,
     /// By definition, and by content if that is known.
     pub(super) keys: Vec<Digest>,
     pub(super) record: Record,
@@ -31,7 +33,7 @@ impl UsedSteps {
     pub(crate) fn note(
         &self,
         session: &Session<'_>,
-        stage: StageId,
+        (stage, at): (StageId, usize),
         keys: &[&Key],
         record: &Record,
         below: &[LayerRef],
@@ -39,7 +41,7 @@ impl UsedSteps {
         if session.build.cache_to.is_empty() {
             return;
         }
-        let step = UsedStep::new(stage, keys, record, below);
+        let step = UsedStep::new((stage, at), keys, record, below);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(step);
     }
 
@@ -67,9 +69,14 @@ impl UsedSteps {
 }
 
 impl UsedStep {
-    fn new(stage: StageId, keys: &[&Key], record: &Record, below: &[LayerRef]) -> Self {
+    fn new(
+        (stage, at): (StageId, usize),
+        keys: &[&Key],
+        record: &Record,
+        below: &[LayerRef],
+    ) -> Self {
         let keys = keys.iter().map(|key| key.digest()).collect();
-        Self { stage, keys, record: record.clone(), below: below.to_vec() }
+        Self { stage, at, keys, record: record.clone(), below: below.to_vec() }
     }
 }
 
@@ -93,7 +100,7 @@ fn recorded(
         if let Some(used) = &mut used {
             let by_content = session.content_key(stage, at, &definition, &result);
             let keys: Vec<&Key> = [key].into_iter().chain(&by_content).collect();
-            used.push(UsedStep::new(id, &keys, &record, &result.layers));
+            used.push(UsedStep::new((id, at), &keys, &record, &result.layers));
         }
         result.push(&record);
     }

@@ -84,7 +84,7 @@ fn fsck(bed: &Bed, args: &[&str], code: i32) -> String {
     fsck.stdout
 }
 
-fn flip(bytes: &mut Vec<u8>) {
+fn flip(bytes: &mut [u8]) {
     let middle = bytes.len() / 2;
     if let Some(byte) = bytes.get_mut(middle) {
         *byte ^= 0x10;
@@ -105,7 +105,7 @@ fn damage_everywhere_is_found_and_repaired(bed: &Bed) {
         damaged.retain(|path| !of_base(bed).contains(path));
         assert!(!damaged.is_empty(), "nothing is in {folder}");
         for path in &damaged {
-            damage(path, flip);
+            damage(path, |bytes| flip(bytes));
         }
         let found = fsck(bed, &[], 1);
         for path in damaged {
@@ -157,7 +157,7 @@ fn changed_files_of_a_layer_are_found(bed: &Bed) {
 fn a_lost_image_is_no_miss(bed: &Bed) {
     start(bed);
     let [manifest, _] = of_base(bed).try_into().unwrap();
-    damage(&manifest, flip);
+    damage(&manifest, |bytes| flip(bytes));
     let found = fsck(bed, &["--repair"], 1);
     assert!(found.contains("it cannot be had again from here"), "{found}");
     let again = fsck(bed, &[], 1);
@@ -185,7 +185,7 @@ fn each_is_survived(bed: &Bed, change: fn(&mut Vec<u8>)) {
 }
 
 fn any_flipped_byte_is_survived(bed: &Bed) {
-    each_is_survived(bed, flip);
+    each_is_survived(bed, |bytes| flip(bytes));
 }
 
 fn any_torn_file_is_survived(bed: &Bed) {

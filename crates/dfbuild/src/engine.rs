@@ -52,7 +52,12 @@ struct Shared {
 impl Engine {
     /// Opens the store at `root`, and makes it if it is not there.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, Error> {
-        let store = Store::open(root)?;
+        Self::with_store(Store::open(root)?)
+    }
+
+    /// With a store that somebody opened: tests hear of what is written to it.
+    #[doc(hidden)]
+    pub fn with_store(store: Store) -> Result<Self, Error> {
         let id_map = IdMap::current()
             .map_err(|error| Error::Sandbox { reason: error.to_string(), hint: None })?;
         let shared = Shared { store, id_map, layers: LayerCache::default() };

@@ -1,13 +1,13 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use dfbuild_image::Digest;
 use tempfile::NamedTempFile;
 
-use crate::disk::Disk;
+use crate::disk::{Change, Disk};
 use crate::error::{Error, IoContext};
 use crate::files::new_file;
 use crate::lock_file::{LockFile, Mode};
@@ -69,8 +69,9 @@ impl Store {
                 file.insert(new_file(&self.disk, &self.path("leases"), &prefix)?)
             }
         };
+        self.disk.tell(|| Change::Write(lease.path().to_owned()));
         let line = format!("{}\n", digest.hex());
-        self.disk.write(lease.as_file(), lease.path(), line.as_bytes())
+        lease.as_file_mut().write_all(line.as_bytes()).context("write", lease.path())
     }
 
     /// The lock between those who name what they use and those who collect. Held for moments.

@@ -68,7 +68,10 @@ impl Check<'_> {
         for folder in list(&self.store.path("layers"))? {
             let Some(diff_id) = digest_of_name(&folder) else { continue };
             if self.store.is_forgotten(&diff_id) {
-                self.damaged(&folder, "says nothing about its layer", || {
+                // A build that was killed may have come no further than to make the folder.
+                let is_damage = self.store.has_marker(&diff_id)?;
+                let problem = "says nothing about its layer".to_owned();
+                self.found(&folder, problem, is_damage, || {
                     self.store.drop_layer(&diff_id)?;
                     Ok(Outcome::Removed)
                 })?;
@@ -109,6 +112,12 @@ impl Store {
     pub(super) fn is_forgotten(&self, diff_id: &Digest) -> bool {
         let folder = self.layer_path(diff_id);
         folder.is_dir() && !folder.join("index").exists() && !self.names_a_blob(diff_id)
+    }
+
+    /// Whether a folder of a layer is promised.
+    pub(super) fn has_marker(&self, diff_id: &Digest) -> Result<bool, Error> {
+        let name = format!("{}.ok", diff_id.hex());
+        Ok(self.flavours()?.iter().any(|flavour| flavour.join(&name).exists()))
     }
 
     /// Whether a blob of a layer is known. What is known of it was checked before.

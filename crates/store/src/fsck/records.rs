@@ -41,9 +41,6 @@ impl Check<'_> {
 impl Store {
     /// Whether there is a folder or a blob of a layer, or a blob elsewhere.
     fn can_have_layer(&self, diff_id: &Digest) -> Result<bool, Error> {
-        let flavours = self.flavours()?;
-        let name = format!("{}.ok", diff_id.hex());
-        let has_snapshot = flavours.iter().any(|flavour| flavour.join(&name).exists());
-        Ok(has_snapshot || self.names_a_blob(diff_id))
+        Ok(self.has_marker(diff_id)? || self.names_a_blob(diff_id))
     }
 }

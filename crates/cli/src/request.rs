@@ -8,8 +8,8 @@ use dfbuild::{
 use tempfile::TempDir;
 
 use crate::args::{
-    BuildArgs, CacheFlag, Destination, Entitlement, FlagKind, NetworkArg, OutputFlag, SecretFlag,
-    SecretLeakArg, SecretOrigin, SshFlag, USE_AN_AGENT,
+    BuildArgs, CacheFlag, Destination, Entitlement, FlagKind, NetworkArg, OutputFlag, ProgressArg,
+    SecretFlag, SecretLeakArg, SecretOrigin, SshFlag, USE_AN_AGENT,
 };
 
 /// A build as the library takes it, and what the command needs beside it.
@@ -186,6 +186,10 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
             let name = dockerfile.display();
             return Err(usage(format!("--no-cache-step: the Dockerfile is called {name}")));
         }
+    }
+    let to_stdout = |output: &OutputFlag| matches!(output.destination, Destination::Stdout);
+    if args.progress == ProgressArg::Classic && args.output.iter().any(to_stdout) {
+        return Err(usage("--progress=classic writes to standard output, and --output too"));
     }
     if is_stdin(&args.context) && args.file.as_deref().is_some_and(is_stdin) {
         return Err(usage("context and Dockerfile cannot both come from standard input"));
@@ -430,6 +434,7 @@ mod tests {
             ("--push .", "--push needs a name"),
             ("-f - -", "cannot both come from standard input"),
             ("-o - -o type=oci .", "only one"),
+            ("-o - --progress=classic .", "--progress=classic writes to standard output"),
         ] {
             let RequestError::Usage(text) = request(line).unwrap_err() else { panic!("{line}") };
             assert!(text.contains(part), "{line}: {text}");

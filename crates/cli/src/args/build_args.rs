@@ -223,7 +223,7 @@ pub(crate) struct BuildArgs {
     pub(crate) snapshotter: SnapshotterArg,
 
     /// How to show what happens: auto is tty on a terminal, else plain
-    #[arg(long, value_enum, value_name = "auto|tty|plain|quiet|rawjson", env = "BUILDKIT_PROGRESS", hide_env = true,
+    #[arg(long, value_enum, value_name = "auto|tty|plain|classic|quiet|rawjson", env = "BUILDKIT_PROGRESS", hide_env = true,
           default_value_t = ProgressArg::Auto, hide_default_value = true,
           hide_possible_values = true, help_heading = "How to run")]
     pub(crate) progress: ProgressArg,
@@ -240,6 +240,8 @@ pub(crate) enum ProgressArg {
     Auto,
     /// Line after line, for logs.
     Plain,
+    /// The words of Docker's builder before BuildKit, on standard output.
+    Classic,
     /// A live view.
     Tty,
     /// Nothing but the image id and errors. `none` is buildx's word in BUILDKIT_PROGRESS.

@@ -27,7 +27,7 @@ pub(crate) struct RegistryArgs {
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct TransferArgs {
     /// How to show what happens: auto is tty on a terminal, else plain
-    #[arg(long, value_enum, value_name = "auto|tty|plain|quiet|rawjson",
+    #[arg(long, value_enum, value_name = "auto|tty|plain|classic|quiet|rawjson",
           default_value_t = ProgressArg::Auto, hide_default_value = true,
           hide_possible_values = true)]
     pub(crate) progress: ProgressArg,

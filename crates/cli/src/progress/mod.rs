@@ -1,11 +1,14 @@
 //! Showing a build while it runs. All of it goes to standard error.
 
 mod captures;
+mod classic;
+mod grouped;
 mod json;
 mod lines;
 mod plain;
 mod transfer;
 mod tty;
+mod turns;
 mod view;
 
 use std::io::{self, IsTerminal};
@@ -20,11 +23,15 @@ use crate::step::Step;
 use crate::summary::Summary;
 pub(crate) use captures::Capture;
 use captures::Captures;
+use grouped::Forge;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Plain,
+    /// `Plain` for a log whose parts can be folded.
+    Grouped(Forge),
+    Classic,
     Tty,
     Quiet,
     Rawjson,
@@ -39,14 +46,19 @@ impl Mode {
             _ if quiet => Self::Quiet,
             ProgressArg::Quiet => Self::Quiet,
             ProgressArg::Rawjson => Self::Rawjson,
+            ProgressArg::Classic => Self::Classic,
             ProgressArg::Auto | ProgressArg::Tty if terminal => Self::Tty,
-            ProgressArg::Auto | ProgressArg::Tty | ProgressArg::Plain => Self::Plain,
+            ProgressArg::Auto => match Forge::detect(&|name| std::env::var(name).ok()) {
+                Some(forge) => Self::Grouped(forge),
+                None => Self::Plain,
+            },
+            ProgressArg::Tty | ProgressArg::Plain => Self::Plain,
         }
     }
 
     /// Whether the output of a failed step was on the screen already.
     pub(crate) fn shows_output(self) -> bool {
-        matches!(self, Self::Plain | Self::Rawjson)
+        matches!(self, Self::Plain | Self::Grouped(_) | Self::Classic | Self::Rawjson)
     }
 }
 
@@ -85,6 +97,10 @@ impl Progress {
         let source = Source::default();
         let renderer: Box<dyn Renderer + Send> = match mode {
             Mode::Plain => Box::new(plain::Plain::new(io::stderr(), source, colour)),
+            Mode::Grouped(forge) => {
+                Box::new(grouped::Grouped::new(forge, io::stderr(), source, colour))
+            }
+            Mode::Classic => Box::new(classic::Classic::new(io::stdout(), io::stderr())),
             Mode::Rawjson => Box::new(json::Json::new(io::stderr(), source)),
             Mode::Tty => Box::new(tty::Tty::new(source, colour)),
             Mode::Quiet => Box::new(Quiet),

@@ -39,6 +39,13 @@ struct Running {
     lines: LineBuffer,
 }
 
+impl Plain<Vec<u8>> {
+    /// What was written since the last time.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+}
+
 impl<W: Write> Plain<W> {
     pub(super) fn new(out: W, source: Source, colour: bool) -> Self {
         Self {

@@ -48,14 +48,16 @@ impl Keyword {
     ];
 
     /// The instruction of this name, in any case.
-    pub fn find(name: &str) -> Option<Self> {
+    #[inline]
+    pub fn find(name: impl AsRef<[u8]>) -> Option<Self> {
+        let name = name.as_ref();
         // The length and the first letter leave at most one or two to compare with.
-        let first = name.as_bytes().first()?.to_ascii_lowercase();
+        let first = name.first()?.to_ascii_lowercase();
         let found = match (name.len(), first) {
             (3, b'r') => Self::Run,
             (3, b'e') => Self::Env,
             (3, b'c') => Self::Cmd,
-            (3, b'a') if name.eq_ignore_ascii_case("arg") => Self::Arg,
+            (3, b'a') if name[1] | LOWER == b'r' => Self::Arg,
             (3, b'a') => Self::Add,
             (4, b'c') => Self::Copy,
             (4, b'f') => Self::From,
@@ -72,7 +74,12 @@ impl Keyword {
             (11, b'h') => Self::Healthcheck,
             _ => return None,
         };
-        if name.eq_ignore_ascii_case(found.name()) { Some(found) } else { None }
+        let is_found = if name.len() <= 8 {
+            packed(name) == PACKED[found as usize]
+        } else {
+            name.eq_ignore_ascii_case(found.name().as_bytes())
+        };
+        if is_found { Some(found) } else { None }
     }
 
     /// The name in lower case.
@@ -122,6 +129,34 @@ impl Keyword {
             Self::Workdir => "WORKDIR",
         }
     }
+}
+
+/// The bit that tells a lower letter from its upper one. With it, only letters become letters.
+const LOWER: u8 = 0x20;
+
+/// The names of at most eight letters as numbers, by [`Keyword::ALL`]: comparing numbers is one step.
+const PACKED: [u64; Keyword::ALL.len()] = {
+    let mut all = [0; Keyword::ALL.len()];
+    let mut at = 0;
+    while at < all.len() {
+        let name = Keyword::ALL[at].lower().as_bytes();
+        if name.len() <= 8 {
+            all[at] = packed(name);
+        }
+        at += 1;
+    }
+    all
+};
+
+/// At most eight bytes in lower case as one number.
+const fn packed(name: &[u8]) -> u64 {
+    let mut number = 0;
+    let mut at = 0;
+    while at < name.len() {
+        number = number << 8 | (name[at] | LOWER) as u64;
+        at += 1;
+    }
+    number
 }
 
 #[cfg(test)]

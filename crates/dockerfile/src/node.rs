@@ -65,25 +65,6 @@ impl Tree<'_> {
 }
 
 impl Node<'_> {
-    /// The words as they stand in the joined line, from the first one on.
-    pub(crate) fn args_text(&self) -> String {
-        let Some(first) = self.args.first() else { return String::new() };
-        let text = self.original.text();
-        text.find(first.as_str()).map_or_else(String::new, |at| text[at..].trim_end().to_owned())
-    }
-
-    /// Makes room for the next instruction. Lists that nobody took keep their room.
-    pub(crate) fn clear(&mut self) {
-        self.flags.clear();
-        self.args.clear();
-        self.child = None;
-        self.json = false;
-        self.heredocs.clear();
-        self.comments.clear();
-        self.empty_continuations.clear();
-        self.broken = false;
-    }
-
     fn dump(&self) -> String {
         let mut out = self.keyword.value.to_lowercase();
         if !self.flags.is_empty() {

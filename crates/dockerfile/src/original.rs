@@ -8,7 +8,7 @@ use crate::span::Text;
 /// Where an instruction was written, and how to read it as one line.
 ///
 /// Few who read a file need the text besides the words, and it is as long as the file: joining waits until it is wanted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Original<'a> {
     /// The lines from the keyword on.
     source: &'a str,
@@ -18,11 +18,13 @@ pub struct Original<'a> {
 
 impl<'a> Original<'a> {
     /// The text of `source`, which begins with an instruction and ends with its last line.
+    #[inline]
     pub(crate) const fn new(source: &'a str, escape: u8) -> Self {
         Self { source, escape, with_blanks: false }
     }
 
     /// What stands behind `offset` bytes of the source.
+    #[inline]
     pub(crate) fn behind(self, offset: usize) -> Self {
         Self { source: &self.source[offset..], ..self }
     }
@@ -57,6 +59,14 @@ impl<'a> Original<'a> {
         }
     }
 }
+
+impl PartialEq for Original<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Original<'_> {}
 
 fn trim(text: &str) -> &str {
     trim_start(trim_end(text))

@@ -73,7 +73,7 @@ fn heredocs_are_files_or_scripts() {
     let InstructionKind::Run(run) = only("FROM a\nRUN cat <<A | sh\necho\nA").kind else {
         panic!("a RUN")
     };
-    assert!(matches!(&run.command, Command::Shell(text) if text.value == "cat <<A | sh"));
+    assert!(matches!(&run.command, Command::Shell(text) if text.value.text() == "cat <<A | sh"));
     assert_eq!(run.heredocs[0].content, "echo\n");
     // A name may stand apart from its marker, in COPY too.
     let InstructionKind::Copy(copy) = only("FROM a\nCOPY << A /d\n1\nA\n").kind else {
@@ -89,7 +89,7 @@ fn stages_are_found_by_name_and_number() {
     let file = parsed.dockerfile;
     assert_eq!(file.global_args.len(), 1);
     assert_eq!(file.stages[0].from.name.as_ref().map(Word::as_str), Some("one"));
-    assert_eq!(file.stages[0].from.name_as_written.as_deref(), Some("One"));
+    assert_eq!(file.stages[0].from.alias.as_ref().map(|it| &*it.name), Some("One"));
     assert_eq!(
         (file.stage_index("ONE"), file.stage_index("1"), file.stage_index("3")),
         (Some(2), Some(1), None)

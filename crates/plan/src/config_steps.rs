@@ -63,7 +63,7 @@ impl Scope {
 
     fn words(&self, command: &Command) -> Vec<String> {
         match command {
-            Command::Shell(text) => self.shell_form(&text.value),
+            Command::Shell(text) => self.shell_form(&text.value.text()),
             Command::Exec(words) => words.iter().map(|word| word.value.to_string()).collect(),
         }
     }
@@ -184,7 +184,7 @@ impl Scope {
 
 fn healthcheck_config(check: &HealthcheckCommand) -> HealthcheckConfig {
     let test = match &check.command {
-        Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.value.to_string()],
+        Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.value.text().into_owned()],
         Command::Exec(words) => {
             let words = words.iter().map(|word| word.value.to_string());
             std::iter::once("CMD".to_owned()).chain(words).collect()

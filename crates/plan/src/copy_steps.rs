@@ -21,10 +21,10 @@ impl Scope {
             Ok(CopySource::Path(path))
         })?;
         let (chown, chmod_text, chmod) =
-            self.ownership(copy.chown.as_deref(), copy.chmod.as_deref())?;
+            self.ownership(copy.chown().as_ref(), copy.chmod().as_ref())?;
         let dest = self.expand(&copy.dest)?;
         let mut line = "COPY".to_owned();
-        if copy.parents {
+        if copy.parents() {
             line.push_str(" --parents");
         }
         history_tail(&mut line, chown.as_ref(), chmod_text.as_ref(), &sources, &dest);
@@ -34,9 +34,9 @@ impl Scope {
             from,
             chown,
             chmod,
-            link: copy.link,
-            parents: copy.parents,
-            excludes: copy.excludes.iter().map(|pattern| pattern.value.to_string()).collect(),
+            link: copy.link(),
+            parents: copy.parents(),
+            excludes: copy.excludes().map(|pattern| pattern.value.to_string()).collect(),
             add: None,
         };
         self.push(place, StepKind::Copy(step), line);
@@ -54,16 +54,16 @@ impl Scope {
             })
         })?;
         let (chown, chmod_text, chmod) =
-            self.ownership(add.chown.as_deref(), add.chmod.as_deref())?;
+            self.ownership(add.chown().as_ref(), add.chmod().as_ref())?;
         let dest = self.expand(&add.dest)?;
-        if let Some(sum) = &add.checksum
+        if let Some(sum) = add.checksum()
             && sources
                 .iter()
                 .any(|source| matches!(source, CopySource::Path(_) | CopySource::Inline { .. }))
         {
             return Err(error("checksum requires HTTP(S) or Git sources", sum.span));
         }
-        let checksum = add.checksum.as_ref().map(|sum| self.expand(sum)).transpose()?;
+        let checksum = add.checksum().map(|sum| self.expand(&sum)).transpose()?;
         let mut line = "ADD".to_owned();
         history_tail(&mut line, chown.as_ref(), chmod_text.as_ref(), &sources, &dest);
         let step = CopyStep {
@@ -72,10 +72,14 @@ impl Scope {
             from: TreeSource::Context,
             chown,
             chmod,
-            link: add.link,
+            link: add.link(),
             parents: false,
-            excludes: add.excludes.iter().map(|pattern| pattern.value.to_string()).collect(),
-            add: Some(AddOptions { checksum, keep_git_dir: add.keep_git_dir, unpack: add.unpack }),
+            excludes: add.excludes().map(|pattern| pattern.value.to_string()).collect(),
+            add: Some(AddOptions {
+                checksum,
+                keep_git_dir: add.keep_git_dir(),
+                unpack: add.unpack(),
+            }),
         };
         self.push(place, StepKind::Copy(step), line);
         Ok(())

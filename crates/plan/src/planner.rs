@@ -479,8 +479,8 @@ impl<'a> Planner<'a> {
     ) -> Result<(), Stop> {
         let mut mounts: Vec<RunMount> = Vec::new();
         let mut ssh = 0;
-        for flag in &run.mounts {
-            let mount = scope.mount(flag)?;
+        for flag in run.mounts() {
+            let mount = scope.mount(&flag)?;
             let from = self.mount_source(index, &mount, flag.text.span, scope)?;
             if mount.kind == ast::MountKind::Ssh {
                 ssh += 1;
@@ -538,7 +538,7 @@ impl<'a> Planner<'a> {
             InstructionKind::Run(run) => self.run(index, run, place, scope),
             InstructionKind::Add(add) => Ok(scope.add(add, place)?),
             InstructionKind::Copy(copy) => {
-                let from = match &copy.from {
+                let from = match copy.from() {
                     None => TreeSource::Context,
                     Some(name) => {
                         let platform = scope.platform.clone();

@@ -51,7 +51,7 @@ impl Scope {
             Command::Shell(text) => text,
         };
         match run.heredocs.as_slice() {
-            [] => (self.shell_form(&text.value), None),
+            [] => (self.shell_form(&text.value.text()), None),
             // The whole argument is the marker: the body is what runs. Whether it may be expanded
             // does not matter, the shell does that.
             [heredoc] if text.span.len() <= heredoc.marker.len() => {
@@ -65,7 +65,7 @@ impl Scope {
             }
             // Anything else is put together again for the shell, which has to know heredocs.
             heredocs => {
-                let mut full = text.value.to_string();
+                let mut full = text.value.text().into_owned();
                 for heredoc in heredocs {
                     full.push_str(&format!("\n{}{}", heredoc.content, heredoc.name));
                 }

@@ -6,9 +6,11 @@ use dfbuild_image::Reference;
 /// for all images at once while the stage itself still waits for its base.
 pub(crate) fn references(stage: &Stage) -> Vec<(String, Span)> {
     let names = stage.instructions.iter().flat_map(|instruction| match &instruction.kind {
-        InstructionKind::Copy(copy) => {
-            copy.from.iter().map(|from| (from.value.to_string(), from.span)).collect::<Vec<_>>()
-        }
+        InstructionKind::Copy(copy) => copy
+            .from()
+            .map(|from| (from.value.to_string(), from.span))
+            .into_iter()
+            .collect::<Vec<_>>(),
         InstructionKind::Run(run) => mount_sources(run),
         _ => Vec::new(),
     });
@@ -16,7 +18,7 @@ pub(crate) fn references(stage: &Stage) -> Vec<(String, Span)> {
 }
 
 fn mount_sources(run: &Run) -> Vec<(String, Span)> {
-    let sources = run.mounts.iter().filter_map(|mount| {
+    let sources = run.mounts().filter_map(|mount| {
         let from = mount.resolve(&mut |value| Ok(value.to_owned())).ok()?.from?;
         Some((from, mount.text.span))
     });

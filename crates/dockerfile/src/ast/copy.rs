@@ -1,6 +1,6 @@
 //! `COPY` and `ADD`.
 
-use crate::ast::Heredoc;
+use crate::ast::{Flags, Heredoc};
 use crate::span::Word;
 
 /// One thing to copy.
@@ -21,18 +21,40 @@ pub struct Copy<'a> {
     pub dest: Word<'a>,
     /// Whether the arguments were a JSON array.
     pub json: bool,
+    /// All flags.
+    pub flags: Flags<'a>,
+}
+
+impl<'a> Copy<'a> {
     /// `--from`: a stage, a named context or an image. Never expanded.
-    pub from: Option<Box<Word<'a>>>,
+    pub fn from(&self) -> Option<Word<'a>> {
+        self.flags.text("from").filter(|it| !it.value.is_empty())
+    }
+
     /// `--chown`. Not expanded.
-    pub chown: Option<Box<Word<'a>>>,
+    pub fn chown(&self) -> Option<Word<'a>> {
+        self.flags.text("chown")
+    }
+
     /// `--chmod`. Not expanded.
-    pub chmod: Option<Box<Word<'a>>>,
+    pub fn chmod(&self) -> Option<Word<'a>> {
+        self.flags.text("chmod")
+    }
+
     /// `--link`.
-    pub link: bool,
+    pub fn link(&self) -> bool {
+        self.flags.switch("link") == Some(true)
+    }
+
     /// `--parents`.
-    pub parents: bool,
+    pub fn parents(&self) -> bool {
+        self.flags.switch("parents") == Some(true)
+    }
+
     /// `--exclude`, repeated. Never expanded.
-    pub excludes: Vec<Word<'a>>,
+    pub fn excludes(&self) -> impl Iterator<Item = Word<'a>> {
+        self.flags.texts("exclude")
+    }
 }
 
 /// `ADD [flags] source... dest`.
@@ -44,18 +66,43 @@ pub struct Add<'a> {
     pub dest: Word<'a>,
     /// Whether the arguments were a JSON array.
     pub json: bool,
+    /// All flags.
+    pub flags: Flags<'a>,
+}
+
+impl<'a> Add<'a> {
     /// `--chown`. Not expanded.
-    pub chown: Option<Box<Word<'a>>>,
+    pub fn chown(&self) -> Option<Word<'a>> {
+        self.flags.text("chown")
+    }
+
     /// `--chmod`. Not expanded.
-    pub chmod: Option<Box<Word<'a>>>,
+    pub fn chmod(&self) -> Option<Word<'a>> {
+        self.flags.text("chmod")
+    }
+
     /// `--link`.
-    pub link: bool,
+    pub fn link(&self) -> bool {
+        self.flags.switch("link") == Some(true)
+    }
+
     /// `--exclude`, repeated. Never expanded.
-    pub excludes: Vec<Word<'a>>,
+    pub fn excludes(&self) -> impl Iterator<Item = Word<'a>> {
+        self.flags.texts("exclude")
+    }
+
     /// `--checksum`. Not expanded.
-    pub checksum: Option<Box<Word<'a>>>,
+    pub fn checksum(&self) -> Option<Word<'a>> {
+        self.flags.text("checksum")
+    }
+
     /// `--keep-git-dir`, if given.
-    pub keep_git_dir: Option<bool>,
+    pub fn keep_git_dir(&self) -> Option<bool> {
+        self.flags.switch("keep-git-dir")
+    }
+
     /// `--unpack`, if given.
-    pub unpack: Option<bool>,
+    pub fn unpack(&self) -> Option<bool> {
+        self.flags.switch("unpack")
+    }
 }

@@ -85,10 +85,17 @@ pub struct From<'a> {
     pub image: Word<'a>,
     /// `--platform`. Not expanded.
     pub platform: Option<Box<Word<'a>>>,
-    /// The word `AS` as written.
-    pub as_keyword: Option<Box<Word<'a>>>,
     /// The stage's name in lower case.
     pub name: Option<Word<'a>>,
-    /// The stage's name as written, at the same place.
-    pub name_as_written: Option<Text<'a>>,
+    /// How the name was written.
+    pub alias: Option<Box<Alias<'a>>>,
+}
+
+/// `AS name` as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias<'a> {
+    /// The word `AS`.
+    pub keyword: Word<'a>,
+    /// The name, at the place of [`From::name`].
+    pub name: Text<'a>,
 }

@@ -8,7 +8,7 @@ pub enum Healthcheck<'a> {
     /// Switches off the check of the base image.
     None,
     /// Sets the check.
-    Cmd(HealthcheckCommand<'a>),
+    Cmd(Box<HealthcheckCommand<'a>>),
 }
 
 /// A check and when to run it. Durations are nanoseconds; 0 and absent both mean the default.

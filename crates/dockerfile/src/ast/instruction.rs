@@ -2,10 +2,10 @@
 
 use crate::ast::{Add, Copy, From, Healthcheck, Run};
 use crate::original::Original;
-use crate::span::{LineRange, Span, Text, Word};
+use crate::span::{LineRange, Span, Spanned, Text, Word};
 
 /// One instruction.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Instruction<'a> {
     /// From the keyword to the end of the last line, heredoc bodies and their ends included.
     pub span: Span,
@@ -20,10 +20,6 @@ pub struct Instruction<'a> {
     /// The instruction's text with continuation lines joined and comments left out, without surrounding blanks and
     /// without heredoc bodies.
     pub original: Original<'a>,
-    /// The flags without quotes, `--` included, in order.
-    pub flags: Vec<Word<'a>>,
-    /// Blank lines inside a continuation, if any.
-    pub empty_continuations: Vec<Span>,
     /// What it is.
     pub kind: InstructionKind<'a>,
 }
@@ -50,6 +46,13 @@ pub enum InstructionKind<'a> {
     User(User<'a>),
     Volume(Volume<'a>),
     Workdir(Workdir<'a>),
+}
+
+impl Default for InstructionKind<'_> {
+    /// An instruction that says nothing and owns nothing.
+    fn default() -> Self {
+        Self::Shell(Shell { words: Vec::new() })
+    }
 }
 
 impl InstructionKind<'_> {
@@ -81,8 +84,9 @@ impl InstructionKind<'_> {
 /// A command line in one of its two forms. Neither is expanded by the builder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command<'a> {
-    /// Text for the shell of the image; empty if the instruction has no argument.
-    Shell(Word<'a>),
+    /// Text for the shell of the image, put together from its lines when it is asked for; empty if the instruction has
+    /// no argument.
+    Shell(Spanned<Original<'a>>),
     /// A JSON array.
     Exec(Vec<Word<'a>>),
 }

@@ -5,13 +5,15 @@
 
 mod copy;
 mod dockerfile;
+pub(crate) mod flags;
 mod healthcheck;
 mod heredoc;
 mod instruction;
 mod run;
 
 pub use copy::{Add, Copy, Source};
-pub use dockerfile::{Directives, Dockerfile, From, Stage, Syntax};
+pub use dockerfile::{Alias, Directives, Dockerfile, From, Stage, Syntax};
+pub use flags::Flags;
 pub use healthcheck::{Healthcheck, HealthcheckCommand};
 pub use heredoc::Heredoc;
 pub use instruction::{

@@ -1,6 +1,6 @@
 //! `RUN` and its flags.
 
-use crate::ast::{Command, Heredoc};
+use crate::ast::{Command, Flags, Heredoc};
 use crate::span::Word;
 
 /// `RUN [flags] command`.
@@ -10,14 +10,25 @@ pub struct Run<'a> {
     pub command: Command<'a>,
     /// The heredocs, in the order of their markers.
     pub heredocs: Vec<Heredoc<'a>>,
-    /// `--mount`, repeated.
-    pub mounts: Vec<MountFlag<'a>>,
     /// `--network`.
     pub network: Network,
     /// `--security`.
     pub security: Security,
+    /// All flags.
+    pub flags: Flags<'a>,
+}
+
+impl<'a> Run<'a> {
+    /// `--mount`, repeated.
+    pub fn mounts(&self) -> impl Iterator<Item = MountFlag<'a>> {
+        self.flags.texts("mount").map(|text| MountFlag { text })
+    }
+
     /// `--device`, repeated.
-    pub devices: Vec<Device>,
+    pub fn devices(&self) -> impl Iterator<Item = Device> {
+        let texts = self.flags.texts("device");
+        texts.filter_map(|text| crate::build::mount::parse_device(&text.value).ok())
+    }
 }
 
 /// A `--mount` as written. Its values may hold variables, so it only becomes a [`Mount`] with [`MountFlag::resolve`].

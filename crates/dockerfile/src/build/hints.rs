@@ -1,49 +1,12 @@
 //! Text that is legal, but very likely not what was meant.
 
+use super::reading::Part;
 use crate::ast::Heredoc;
 use crate::diagnostic::{Diagnostic, DiagnosticKind, Fix, Label};
 use crate::keyword::Keyword;
-use crate::node::Node;
 use crate::original::Original;
 use crate::parse::json::{self, Array};
 use crate::span::{Span, Word};
-
-/// Looks at one instruction.
-pub(super) fn check(node: &Node, diagnostics: &mut Vec<Diagnostic>) {
-    let heredocs = &node.heredocs;
-    let node = node.child.as_deref().unwrap_or(node);
-    if node.broken {
-        return;
-    }
-    if matches!(node.name, Some(Keyword::Copy | Keyword::Add)) {
-        diagnostics.extend(no_directory(node));
-    }
-    if node.json {
-        return;
-    }
-    match node.name {
-        Some(Keyword::Env | Keyword::Label | Keyword::Arg) => {
-            diagnostics.extend(node.args.iter().filter_map(curly_quotes));
-        }
-        Some(Keyword::Run) => {
-            diagnostics.extend(heredocs.iter().find_map(windows_lines));
-            diagnostics.extend(open_end(node));
-            diagnostics.extend(almost_json(node, true));
-        }
-        Some(
-            Keyword::Cmd
-            | Keyword::Entrypoint
-            | Keyword::Healthcheck
-            | Keyword::Shell
-            | Keyword::Copy
-            | Keyword::Add
-            | Keyword::Volume,
-        ) => {
-            diagnostics.extend(almost_json(node, false));
-        }
-        _ => {}
-    }
-}
 
 /// Quotes that are none.
 const CURLY: [char; 4] = ['\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
@@ -57,8 +20,8 @@ pub(crate) fn has_curly_quotes(text: &str) -> bool {
 }
 
 /// Several files that go to one name.
-fn no_directory(node: &Node) -> Option<Diagnostic> {
-    let (dest, sources) = node.args.split_last()?;
+pub(super) fn no_directory(words: &[Word], json: bool) -> Option<Diagnostic> {
+    let (dest, sources) = words.split_last()?;
     if sources.len() < 2 {
         return None;
     }
@@ -72,7 +35,7 @@ fn no_directory(node: &Node) -> Option<Diagnostic> {
         return None;
     }
     let message = format!("several sources, but `{name}` does not end with `/`");
-    let end = if node.json { dest.span.end - 1 } else { dest.span.end };
+    let end = if json { dest.span.end - 1 } else { dest.span.end };
     let diagnostic = Diagnostic::warning(DiagnosticKind::Suspicious, message, dest.span);
     let help =
         "without it each file is written over the one before; with it they go into the directory";
@@ -80,7 +43,7 @@ fn no_directory(node: &Node) -> Option<Diagnostic> {
 }
 
 /// A value in quotes of a text processor.
-fn curly_quotes(word: &Word) -> Option<Diagnostic> {
+pub(super) fn curly_quotes(word: &Word) -> Option<Diagnostic> {
     if word.value.is_ascii() {
         return None;
     }
@@ -95,7 +58,7 @@ fn curly_quotes(word: &Word) -> Option<Diagnostic> {
 }
 
 /// A script whose lines end as they do on Windows.
-fn windows_lines(heredoc: &Heredoc) -> Option<Diagnostic> {
+pub(super) fn windows_lines(heredoc: &Heredoc) -> Option<Diagnostic> {
     memchr::memmem::find(heredoc.content.as_bytes(), b"\r\n")?;
     let message = "the lines of this heredoc end with CR LF, as on Windows";
     let diagnostic = Diagnostic::warning(DiagnosticKind::Suspicious, message, heredoc.marker);
@@ -104,25 +67,40 @@ fn windows_lines(heredoc: &Heredoc) -> Option<Diagnostic> {
     Some(diagnostic.with_help(help).with_fix(heredoc.span, heredoc.content.replace("\r\n", "\n")))
 }
 
+/// Whether a command ends where another one should follow.
+#[inline]
+pub(super) fn has_open_end(text: &[u8]) -> bool {
+    matches!(text, [.., b'|'] | [.., b'&', b'&'])
+}
+
 /// A command that ends where another one should follow.
-fn open_end(node: &Node) -> Option<Diagnostic> {
-    let text = node.args.last().filter(|_| node.heredocs.is_empty())?;
-    let operator = match text.value.as_bytes() {
+#[cold]
+pub(super) fn open_end(text: &str, end: usize) -> Option<Diagnostic> {
+    let operator = match text.as_bytes() {
         [.., b'&', b'&'] => "&&",
         [.., b'|', b'|'] => "||",
         [.., b'|'] => "|",
         _ => return None,
     };
-    let span = Span::new(text.span.end - operator.len(), text.span.end);
+    let span = Span::new(end - operator.len(), end);
     let message = format!("the command ends with `{operator}`");
     let diagnostic = Diagnostic::warning(DiagnosticKind::Suspicious, message, span);
     Some(diagnostic.with_help("end the line with `\\` to go on in the next one"))
 }
 
-/// Text that looks like a JSON array, but is not one, and so is taken for a shell command or a list of words.
-fn almost_json(node: &Node, needs_comma: bool) -> Option<Diagnostic> {
-    let first = node.args.iter().find(|it| it.value.as_bytes().first() == Some(&b'['))?;
-    let text = node.args_text();
+/// Whether a word may be the beginning of a JSON array.
+#[inline]
+pub(super) fn begins_array(word: &Word) -> bool {
+    word.value.as_bytes().first() == Some(&b'[')
+}
+
+/// Text that looks like a JSON array, but is not one, and so is taken for a shell command or a list of words: from `word`
+/// on, in arguments that begin with `first`.
+#[cold]
+pub(super) fn almost_json(part: &Part, first: &str, word: &Word) -> Option<Diagnostic> {
+    let needs_comma = part.name == Some(Keyword::Run);
+    let text = part.original.without_blanks().text();
+    let text = text[text.find(first)?..].trim_end();
     let text = &text[text.find('[')?..];
     // The `[` of a shell needs a blank behind it.
     let inside = if needs_comma { &text[1..] } else { text[1..].trim_start() };
@@ -131,7 +109,7 @@ fn almost_json(node: &Node, needs_comma: bool) -> Option<Diagnostic> {
         return None;
     }
     let message = "this looks like a JSON array, but is none, so it is taken as it stands";
-    let span = Span::new(first.span.start, node.args_span.end);
+    let span = Span::new(word.span.start, part.args_span().end);
     let diagnostic = Diagnostic::warning(DiagnosticKind::Suspicious, message, span);
     let mended = text.replace('\'', "\"").replace(CURLY, "\"");
     Some(if json::array(&mended, |_, _| {}) == Array::Strings {
@@ -145,35 +123,32 @@ fn almost_json(node: &Node, needs_comma: bool) -> Option<Diagnostic> {
 
 /// What the instruction above has to do with a line that begins with no instruction.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Above<'a> {
-    name: Option<Keyword>,
-    end: Span,
-    original: Original<'a>,
-    has_heredocs: bool,
+pub(super) struct Above {
+    pub(super) name: Option<Keyword>,
+    /// The place without heredocs.
+    pub(super) head: Span,
+    pub(super) has_heredocs: bool,
 }
 
-impl<'a> Above<'a> {
-    pub(super) fn of(node: &Node<'a>) -> Self {
-        Self {
-            name: node.name,
-            end: Span::at(node.head.end),
-            original: node.original.without_blanks(),
-            has_heredocs: !node.heredocs.is_empty(),
-        }
-    }
-
+impl Above {
     pub(super) fn is_known(self) -> bool {
         self.name.is_some()
     }
 }
 
 /// Explains a line that begins with no instruction by what stands above it.
-pub(super) fn explain_lost_line(above: Above, diagnostic: &mut Diagnostic) {
+pub(super) fn explain_lost_line(
+    source: &str,
+    escape: u8,
+    above: Above,
+    diagnostic: &mut Diagnostic,
+) {
     if diagnostic.help.is_some() {
         return;
     }
-    let text = above.original.text();
+    let text = Original::new(&source[above.head.start..above.head.end], escape).text();
     let text = text.as_bytes();
+    let end = Span::at(above.head.end);
     let tail: [u8; 2] = text.last_chunk().copied().unwrap_or_default();
     // A `<<` that begins no heredoc.
     let lone_marker = !above.has_heredocs
@@ -182,7 +157,7 @@ pub(super) fn explain_lost_line(above: Above, diagnostic: &mut Diagnostic) {
     let help = if lone_marker {
         "the `<<` above begins no heredoc: it must begin a word, outside quotes"
     } else if matches!(tail, [_, b'|' | b';'] | [b'&', b'&']) {
-        diagnostic.fix = Some(Fix { span: above.end, replacement: " \\".to_owned() });
+        diagnostic.fix = Some(Fix { span: end, replacement: " \\".to_owned() });
         "the line above ends without `\\`"
     } else if matches!(tail, [_, b'\\' | b'`']) {
         "a doubled escape character at the end of the line above does not continue it"
@@ -190,5 +165,5 @@ pub(super) fn explain_lost_line(above: Above, diagnostic: &mut Diagnostic) {
         return;
     };
     diagnostic.help = Some(help.to_owned());
-    diagnostic.labels.push(Label { span: above.end, text: "here".to_owned() });
+    diagnostic.labels.push(Label { span: end, text: "here".to_owned() });
 }

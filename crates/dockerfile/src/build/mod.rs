@@ -1,59 +1,83 @@
-//! From the low-level tree to stages of typed instructions.
+//! From lines to stages of typed instructions.
 
+mod declarations;
 mod flags;
+mod from;
 mod healthcheck;
 pub(crate) mod hints;
 mod instruction;
 pub(crate) mod mount;
+mod onbuild;
+mod reading;
+mod run;
+mod script;
+mod stages;
 pub(crate) mod transfer;
 
+use hints::Above;
+use reading::{Extent, Failure, Part, Reading};
+use stages::Stages;
+
 use crate::Parsed;
-use crate::ast::{Dockerfile, Instruction, InstructionKind, Stage};
+use crate::ast::Instruction;
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::keyword::Keyword;
-use crate::node::{Node, Tree};
-use crate::parse::{BYTES_PER_INSTRUCTION, Reader, tree};
-use crate::span::Span;
+use crate::node::Tree;
+use crate::parse::logical::Joined;
+use crate::parse::statement::Statement;
+use crate::parse::{Reader, tree};
+use crate::span::{LineRange, Span};
 
 /// Reads a whole file.
 pub(crate) fn file(source: &str) -> Parsed<'_> {
     let mut reader = Reader::new(source);
     let mut diagnostics = Vec::new();
-    let mut dockerfile = Dockerfile::default();
-    let mut before_from = BeforeFrom::default();
-    let mut is_empty = true;
+    let mut stages = Stages::new(source.len());
+    let mut statement = Statement::default();
+    let mut joined = Joined::default();
     // What may explain a line below that begins with no instruction.
     let mut above = None;
-    let mut node = Node::default();
-    while reader.next_node(&mut node) {
-        is_empty = false;
-        let Some(name) = node.name else {
-            // A run of lines without meaning has one cause: lines of a script behind a missing `\`, or a merge conflict.
-            let mut diagnostic = instruction::unknown(&node);
-            if above.is_none_or(hints::Above::is_known) || diagnostic.suggestion.is_some() {
-                if let Some(above) = above {
-                    hints::explain_lost_line(above, &mut diagnostic);
-                }
-                diagnostics.push(diagnostic);
-            }
-            above = Some(hints::Above::of(&node));
+    // An instruction is large, and is written where it stays; in this, if it stays in no stage.
+    let mut outside = Instruction::default();
+    while reader.next(&mut statement, &mut joined) {
+        let mut reading = Reading::new(&mut reader, &mut diagnostics, &statement, true);
+        let in_stage = stages.open();
+        let slot = in_stage.unwrap_or(&mut outside);
+        let (name, found) = read(&mut reading, &statement, &mut joined, slot);
+        let Extent { end, last_line, has_heredocs } = reading.extent;
+        slot.comments = std::mem::take(&mut statement.comments);
+        let before = above.replace(Above { name, head: statement.head, has_heredocs });
+        if found.is_ok() && name != Some(Keyword::From) && stages.close(end, last_line) {
             continue;
-        };
-        above = Some(hints::Above::of(&node));
-        hints::check(&node, &mut diagnostics);
-        let found = if node.broken { None } else { instruction::read(&mut node, &mut diagnostics) };
-        let max_room = if dockerfile.stages.len() < FEW_STAGES { MAX_ROOM } else { 1 };
-        let room = ((source.len() - node.span.end) / BYTES_PER_INSTRUCTION).min(max_room);
-        before_from.place(name, &mut node, found, room, &mut dockerfile, &mut diagnostics);
+        }
+        let instruction = stages.cancel().unwrap_or_else(|| std::mem::take(&mut outside));
+        match (name, found) {
+            (Some(name), Ok(())) => stages.place_outside(name, instruction, &mut diagnostics),
+            (Some(name), Err(failure)) => {
+                if let Failure::Wrong(mut diagnostic) = failure {
+                    diagnostic.line.get_or_insert(statement.lines.start);
+                    diagnostics.push(*diagnostic);
+                }
+                stages.place_unread(name, instruction.keyword.span, &mut diagnostics);
+            }
+            (None, Err(Failure::Wrong(mut diagnostic))) => {
+                // A run of lines without meaning has one cause: lines of a script behind a missing `\`, or a merge conflict.
+                if before.is_none_or(Above::is_known) || diagnostic.suggestion.is_some() {
+                    if let Some(above) = before {
+                        hints::explain_lost_line(source, reader.escape, above, &mut diagnostic);
+                    }
+                    diagnostics.push(*diagnostic);
+                }
+            }
+            (None, _) => {}
+        }
     }
+    let is_empty = above.is_none();
     let (directives, found) = reader.finish(is_empty);
-    dockerfile.directives = directives;
-    diagnostics.splice(0..0, found);
-    if !is_empty
-        && !before_from.seen_from
-        && !before_from.reported
-        && !diagnostics.iter().any(Diagnostic::is_error)
-    {
+    if !found.is_empty() {
+        diagnostics.splice(0..0, found);
+    }
+    if !is_empty && stages.is_silent() && !diagnostics.iter().any(Diagnostic::is_error) {
         let diagnostic = Diagnostic::error(
             DiagnosticKind::NoStages,
             "dockerfile contains no stages to build",
@@ -63,19 +87,45 @@ pub(crate) fn file(source: &str) -> Parsed<'_> {
     }
     // The order of the file; equal places keep the order of discovery.
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
+    let mut dockerfile = stages.finish();
+    dockerfile.directives = directives;
     Parsed { dockerfile, diagnostics }
 }
 
-/// The most instructions that a stage gets room for before they are there.
-const MAX_ROOM: usize = 64;
-
-/// A file with more stages than these has little in each, and no room is made for more.
-const FEW_STAGES: usize = 4;
+/// Reads one instruction, but for its comments, into an empty one.
+#[inline]
+fn read<'a>(
+    reading: &mut Reading<'_, 'a>,
+    statement: &Statement<'a>,
+    joined: &mut Joined,
+    instruction: &mut Instruction<'a>,
+) -> (Option<Keyword>, Result<(), Failure>) {
+    let source = reading.reader.source;
+    let original = statement.original(source, reading.reader.escape);
+    instruction.head = statement.head;
+    instruction.original = original.without_blanks();
+    let (name, found) = 'found: {
+        if statement.is_continued
+            && let Some((name, found)) = script::read(reading, statement, joined, instruction)
+        {
+            break 'found (Some(name), found);
+        }
+        let line = statement.line(source, joined);
+        reading.reader.empty_continuation(&statement.empty_continuations, line.text);
+        let mut part = Part::split(line.fragment().trim(), original, statement.head.start);
+        instruction.keyword = part.keyword.spanned();
+        (part.name, instruction::kind(reading, &mut part, &mut instruction.kind))
+    };
+    let Extent { end, last_line, .. } = reading.extent;
+    instruction.span = Span::new(statement.head.start, end);
+    instruction.lines = LineRange { start: statement.lines.start, end: last_line };
+    (name, found)
+}
 
 /// Reads one trigger.
 pub(crate) fn trigger(text: &str) -> (Option<Instruction<'_>>, Vec<Diagnostic>) {
     let Tree { nodes, mut diagnostics, .. } = tree(text);
-    let Ok([mut node]) = <[Node; 1]>::try_from(nodes) else {
+    let [node] = nodes.as_slice() else {
         if diagnostics.is_empty() {
             diagnostics.push(Diagnostic::error(
                 DiagnosticKind::Onbuild,
@@ -85,83 +135,33 @@ pub(crate) fn trigger(text: &str) -> (Option<Instruction<'_>>, Vec<Diagnostic>) 
         }
         return (None, diagnostics);
     };
-    if node.name.is_none() {
-        diagnostics.push(instruction::unknown(&node));
-        return (None, diagnostics);
-    }
     if node.broken {
         return (None, diagnostics);
     }
-    if let Err(diagnostic) = instruction::check_trigger(&node) {
-        diagnostics.push(diagnostic);
+    if let Err(diagnostic) = onbuild::check_trigger(node.name, node.keyword.span) {
+        diagnostics.push(*diagnostic);
         return (None, diagnostics);
     }
-    let found = instruction::read(&mut node, &mut diagnostics)
-        .map(|kind| instruction::finish(&mut node, kind));
-    (found, diagnostics)
-}
-
-/// Puts instructions into their stages.
-#[derive(Default)]
-struct BeforeFrom {
-    seen_from: bool,
-    /// Whether the last `FROM` could not be read: what follows has no stage, through no fault of its own.
-    lost: bool,
-    reported: bool,
-}
-
-impl BeforeFrom {
-    fn place<'a>(
-        &mut self,
-        name: Keyword,
-        node: &mut Node<'a>,
-        found: Option<InstructionKind<'a>>,
-        room: usize,
-        dockerfile: &mut Dockerfile<'a>,
-        diagnostics: &mut Vec<Diagnostic>,
-    ) {
-        if name == Keyword::From {
-            self.seen_from = true;
-            self.lost = found.is_none();
-            let header = found.map(|kind| instruction::finish(node, kind));
-            dockerfile.stages.extend(header.and_then(|it| stage(it, room)));
-            return;
+    // What is wrong with the text is known from the tree.
+    let mut reader = Reader::new(text);
+    let mut statement = Statement::default();
+    let mut joined = Joined::default();
+    if !reader.next(&mut statement, &mut joined) {
+        return (None, diagnostics);
+    }
+    let mut reading = Reading::new(&mut reader, &mut diagnostics, &statement, false);
+    let mut instruction = Instruction::default();
+    let (_, found) = read(&mut reading, &statement, &mut joined, &mut instruction);
+    match found {
+        Ok(()) => {
+            instruction.comments = statement.comments;
+            (Some(instruction), diagnostics)
         }
-        if !self.seen_from {
-            if name == Keyword::Arg {
-                let arg = found.map(|kind| instruction::finish(node, kind));
-                dockerfile.global_args.extend(arg);
-            } else if !self.reported {
-                self.reported = true;
-                let diagnostic = Diagnostic::error(
-                    DiagnosticKind::BeforeFrom,
-                    "no build stage in current context",
-                    node.keyword.span,
-                );
-                diagnostics
-                    .push(diagnostic.with_help("only `ARG` may stand before the first `FROM`"));
-            }
-            return;
-        }
-        if let (false, Some(kind), Some(stage)) = (self.lost, found, dockerfile.stages.last_mut()) {
-            stage.span.end = node.span.end;
-            stage.lines.end = node.lines.end;
-            stage.instructions.push(instruction::finish(node, kind));
+        Err(Failure::Reported) => (None, diagnostics),
+        Err(Failure::Wrong(mut diagnostic)) => {
+            diagnostic.line.get_or_insert(statement.lines.start);
+            diagnostics.push(*diagnostic);
+            (None, diagnostics)
         }
     }
-}
-
-/// `room`: how many instructions may follow.
-fn stage(header: Instruction<'_>, room: usize) -> Option<Stage<'_>> {
-    let InstructionKind::From(from) = &header.kind else { return None };
-    let from = from.clone();
-    let doc = from.name.as_ref().and_then(|name| instruction::doc(&header.comments, &name.value));
-    Some(Stage {
-        from,
-        span: header.span,
-        lines: header.lines,
-        instructions: Vec::with_capacity(room),
-        doc,
-        header,
-    })
 }

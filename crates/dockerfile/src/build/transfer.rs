@@ -1,41 +1,58 @@
 //! `COPY` and `ADD`.
 
-use super::flags::{Flags, Takes};
-use crate::ast::{Add, Copy, Heredoc, Source};
+use super::flags::Takes;
+use super::hints;
+use super::instruction::{hint_at_list, list};
+use super::reading::{Failure, Fallible, Part, Reading};
+use crate::ast::{Add, Copy, Heredoc, InstructionKind, Source};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::expand::Expander;
-use crate::node::Node;
+use crate::keyword::Keyword;
+use crate::parse::logical::Fragment;
+use crate::parse::words::separated;
 use crate::span::Word;
 
 /// A `COPY` whose `--from` has a variable is kept: it is the conversion that refuses it, after everything was read.
 pub(super) fn copy<'a>(
-    node: &mut Node<'a>,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Result<Copy<'a>, Diagnostic> {
-    two_arguments(node, "COPY")?;
-    let known = [
+    reading: &mut Reading<'_, 'a>,
+    part: &mut Part<'_, 'a>,
+    slot: &mut InstructionKind<'a>,
+) -> Result<(), Failure> {
+    let arguments = Arguments::read(reading, part, Keyword::Copy)?;
+    part.check_flags(&[
         ("chmod", Takes::Text),
         ("chown", Takes::Text),
         ("exclude", Takes::Texts),
         ("from", Takes::Text),
         ("link", Takes::Bool),
         ("parents", Takes::Bool),
-    ];
-    let flags = Flags::read(&node.flags, &known)?;
-    let from = flags.text("from").filter(|it| !it.value.is_empty()).map(Box::new);
-    let chown = flags.text("chown").map(Box::new);
-    let chmod = flags.text("chmod").map(Box::new);
-    let link = flags.switch("link") == Some(true);
-    let parents = flags.switch("parents") == Some(true);
-    let excludes = flags.texts("exclude");
-    let (sources, dest) = sources_and_dest(node, "COPY")?;
-    diagnostics.extend(from.as_deref().and_then(variable_in_from));
-    Ok(Copy { sources, dest, json: node.json, from, chown, chmod, link, parents, excludes })
+    ])?;
+    let flags = part.take_flags();
+    if part.depth < 2
+        && let Some(from) = flags.text("from")
+    {
+        reading.diagnostics.extend(variable_in_from(&from));
+    }
+    match arguments {
+        Arguments::Plain { sources, dest } => {
+            let dest = dest.spanned();
+            *slot = InstructionKind::Copy(Copy { sources, dest, json: false, flags });
+        }
+        Arguments::Words { words, json, heredocs } => {
+            let (sources, dest) = split_markers(words, heredocs, Keyword::Copy)?;
+            *slot = InstructionKind::Copy(Copy { sources, dest, json, flags });
+        }
+    }
+    Ok(())
 }
 
-pub(super) fn add<'a>(node: &mut Node<'a>) -> Result<Add<'a>, Diagnostic> {
-    two_arguments(node, "ADD")?;
-    let known = [
+pub(super) fn add<'a>(
+    reading: &mut Reading<'_, 'a>,
+    part: &mut Part<'_, 'a>,
+    slot: &mut InstructionKind<'a>,
+) -> Result<(), Failure> {
+    let arguments = Arguments::read(reading, part, Keyword::Add)?;
+    part.check_flags(&[
         ("checksum", Takes::Text),
         ("chmod", Takes::Text),
         ("chown", Takes::Text),
@@ -43,55 +60,140 @@ pub(super) fn add<'a>(node: &mut Node<'a>) -> Result<Add<'a>, Diagnostic> {
         ("keep-git-dir", Takes::Bool),
         ("link", Takes::Bool),
         ("unpack", Takes::Bool),
-    ];
-    let flags = Flags::read(&node.flags, &known)?;
-    let chown = flags.text("chown").map(Box::new);
-    let chmod = flags.text("chmod").map(Box::new);
-    let link = flags.switch("link") == Some(true);
-    let excludes = flags.texts("exclude");
-    let checksum = flags.text("checksum").map(Box::new);
-    let (keep_git_dir, unpack) = (flags.switch("keep-git-dir"), flags.switch("unpack"));
-    let (sources, dest) = sources_and_dest(node, "ADD")?;
-    let json = node.json;
-    Ok(Add { sources, dest, json, chown, chmod, link, excludes, checksum, keep_git_dir, unpack })
+    ])?;
+    let flags = part.take_flags();
+    match arguments {
+        Arguments::Plain { sources, dest } => {
+            let dest = dest.spanned();
+            *slot = InstructionKind::Add(Add { sources, dest, json: false, flags });
+        }
+        Arguments::Words { words, json, heredocs } => {
+            let (sources, dest) = split_markers(words, heredocs, Keyword::Add)?;
+            *slot = InstructionKind::Add(Add { sources, dest, json, flags });
+        }
+    }
+    Ok(())
 }
 
-fn two_arguments(node: &Node, keyword: &str) -> Result<(), Diagnostic> {
-    if node.args.len() >= 2 {
-        return Ok(());
+/// The arguments before they are told apart.
+enum Arguments<'l, 'a> {
+    /// Paths.
+    Plain { sources: Vec<Source<'a>>, dest: Fragment<'l, 'a> },
+    /// At least two words, among which there may be heredoc markers.
+    Words { words: Vec<Word<'a>>, json: bool, heredocs: Vec<Heredoc<'a>> },
+}
+
+impl<'l, 'a> Arguments<'l, 'a> {
+    #[inline]
+    fn read(
+        reading: &mut Reading<'_, 'a>,
+        part: &Part<'l, 'a>,
+        keyword: Keyword,
+    ) -> Result<Self, Failure> {
+        if part.args.bytes().first() == Some(&b'[') {
+            return Self::read_words(reading, part, keyword);
+        }
+        let heredocs = reading.heredocs(part)?;
+        if !heredocs.is_empty() {
+            let words = list(part);
+            return Self::of_words(reading, part, keyword, words, false, heredocs);
+        }
+        let mut sources = Vec::new();
+        let mut dest: Option<Fragment> = None;
+        let mut may_be_json = false;
+        for word in separated(part.args) {
+            may_be_json |= word.bytes().first() == Some(&b'[');
+            if let Some(source) = dest.replace(word) {
+                sources.push(Source::Path(source.spanned()));
+            }
+        }
+        let Some(dest) = dest.filter(|_| !sources.is_empty()) else {
+            return Err(too_few(part, keyword).into());
+        };
+        if (may_be_json || sources.len() > 1) && reading.hints_for(part) {
+            hint(reading, part, &list(part), false);
+        }
+        Ok(Self::Plain { sources, dest })
     }
+
+    /// What may be JSON.
+    fn read_words(
+        reading: &mut Reading<'_, 'a>,
+        part: &Part<'l, 'a>,
+        keyword: Keyword,
+    ) -> Result<Self, Failure> {
+        let found = reading.json(part.args);
+        let mut heredocs = Vec::new();
+        if !matches!(found, Ok(Some(_))) {
+            heredocs = reading.heredocs(part)?;
+        }
+        let (words, json) = match found? {
+            Some(words) => (words, true),
+            None => (list(part), false),
+        };
+        Self::of_words(reading, part, keyword, words, json, heredocs)
+    }
+
+    fn of_words(
+        reading: &mut Reading<'_, 'a>,
+        part: &Part<'l, 'a>,
+        keyword: Keyword,
+        words: Vec<Word<'a>>,
+        json: bool,
+        heredocs: Vec<Heredoc<'a>>,
+    ) -> Result<Self, Failure> {
+        if reading.hints_for(part) {
+            hint(reading, part, &words, json);
+        }
+        if words.len() < 2 {
+            return Err(too_few(part, keyword).into());
+        }
+        Ok(Self::Words { words, json, heredocs })
+    }
+}
+
+fn hint(reading: &mut Reading, part: &Part, words: &[Word], json: bool) {
+    reading.diagnostics.extend(hints::no_directory(words, json));
+    if !json {
+        hint_at_list(reading, part, words);
+    }
+}
+
+#[cold]
+fn too_few(part: &Part, keyword: Keyword) -> Box<Diagnostic> {
+    let keyword = keyword.name();
     let message = format!(
         "{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"
     );
-    Err(Diagnostic::error(DiagnosticKind::ArgumentCount, message, node.keyword.span))
+    Diagnostic::error(DiagnosticKind::ArgumentCount, message, part.keyword.span()).into()
 }
 
 /// Tells heredoc markers from paths. Paths come first, as they are copied first.
-fn sources_and_dest<'a>(
-    node: &mut Node<'a>,
-    keyword: &str,
-) -> Result<(Vec<Source<'a>>, Word<'a>), Diagnostic> {
-    let dest = node.args.pop().ok_or_else(|| super::instruction::at_least_one(node, keyword))?;
+fn split_markers<'a>(
+    mut words: Vec<Word<'a>>,
+    heredocs: Vec<Heredoc<'a>>,
+    keyword: Keyword,
+) -> Fallible<(Vec<Source<'a>>, Word<'a>)> {
+    let dest = words.pop().unwrap_or_default();
     let in_marker = |heredoc: &Heredoc, word: &Word| {
         heredoc.marker.start <= word.span.start && word.span.start < heredoc.marker.end
     };
-    if let Some(heredoc) = node.heredocs.last().filter(|it| in_marker(it, &dest)) {
-        let message = format!("{keyword} cannot accept a heredoc as a destination");
+    if let Some(heredoc) = heredocs.last().filter(|it| in_marker(it, &dest)) {
+        let message = format!("{} cannot accept a heredoc as a destination", keyword.name());
         return Err(Diagnostic::error(DiagnosticKind::Heredoc, message, heredoc.marker)
-            .with_help(format!("write the destination behind `<<{}`", heredoc.name)));
+            .with_help(format!("write the destination behind `<<{}`", heredoc.name))
+            .into());
     }
     // Words and markers are both in the order of the file, and `<< NAME` is two words in one marker.
-    let mut markers = node.heredocs.iter().peekable();
-    let mut sources = Vec::with_capacity(node.args.len());
-    for word in node.args.drain(..) {
+    let mut markers = heredocs.iter().peekable();
+    let mut sources = Vec::with_capacity(words.len());
+    for word in words {
         while markers.next_if(|it| it.marker.end <= word.span.start).is_some() {}
         if !markers.peek().is_some_and(|it| in_marker(it, &word)) {
             sources.push(Source::Path(word));
         }
     }
-    sources.extend(
-        std::mem::take(&mut node.heredocs).into_iter().map(|it| Source::Heredoc(Box::new(it))),
-    );
+    sources.extend(heredocs.into_iter().map(|it| Source::Heredoc(Box::new(it))));
     Ok((sources, dest))
 }
 

@@ -283,15 +283,15 @@ impl Converter<'_> {
         let without_lines = |message| Failed::without_lines(message, instruction.head);
         match &instruction.kind {
             InstructionKind::Copy(copy) => {
-                let Some(from) = &copy.from else { return Ok(Vec::new()) };
-                if let Some(error) = variable_in_from(from) {
+                let Some(from) = copy.from() else { return Ok(Vec::new()) };
+                if let Some(error) = variable_in_from(&from) {
                     return Err(without_lines(error.message));
                 }
                 let origin = self.origin(&from.value).map_err(without_lines)?;
                 Ok(vec![origin])
             }
             InstructionKind::Run(run) => {
-                let names = run.mounts.iter().filter_map(mount_from);
+                let names = run.mounts().filter_map(|it| mount_from(&it));
                 Ok(names.map(|name| self.mount_origin(&name)).collect())
             }
             _ => Ok(Vec::new()),

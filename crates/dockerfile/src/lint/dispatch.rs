@@ -322,7 +322,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
     }
 
     fn run(&mut self, run: &Run, place: Place) -> Result<(), String> {
-        for flag in &run.mounts {
+        for flag in run.mounts() {
             let mount = flag.resolve(&mut |value| self.expand(value, place));
             let mount = mount.map_err(|error| match error.suggestion {
                 Some(meant) => format!("{} (did you mean {meant}?)", error.message),
@@ -349,9 +349,9 @@ impl<'s> Dispatcher<'_, '_, 's> {
     }
 
     fn copy(&mut self, copy: &Copy, place: Place) -> Result<(), String> {
-        self.owner_and_mode(copy.chown.as_deref(), copy.chmod.as_deref(), place)?;
+        self.owner_and_mode(copy.chown().as_ref(), copy.chmod().as_ref(), place)?;
         let sources = self.sources(&copy.sources, &copy.dest, place)?;
-        if let Some(from) = &copy.from
+        if let Some(from) = copy.from()
             && let Origin::Stage(stage) = self.converter.origin(&from.value)?
             && !self.converter.is_done(stage)
         {
@@ -368,7 +368,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
             if is_url(&source) {
                 return Err("source can't be a URL for COPY".to_owned());
             }
-            if copy.from.is_none() {
+            if copy.from().is_none() {
                 let ignore = self.converter.options.ignore.as_ref();
                 copy::check(self.linter, place, ignore, "Copy", &source);
             }
@@ -377,12 +377,12 @@ impl<'s> Dispatcher<'_, '_, 's> {
     }
 
     fn add(&mut self, add: &Add, place: Place) -> Result<(), String> {
-        self.owner_and_mode(add.chown.as_deref(), add.chmod.as_deref(), place)?;
-        if let Some(checksum) = &add.checksum {
+        self.owner_and_mode(add.chown().as_ref(), add.chmod().as_ref(), place)?;
+        if let Some(checksum) = add.checksum() {
             self.expand(&checksum.value, place)?;
         }
         let sources = self.sources(&add.sources, &add.dest, place)?;
-        if add.checksum.is_some() && sources.iter().any(|it| !is_git(it) && !is_url(it)) {
+        if add.checksum().is_some() && sources.iter().any(|it| !is_git(it) && !is_url(it)) {
             return Err("checksum requires HTTP(S) or Git sources".to_owned());
         }
         for source in sources.iter().filter(|it| !is_git(it) && !is_url(it)) {

@@ -74,9 +74,9 @@ fn text(instruction: &Instruction, expand: &mut Expand) -> Option<String> {
     let keyword = &instruction.keyword.value;
     let mut words = vec![keyword.to_string()];
     match &instruction.kind {
-        InstructionKind::Add(Add { sources, dest, json, .. })
-        | InstructionKind::Copy(Copy { sources, dest, json, .. }) => {
-            for flag in &instruction.flags {
+        InstructionKind::Add(Add { sources, dest, json, flags })
+        | InstructionKind::Copy(Copy { sources, dest, json, flags }) => {
+            for flag in flags {
                 words.push(transfer_flag(&flag.value, expand)?);
             }
             words.push(paths(sources, dest, *json, expand)?);
@@ -96,8 +96,9 @@ fn text(instruction: &Instruction, expand: &mut Expand) -> Option<String> {
                 words.push(format!("--platform={}", expand(&platform.value)?));
             }
             words.push(expand(&from.image.value)?);
-            words.extend(from.as_keyword.iter().map(|it| it.value.to_string()));
-            words.extend(from.name_as_written.as_deref().map(str::to_owned));
+            if let Some(alias) = &from.alias {
+                words.extend([alias.keyword.value.to_string(), alias.name.to_string()]);
+            }
         }
         InstructionKind::Run(run) => return self::run(instruction, run, expand),
         InstructionKind::Stopsignal(it) => words.push(expand(&it.signal.value)?),
@@ -173,16 +174,16 @@ fn expand_body(body: &str, expand: &mut Expand) -> Option<String> {
 
 fn run(instruction: &Instruction, run: &Run, expand: &mut Expand) -> Option<String> {
     let mut words = vec![instruction.keyword.value.to_string()];
-    let mut mounts = run.mounts.iter();
-    for flag in &instruction.flags {
+    let mut mounts = run.mounts();
+    for flag in &run.flags {
         let mount = if flag.value.starts_with("--mount=") { mounts.next() } else { None };
         words.push(match mount {
-            Some(mount) => format!("--mount={}", mount_text(mount, expand)?),
+            Some(mount) => format!("--mount={}", mount_text(&mount, expand)?),
             None => flag.value.to_string(),
         });
     }
     words.push(match &run.command {
-        Command::Shell(text) => text.value.to_string(),
+        Command::Shell(text) => text.value.text().into_owned(),
         Command::Exec(words) => json(words.iter().map(Word::as_str)),
     });
     let mut text = words.join(" ");

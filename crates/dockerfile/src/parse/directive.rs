@@ -66,10 +66,10 @@ pub(crate) fn detect(source: &str) -> Directives<'_> {
     }
     let top = |marker: &'static str| {
         Lines::new(source)
-            .skip_while(|line| line.number == 1 && line.raw.starts_with("#!"))
+            .skip_while(|line| line.number == 1 && line.text.starts_with("#!"))
             .map_while(move |line| {
                 // Unlike the parser, the detection takes no blanks before the marker.
-                if line.raw.starts_with(marker) { read(line, marker) } else { None }
+                if line.text.starts_with(marker) { read(line, marker) } else { None }
             })
     };
     let find = |marker, key: &str| top(marker).find(|it| it.key == key).map(|it| it.value);

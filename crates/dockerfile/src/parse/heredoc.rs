@@ -141,7 +141,7 @@ pub(crate) fn body<'a>(
             heredoc.content = Cow::Borrowed(&source[heredoc.span.start..heredoc.span.end]);
             return Ok(heredoc);
         }
-        heredoc.span.end = found.start + found.raw.len();
+        heredoc.span.end = found.next;
     }
     heredoc.content = Cow::Borrowed(&source[heredoc.span.start..heredoc.span.end]);
     Err(heredoc)

@@ -1,19 +1,17 @@
-//! From a logical line to a node: each instruction has its own way to split its arguments.
+//! From a logical line to a node.
 
 use std::borrow::Cow;
 
-use super::json::{self, Array};
+use super::arguments::{json_words, key_values, split_check};
 use super::logical::Fragment;
-use super::words::{is_separator, split_flags, split_keyword, split_quoted, split_separators};
-use crate::build::hints::{CURLY_HELP, has_curly_quotes};
-use crate::diagnostic::{Diagnostic, DiagnosticKind};
+use super::words::{split_flags, split_keyword, split_quoted, split_separators};
+use crate::diagnostic::Diagnostic;
 use crate::keyword::Keyword;
 use crate::node::Node;
-use crate::quote::quote;
 use crate::span::{Span, Spanned, Word};
 
 /// How deep `ONBUILD ONBUILD …` is read. Even one is an error.
-const MAX_DEPTH: usize = 8;
+pub(crate) const MAX_DEPTH: usize = 8;
 
 /// Splits a line into the empty lists of `node`, whose original text and span are set.
 pub(super) fn split<'a>(
@@ -22,7 +20,7 @@ pub(super) fn split<'a>(
     node: &mut Node<'a>,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    nested(line, escape, node, diagnostics, 0);
+    nested(line.trim(), escape, node, diagnostics, 0);
 }
 
 fn nested<'a>(
@@ -34,9 +32,8 @@ fn nested<'a>(
 ) {
     let (keyword, rest) = split_keyword(line);
     let args = split_flags(rest, &mut node.flags);
-    node.args_span =
-        if args.text.is_empty() { Span::at(line.trim().span().end) } else { args.span() };
-    node.name = Keyword::find(keyword.text);
+    node.args_span = if args.is_empty() { Span::at(line.span().end) } else { args.span() };
+    node.name = Keyword::find(keyword.text());
     node.keyword = keyword.spanned();
     let result = match node.name {
         Some(Keyword::Add | Keyword::Copy | Keyword::Volume) => {
@@ -57,10 +54,22 @@ fn nested<'a>(
             node.args.extend(split_quoted(args, escape).map(Fragment::spanned));
             Ok(())
         }
-        Some(Keyword::Env) => key_values(node, args, escape, "ENV"),
-        Some(Keyword::Label) => key_values(node, args, escape, "LABEL"),
-        Some(Keyword::Healthcheck) => healthcheck(node, args),
-        Some(Keyword::Onbuild) if args.text.is_empty() || depth >= MAX_DEPTH => Ok(()),
+        Some(name @ (Keyword::Env | Keyword::Label)) => {
+            let words = &mut node.args;
+            key_values(args, escape, name, |pair| {
+                let value = pair.value.spanned();
+                let end = Spanned::new(Cow::Borrowed(""), Span::at(value.span.end));
+                let equals = pair.equals.map_or(end, Fragment::spanned);
+                words.extend([pair.key.spanned(), value, equals]);
+            })
+        }
+        Some(Keyword::Healthcheck) if args.is_empty() => Ok(()),
+        Some(Keyword::Healthcheck) => {
+            let (first, rest) = split_check(args);
+            node.args.push(first.spanned());
+            json_or(node, rest, whole)
+        }
+        Some(Keyword::Onbuild) if args.is_empty() || depth >= MAX_DEPTH => Ok(()),
         Some(Keyword::Onbuild) => {
             let span = args.span();
             let original = node.original.behind(span.start - node.span.start).without_blanks();
@@ -77,7 +86,7 @@ fn nested<'a>(
         }
     };
     if let Err(diagnostic) = result {
-        diagnostics.push(diagnostic);
+        diagnostics.push(*diagnostic);
         node.broken = true;
     }
 }
@@ -89,8 +98,7 @@ pub(super) fn may_have_heredocs(node: &Node) -> bool {
 }
 
 fn whole<'a>(args: Fragment<'_, 'a>, words: &mut Vec<Word<'a>>) {
-    if !args.text.is_empty() {
-        words.reserve_exact(1);
+    if !args.is_empty() {
         words.push(args.spanned());
     }
 }
@@ -100,87 +108,13 @@ fn json_or<'l, 'a>(
     node: &mut Node<'a>,
     args: Fragment<'l, 'a>,
     split: impl Fn(Fragment<'l, 'a>, &mut Vec<Word<'a>>),
-) -> Result<(), Diagnostic> {
-    let before = node.args.len();
-    let found = json::array(args.text, |text, at| {
-        let span = args.slice(at.clone()).span();
-        let value = match text {
-            Cow::Owned(text) => Cow::Owned(text),
-            Cow::Borrowed(_) => args.slice(at.start + 1..at.end - 1).spanned().value,
-        };
-        node.args.push(Spanned::new(value, span));
-    });
-    if found != Array::Strings {
-        node.args.truncate(before);
-    }
-    match found {
-        Array::Strings => {
+) -> Result<(), Box<Diagnostic>> {
+    match json_words(args)? {
+        Some(mut words) => {
+            node.args.append(&mut words);
             node.json = true;
-            Ok(())
         }
-        Array::Other(at) => Err(Diagnostic::error(
-            DiagnosticKind::Json,
-            "when using JSON array syntax, arrays must be comprised of strings only",
-            args.slice(at).span(),
-        )),
-        Array::None => {
-            split(args, &mut node.args);
-            Ok(())
-        }
-    }
-}
-
-/// `name=value…`, or the old `name value`, which is meant if the first word has no `=`.
-fn key_values<'a>(
-    node: &mut Node<'a>,
-    args: Fragment<'_, 'a>,
-    escape: u8,
-    keyword: &str,
-) -> Result<(), Diagnostic> {
-    let mut words = split_quoted(args, escape);
-    let Some(first) = words.next() else { return Ok(()) };
-    if !first.text.contains('=') {
-        let Some(end) = args.text.find(is_separator) else {
-            let message = format!("{keyword} must have two arguments");
-            return Err(Diagnostic::error(DiagnosticKind::ArgumentCount, message, args.span())
-                .with_help(format!("write `{keyword} {}=value`", args.text)));
-        };
-        let value = args.from(end);
-        let value =
-            value.from(value.text.len() - value.text.trim_start_matches(is_separator).len());
-        let end_of_value = Span::at(value.span().end);
-        node.args.extend([
-            args.slice(0..end).spanned(),
-            value.spanned(),
-            Spanned::new(Cow::Borrowed(""), end_of_value),
-        ]);
-        return Ok(());
-    }
-    for word in std::iter::once(first).chain(words) {
-        let Some(equals) = memchr::memchr(b'=', word.text.as_bytes()) else {
-            let message = format!(
-                "Syntax error - can't find = in {}. Must be of the form: name=value",
-                quote(word.text)
-            );
-            let diagnostic = Diagnostic::error(DiagnosticKind::KeyValue, message, word.span());
-            return Err(diagnostic.with_help(if has_curly_quotes(args.text) {
-                CURLY_HELP
-            } else {
-                "quote a value that has blanks in it"
-            }));
-        };
-        node.args.push(word.slice(0..equals).spanned());
-        node.args.push(word.from(equals + 1).spanned());
-        node.args.push(word.slice(equals..equals + 1).spanned());
+        None => split(args, &mut node.args),
     }
     Ok(())
-}
-
-fn healthcheck<'a>(node: &mut Node<'a>, args: Fragment<'_, 'a>) -> Result<(), Diagnostic> {
-    if args.text.is_empty() {
-        return Ok(());
-    }
-    let end = args.text.find(char::is_whitespace).unwrap_or(args.text.len());
-    node.args.push(args.slice(0..end).spanned());
-    json_or(node, args.from(end).trim(), whole)
 }

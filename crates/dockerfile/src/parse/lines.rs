@@ -8,16 +8,17 @@ pub(crate) const MAX_LINE: usize = 65_535;
 pub(crate) struct Line<'a> {
     /// Its offset in the source.
     pub(crate) start: usize,
+    /// The offset behind its line ending.
+    pub(crate) next: usize,
     /// The number, from 1.
     pub(crate) number: usize,
-    /// The text with its line ending.
-    pub(crate) raw: &'a str,
     /// The text without its line ending, of which `\r` may be repeated.
     pub(crate) text: &'a str,
 }
 
 impl Line<'_> {
     /// The offset behind the text.
+    #[inline]
     pub(crate) fn end(self) -> usize {
         self.start + self.text.len()
     }
@@ -72,28 +73,36 @@ impl<'a> Iterator for Lines<'a> {
     )]
     #[inline(always)]
     fn next(&mut self) -> Option<Line<'a>> {
-        let rest = &self.source[self.at..];
+        let start = self.at;
+        let rest = &self.source.as_bytes()[start..];
         if rest.is_empty() {
             return None;
         }
-        let (raw, text) = match memchr::memchr(b'\n', rest.as_bytes()) {
-            Some(at) => (&rest[..=at], &rest[..at]),
-            None => (rest, rest),
+        let (mut end, next) = match memchr::memchr(b'\n', rest) {
+            Some(at) => (start + at, start + at + 1),
+            None => (self.source.len(), self.source.len()),
         };
-        let text = match text.as_bytes().last() {
-            Some(b'\r') => text.trim_end_matches('\r'),
-            _ => text,
-        };
-        let line = Line { start: self.at, number: self.number + 1, raw, text };
-        self.at += raw.len();
+        while end > start && self.source.as_bytes()[end - 1] == b'\r' {
+            end -= 1;
+        }
+        self.at = next;
         self.number += 1;
-        Some(line)
+        Some(Line { start, next, number: self.number, text: &self.source[start..end] })
     }
 }
 
-/// Without blanks at the start, those outside ASCII too. Most texts have none, which one byte tells.
+/// Without blanks at the start, those outside ASCII too, which hardly any text has.
 #[inline]
 pub(crate) fn trim_start(text: &str) -> &str {
+    match text.as_bytes().first() {
+        Some(first) if first.is_ascii_graphic() => text,
+        _ => trim_blanks(text),
+    }
+}
+
+fn trim_blanks(text: &str) -> &str {
+    let blanks = text.bytes().take_while(|it| matches!(it, b' ' | b'\t')).count();
+    let text = &text[blanks..];
     match text.as_bytes().first() {
         Some(first) if first.is_ascii_graphic() => text,
         _ => text.trim_start(),
@@ -112,6 +121,16 @@ pub(crate) fn trim_end(text: &str) -> &str {
 /// The text before the character that continues a line, if one does. A doubled one does not.
 #[inline]
 pub(crate) fn before_continuation(text: &str, escape: u8) -> Option<&str> {
+    // The last byte of most lines is neither the character nor a blank that may stand behind it.
+    let last = *text.as_bytes().last()?;
+    if last == escape || last == b' ' || last == b'\t' {
+        find_continuation(text, escape)
+    } else {
+        None
+    }
+}
+
+fn find_continuation(text: &str, escape: u8) -> Option<&str> {
     let bytes = text.as_bytes();
     let last = bytes.iter().rposition(|it| !matches!(it, b' ' | b'\t'))?;
     let doubled = last > 0 && bytes[last - 1] == escape;

@@ -6,33 +6,45 @@ use std::ops::Range;
 use super::lines::{trim_end, trim_start};
 use crate::span::{Span, Spanned, Text, Word};
 
-/// Room for most instructions that go over several lines.
-const TYPICAL_LENGTH: usize = 1024;
-
-/// Physical lines joined to one. It is used again for each instruction, so that joining needs no memory of its own.
+/// Physical lines to join to one. It is used again for each instruction, so that joining needs no memory of its own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Joined {
+    /// What follows the first line, without line endings and continuation characters.
+    pieces: Vec<Span>,
     text: String,
     segments: Vec<(usize, usize)>,
 }
 
 impl Joined {
-    /// Forgets the last line and begins with another one.
-    pub(crate) fn begin(&mut self, text: &str) {
+    /// Forgets the lines of the last instruction.
+    pub(crate) fn clear(&mut self) {
+        self.pieces.clear();
+    }
+
+    /// Adds a line.
+    pub(crate) fn push(&mut self, piece: Span) {
+        self.pieces.push(piece);
+    }
+
+    /// The lines behind the first.
+    pub(crate) fn pieces(&self) -> &[Span] {
+        &self.pieces
+    }
+
+    /// Puts the line together, whose first piece stands in `source` at `start`.
+    pub(super) fn join<'l, 'a>(
+        &'l mut self,
+        source: &'a str,
+        first: &str,
+        start: usize,
+    ) -> Logical<'l, 'a> {
         self.segments.clear();
         self.text.clear();
-        self.text.reserve(TYPICAL_LENGTH);
-        self.text.push_str(text);
-    }
-
-    /// Appends a piece that stands in the source at `start`.
-    pub(crate) fn push(&mut self, text: &str, start: usize) {
-        self.segments.push((self.text.len(), start));
-        self.text.push_str(text);
-    }
-
-    /// The line, whose first piece stands in `source` at `start`.
-    pub(crate) fn logical<'l, 'a>(&'l self, source: &'a str, start: usize) -> Logical<'l, 'a> {
+        self.text.push_str(first);
+        for piece in &self.pieces {
+            self.segments.push((self.text.len(), piece.start));
+            self.text.push_str(&source[piece.start..piece.end]);
+        }
         Logical { source, text: &self.text, start, segments: &self.segments }
     }
 }
@@ -55,8 +67,8 @@ impl<'l, 'a: 'l> Logical<'l, 'a> {
     }
 
     /// The whole text.
-    pub(crate) fn fragment(&self) -> Fragment<'_, 'a> {
-        Fragment { line: self, text: self.text, at: 0 }
+    pub(crate) fn fragment(&'l self) -> Fragment<'l, 'a> {
+        Fragment { line: self, start: 0, end: self.text.len() }
     }
 
     fn source_of(&self, offset: usize) -> usize {
@@ -94,54 +106,99 @@ impl<'l, 'a: 'l> Logical<'l, 'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fragment<'l, 'a> {
     line: &'l Logical<'l, 'a>,
-    pub(crate) text: &'l str,
     /// Where the text begins in the line.
-    at: usize,
+    start: usize,
+    /// Where it ends.
+    end: usize,
 }
 
-impl<'a> Fragment<'_, 'a> {
-    /// Where the text stands in the source.
-    #[inline]
-    pub(crate) fn span(self) -> Span {
-        self.line.span(self.at..self.at + self.text.len())
+#[expect(
+    clippy::inline_always,
+    reason = "a fragment or a word that is returned through memory and copied at once stalls the processor"
+)]
+impl<'l, 'a> Fragment<'l, 'a> {
+    /// The line of which this is a part.
+    #[inline(always)]
+    pub(crate) fn whole(self) -> Self {
+        self.line.fragment()
     }
 
-    /// The part of the text.
-    #[inline]
+    /// The text.
+    #[inline(always)]
+    pub(crate) fn text(self) -> &'l str {
+        &self.line.text[self.start..self.end]
+    }
+
+    /// The bytes of the text.
+    #[inline(always)]
+    pub(crate) fn bytes(self) -> &'l [u8] {
+        &self.line.text.as_bytes()[self.start..self.end]
+    }
+
+    /// Whether there is no text.
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+
+    /// Where the text stands in the source.
+    #[inline(always)]
+    pub(crate) fn span(self) -> Span {
+        self.line.span(self.start..self.end)
+    }
+
+    /// A part of the text.
+    #[inline(always)]
     pub(crate) fn slice(self, range: Range<usize>) -> Self {
-        Self { text: &self.text[range.clone()], at: self.at + range.start, ..self }
+        Self { line: self.line, start: self.start + range.start, end: self.start + range.end }
     }
 
     /// Everything behind `offset`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn from(self, offset: usize) -> Self {
-        Self { text: &self.text[offset..], at: self.at + offset, ..self }
+        Self { line: self.line, start: self.start + offset, end: self.end }
     }
 
     /// The text without blanks at its ends, those outside ASCII too.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn trim(self) -> Self {
-        let text = trim_start(self.text);
-        Self { text: trim_end(text), at: self.at + (self.text.len() - text.len()), ..self }
+        let start = match self.bytes().first() {
+            Some(first) if first.is_ascii_graphic() => self.start,
+            _ => self.end - trim_start(self.text()).len(),
+        };
+        Self { line: self.line, start, end: self.end }.trim_end()
+    }
+
+    /// The text without blanks at its end, those outside ASCII too.
+    #[inline(always)]
+    pub(crate) fn trim_end(self) -> Self {
+        let end = match self.bytes().last() {
+            Some(last) if last.is_ascii_graphic() => self.end,
+            _ => self.start + trim_end(self.text()).len(),
+        };
+        Self { line: self.line, start: self.start, end }
     }
 
     /// The text and its place. What no continuation interrupts is borrowed from the source.
-    #[expect(
-        clippy::inline_always,
-        reason = "a word that is returned through memory and copied at once stalls the processor"
-    )]
     #[inline(always)]
     pub(crate) fn spanned(self) -> Word<'a> {
+        if self.line.segments.is_empty() {
+            let span = Span::new(self.line.start + self.start, self.line.start + self.end);
+            return Spanned::new(Cow::Borrowed(&self.line.source[span.start..span.end]), span);
+        }
+        self.spanned_in_segments()
+    }
+
+    fn spanned_in_segments(self) -> Word<'a> {
         let span = self.span();
         Spanned::new(self.text_at(span), span)
     }
 
-    #[inline]
     fn text_at(self, span: Span) -> Text<'a> {
-        if span.len() == self.text.len() {
+        if span.len() == self.end - self.start {
             Cow::Borrowed(&self.line.source[span.start..span.end])
         } else {
-            Cow::Owned(self.text.to_owned())
+            Cow::Owned(self.text().to_owned())
         }
     }
 }
@@ -157,11 +214,10 @@ mod tests {
     fn places_go_through_continuations() {
         let source = "RUN ab\\\ncd";
         let mut joined = Joined::default();
-        joined.begin(&source[..6]);
-        joined.push(&source[8..], 8);
-        let line = joined.logical(source, 0);
+        joined.push(Span::new(8, 10));
+        let line = joined.join(source, &source[..6], 0);
         let fragment = line.fragment();
-        assert_eq!(fragment.text, "RUN abcd");
+        assert_eq!(fragment.text(), "RUN abcd");
         assert_eq!(fragment.slice(4..8).span(), Span::new(4, 10));
         assert_eq!(fragment.slice(6..8).span(), Span::new(8, 10));
         assert_eq!(fragment.slice(4..6).span(), Span::new(4, 6));

@@ -1,22 +1,24 @@
 //! From text to the low-level tree.
 
+pub(crate) mod arguments;
 pub(crate) mod directive;
 pub(crate) mod heredoc;
 pub(crate) mod json;
-mod line;
+pub(crate) mod line;
 pub(crate) mod lines;
 pub(crate) mod logical;
+pub(crate) mod statement;
 pub(crate) mod words;
 
 use std::borrow::Cow;
 
 use lines::{Line, Lines, MAX_LINE, before_continuation, trim_end, trim_start};
-use logical::{Joined, Logical};
+use logical::{Fragment, Joined};
+use statement::Statement;
 
 use crate::ast::{Directives, Heredoc};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::node::{Node, Tree};
-use crate::original::Original;
 use crate::span::{LineRange, Span, Spanned, Word};
 
 /// Splits a file into instructions and those into words. Never fails: what cannot be read has a diagnostic.
@@ -24,9 +26,10 @@ pub fn tree(source: &str) -> Tree<'_> {
     let mut reader = Reader::new(source);
     // A guess that saves most of the growing; a file of a few instructions is not made to pay for a large one.
     let mut nodes = Vec::with_capacity((source.len() / BYTES_PER_INSTRUCTION).min(64));
-    let mut node = Node::default();
-    while reader.next_node(&mut node) {
-        nodes.push(std::mem::take(&mut node));
+    let mut statement = Statement::default();
+    let mut joined = Joined::default();
+    while reader.next(&mut statement, &mut joined) {
+        nodes.push(reader.node(&mut statement, &mut joined));
     }
     let (directives, diagnostics) = reader.finish(nodes.is_empty());
     Tree { directives, nodes, diagnostics }
@@ -40,19 +43,28 @@ const MAX_RECOVERIES: usize = 16;
 
 /// Reads one instruction after the other.
 pub(crate) struct Reader<'a> {
-    source: &'a str,
+    pub(crate) source: &'a str,
     lines: Lines<'a>,
     /// The escape character, which is ASCII.
-    escape: u8,
+    pub(crate) escape: u8,
     directives: Directives<'a>,
     /// The directives so far.
     seen: Vec<directive::Directive<'a>>,
     directives_done: bool,
-    /// Room to join lines in.
-    joined: Joined,
     /// How often reading went on inside a heredoc without an end.
     recoveries: usize,
-    diagnostics: Vec<Diagnostic>,
+    /// What is wrong with the text, whatever it means.
+    pub(crate) diagnostics: Vec<Diagnostic>,
+}
+
+/// The heredocs of an instruction.
+#[derive(Debug, Default)]
+pub(crate) struct Bodies<'a> {
+    pub(crate) heredocs: Vec<Heredoc<'a>>,
+    /// Where the last of them ends and in which line; none if there are none.
+    pub(crate) end: Option<(usize, usize)>,
+    /// Whether one has no end, which has a diagnostic.
+    pub(crate) is_broken: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -64,26 +76,34 @@ impl<'a> Reader<'a> {
             directives: directive::detect(source),
             seen: Vec::new(),
             directives_done: false,
-            joined: Joined::default(),
             recoveries: 0,
             diagnostics: Vec::new(),
         }
     }
 
-    /// Reads the next instruction into `node`, in place of what is there. `false` at the end of the file.
-    pub(crate) fn next_node(&mut self, node: &mut Node<'a>) -> bool {
-        node.clear();
+    /// Finds the next instruction, in place of what is in `statement` and `joined`. `false` at the end of the file.
+    #[inline]
+    pub(crate) fn next(&mut self, statement: &mut Statement<'a>, joined: &mut Joined) -> bool {
+        statement.comments.clear();
+        statement.empty_continuations.clear();
         loop {
             let Some(line) = self.next_line() else { return false };
-            match trim_start(line.text).as_bytes().first() {
+            let text = trim_start(line.text);
+            match text.as_bytes().first() {
                 Some(b'#') => {
                     if !self.directive(line) {
-                        comment(line, &mut node.comments);
+                        comment(line, &mut statement.comments);
                     }
                 }
                 Some(_) => {
                     self.directives_done = true;
-                    if self.instruction(line, node) {
+                    let end = line.end();
+                    statement.head = Span::new(end - text.len(), end);
+                    statement.lines = LineRange { start: line.number, end: line.number };
+                    let open = before_continuation(text, self.escape);
+                    statement.first = open.unwrap_or(text);
+                    statement.is_continued = open.is_some();
+                    if open.is_none() || self.continuation(statement, joined) {
                         return true;
                     }
                 }
@@ -97,14 +117,16 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     fn next_line(&mut self) -> Option<Line<'a>> {
         let line = self.lines.next()?;
-        if line.raw.len() > MAX_LINE {
+        if line.next - line.start > MAX_LINE {
             self.check_length(line);
         }
         Some(line)
     }
 
+    #[cold]
     fn check_length(&mut self, line: Line<'a>) {
-        if line.raw.trim_end_matches('\n').len() > MAX_LINE {
+        let ending = usize::from(self.source.as_bytes()[line.next - 1] == b'\n');
+        if line.next - line.start - ending > MAX_LINE {
             self.diagnostics.push(Diagnostic::error(
                 DiagnosticKind::LineTooLong,
                 format!("dockerfile line greater than max allowed size of {MAX_LINE}"),
@@ -113,74 +135,66 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads the instruction that begins in a line. Continuation characters alone are none.
-    fn instruction(&mut self, line: Line<'a>, node: &mut Node<'a>) -> bool {
-        let text = trim_start(line.text);
-        let start = line.start + (line.text.len() - text.len());
-        node.lines = LineRange { start: line.number, end: line.number };
-        let Some(open) = before_continuation(text, self.escape) else {
-            node.span = Span::new(start, line.end());
-            self.split(&Logical::new(self.source, text, start), node);
-            return true;
-        };
-        let mut joined = std::mem::take(&mut self.joined);
-        joined.begin(open);
-        let end = self.join(&mut joined, line.end(), node);
-        node.span = Span::new(start, end);
-        let logical = joined.logical(self.source, start);
-        let found = !trim_start(logical.text).is_empty();
-        if found {
-            self.split(&logical, node);
-        }
-        self.joined = joined;
-        found
-    }
-
-    /// Joins a line to the lines that continue it, and returns where the last of them ends.
-    fn join(&mut self, joined: &mut Joined, mut end: usize, node: &mut Node<'a>) -> usize {
-        // Those of continuation characters alone belong to no instruction.
-        node.empty_continuations.clear();
+    /// Finds the lines that continue the first one. Continuation characters alone are no instruction.
+    fn continuation(&mut self, statement: &mut Statement<'a>, joined: &mut Joined) -> bool {
+        joined.clear();
+        let mut found = !statement.first.is_empty();
         while let Some(next) = self.next_line() {
-            end = next.end();
-            node.lines.end = next.number;
+            statement.head.end = next.end();
+            statement.lines.end = next.number;
             let text = trim_start(next.text);
             match text.as_bytes().first() {
                 Some(b'#') => {}
-                None => node.empty_continuations.push(Span::new(next.start, end)),
+                None => statement.empty_continuations.push(Span::new(next.start, next.end())),
                 Some(_) => {
                     let open = before_continuation(next.text, self.escape);
-                    joined.push(open.unwrap_or(next.text), next.start);
+                    let piece = open.unwrap_or(next.text);
+                    joined.push(Span::new(next.start, next.start + piece.len()));
+                    found = found || !trim_start(piece).is_empty();
                     if open.is_none() {
                         break;
                     }
                 }
             }
         }
-        end
+        found
     }
 
-    /// Splits a line into words, and reads its heredocs from the lines below.
-    fn split(&mut self, line: &Logical<'_, 'a>, node: &mut Node<'a>) {
-        node.head = node.span;
-        node.original = Original::new(&self.source[node.span.start..node.span.end], self.escape);
-        node.original = node.original.with_blanks();
-        line::split(line.fragment(), self.escape, node, &mut self.diagnostics);
-        if let Some(first) = node.empty_continuations.first() {
-            self.diagnostics.push(
-                Diagnostic::warning(
-                    DiagnosticKind::EmptyContinuation,
-                    format!("Empty continuation line found in: {}", line.text),
-                    *first,
-                )
-                .with_help("empty continuation lines will become errors in a future release"),
-            );
+    /// Splits an instruction into words, and reads its heredocs from the lines below.
+    fn node(&mut self, statement: &mut Statement<'a>, joined: &mut Joined) -> Node<'a> {
+        let line = statement.line(self.source, joined);
+        let mut node = Node {
+            span: statement.head,
+            head: statement.head,
+            lines: statement.lines,
+            original: statement.original(self.source, self.escape),
+            comments: std::mem::take(&mut statement.comments),
+            empty_continuations: std::mem::take(&mut statement.empty_continuations),
+            ..Node::default()
+        };
+        line::split(line.fragment(), self.escape, &mut node, &mut self.diagnostics);
+        self.empty_continuation(&node.empty_continuations, line.text);
+        if line::may_have_heredocs(&node) {
+            let bodies = self.heredocs(line.fragment(), node.head);
+            (node.span.end, node.lines.end) = bodies.end.unwrap_or((node.span.end, node.lines.end));
+            node.heredocs = bodies.heredocs;
+            node.broken |= bodies.is_broken;
         }
-        if line::may_have_heredocs(node)
-            && memchr::memchr(b'<', line.text.as_bytes()).is_some()
-            && line.text.contains("<<")
-        {
-            self.heredocs(node, line);
-        }
+        node
+    }
+
+    /// Reports blank lines inside a continuation.
+    #[inline]
+    pub(crate) fn empty_continuation(&mut self, found: &[Span], line: &str) {
+        let Some(first) = found.first() else { return };
+        self.diagnostics.push(
+            Diagnostic::warning(
+                DiagnosticKind::EmptyContinuation,
+                format!("Empty continuation line found in: {line}"),
+                *first,
+            )
+            .with_help("empty continuation lines will become errors in a future release"),
+        );
     }
 
     /// Whether a comment is a directive. The first one that is none ends them.
@@ -217,27 +231,31 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Reads the bodies of all heredocs of an instruction.
-    fn heredocs(&mut self, node: &mut Node<'a>, line: &Logical<'_, 'a>) {
-        let markers = match heredoc::markers(line.text) {
+    /// Reads the bodies of all heredocs of an instruction: of a whole line, whose place is `head`.
+    #[inline]
+    pub(crate) fn heredocs(&mut self, line: Fragment<'_, 'a>, head: Span) -> Bodies<'a> {
+        if memchr::memchr(b'<', line.bytes()).is_none() || !line.text().contains("<<") {
+            return Bodies::default();
+        }
+        self.bodies(line, head)
+    }
+
+    fn bodies(&mut self, line: Fragment<'_, 'a>, head: Span) -> Bodies<'a> {
+        let mut bodies = Bodies::default();
+        let markers = match heredoc::markers(line.text()) {
             Ok(markers) => markers,
             Err(reason) => {
-                self.diagnostics.push(Diagnostic::error(
-                    DiagnosticKind::Heredoc,
-                    reason,
-                    node.head,
-                ));
-                return;
+                self.diagnostics.push(Diagnostic::error(DiagnosticKind::Heredoc, reason, head));
+                return bodies;
             }
         };
         for marker in markers {
             let before = self.lines.clone();
             let spaced = marker.spaced;
-            match heredoc::body(marker, line.fragment(), &mut self.lines) {
+            match heredoc::body(marker, line, &mut self.lines) {
                 Ok(found) => {
-                    node.span.end = found.terminator.end;
-                    node.lines.end = self.lines.number();
-                    node.heredocs.push(found);
+                    bodies.end = Some((found.terminator.end, self.lines.number()));
+                    bodies.heredocs.push(found);
                 }
                 Err(found) => {
                     self.diagnostics.push(unterminated(&found, spaced));
@@ -250,13 +268,14 @@ impl<'a> Reader<'a> {
                         {
                         }
                     }
-                    node.span.end = found.span.end.max(node.span.end);
-                    node.lines.end = self.lines.number();
-                    node.broken = true;
-                    return;
+                    let so_far = bodies.end.map_or(head.end, |(end, _)| end);
+                    bodies.end = Some((found.span.end.max(so_far), self.lines.number()));
+                    bodies.is_broken = true;
+                    return bodies;
                 }
             }
         }
+        bodies
     }
 
     /// What is known when all instructions have been read.

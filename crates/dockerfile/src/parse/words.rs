@@ -16,43 +16,60 @@ fn is_separator_byte(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c | b'\r')
 }
 
-/// Where the first separator is, or the end.
-fn find_separator(text: &str) -> usize {
-    text.bytes().position(is_separator_byte).unwrap_or(text.len())
+/// Where the first separator from `at` on is, or the end.
+#[inline]
+fn find_separator(text: &[u8], mut at: usize) -> usize {
+    while at < text.len() && !is_separator_byte(text[at]) {
+        at += 1;
+    }
+    at
 }
 
-/// How many separators stand at the start.
-fn count_separators(text: &str) -> usize {
-    text.bytes().take_while(|it| is_separator_byte(*it)).count()
+/// Where the separators end that stand at `at`.
+#[inline]
+fn skip_separators(text: &[u8], mut at: usize) -> usize {
+    while at < text.len() && is_separator_byte(text[at]) {
+        at += 1;
+    }
+    at
 }
 
-/// The keyword of an instruction and the rest of it. Blanks at the ends do not count.
+/// The keyword of an instruction, which has no blanks at its ends, and the rest of it.
+#[expect(clippy::inline_always, reason = "as with fragments")]
+#[inline(always)]
 pub(crate) fn split_keyword<'l, 'a>(
     line: Fragment<'l, 'a>,
 ) -> (Fragment<'l, 'a>, Fragment<'l, 'a>) {
-    let line = line.trim();
-    let rest = line.from(find_separator(line.text));
-    let blanks = count_separators(rest.text);
-    (line.slice(0..line.text.len() - rest.text.len()), rest.from(blanks))
+    let text = line.bytes();
+    let end = find_separator(text, 0);
+    (line.slice(0..end), line.from(skip_separators(text, end)))
 }
 
 /// The flags at the start of the arguments, without quotes and escapes, and what follows them. A bare `--` ends them.
+#[expect(clippy::inline_always, reason = "as with fragments")]
+#[inline(always)]
 pub(crate) fn split_flags<'l, 'a>(
     args: Fragment<'l, 'a>,
     flags: &mut Vec<Word<'a>>,
 ) -> Fragment<'l, 'a> {
+    let plain = args.bytes().first().is_some_and(|it| it.is_ascii_graphic() && *it != b'-');
+    args.from(if plain { 0 } else { read_flags(args, flags) }).trim()
+}
+
+/// Where the arguments begin behind the flags.
+fn read_flags<'a>(args: Fragment<'_, 'a>, flags: &mut Vec<Word<'a>>) -> usize {
     let mut at = 0;
     loop {
-        let rest = &args.text[at..];
+        let rest = &args.text()[at..];
         at += rest.len() - trim_start(rest).len();
-        let rest = &args.text[at..];
+        let rest = &args.text()[at..];
         if !rest.starts_with("--") {
-            return args.from(at).trim();
+            return at;
         }
         let (len, unquoted) = flag(rest);
         let word = args.slice(at..at + len);
-        if unquoted.as_deref().unwrap_or(word.text) == "--" {
-            return args.from(at + len).trim();
+        if unquoted.as_deref().unwrap_or(word.text()) == "--" {
+            return at + len;
         }
         flags.push(match unquoted {
             Some(text) => Spanned::new(Cow::Owned(text), word.span()),
@@ -66,7 +83,8 @@ pub(crate) fn split_flags<'l, 'a>(
 /// in single quotes.
 fn flag(input: &str) -> (usize, Option<String>) {
     let special = |it: char| it.is_whitespace() || matches!(it, '\\' | '"' | '\'');
-    let plain = input.find(special).unwrap_or(input.len());
+    let ascii = input.bytes().take_while(|it| PLAIN[usize::from(*it)]).count();
+    let plain = input[ascii..].find(special).map_or(input.len(), |at| ascii + at);
     if input[plain..].chars().next().is_none_or(char::is_whitespace) {
         return (plain, None);
     }
@@ -88,14 +106,27 @@ fn flag(input: &str) -> (usize, Option<String>) {
     (input.len(), Some(text))
 }
 
+/// The words between separators.
+#[expect(clippy::inline_always, reason = "as with fragments")]
+#[inline(always)]
+pub(crate) fn separated<'l, 'a>(args: Fragment<'l, 'a>) -> impl Iterator<Item = Fragment<'l, 'a>> {
+    let text = args.bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        if at == text.len() {
+            return None;
+        }
+        let start = at;
+        let end = find_separator(text, at);
+        at = skip_separators(text, end);
+        Some(args.slice(start..end))
+    })
+}
+
 /// Appends the words between separators.
 pub(crate) fn split_separators<'a>(args: Fragment<'_, 'a>, words: &mut Vec<Word<'a>>) {
-    let mut at = 0;
-    while at < args.text.len() {
-        let len = find_separator(&args.text[at..]);
-        words.push(args.slice(at..at + len).spanned());
-        at += len;
-        at += count_separators(&args.text[at..]);
+    for word in separated(args) {
+        words.push(word.spanned());
     }
 }
 
@@ -108,12 +139,12 @@ pub(crate) fn split_quoted<'l, 'a>(
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            at += args.text.len() - at - trim_start(&args.text[at..]).len();
-            if at == args.text.len() {
+            at += args.text().len() - at - trim_start(&args.text()[at..]).len();
+            if at == args.text().len() {
                 return None;
             }
             let start = at;
-            let (len, dangling) = quoted_word(&args.text[at..], escape);
+            let (len, dangling) = quoted_word(&args.text()[at..], escape);
             at += len;
             let end = if dangling { at - 1 } else { at };
             if end > start {
@@ -170,7 +201,7 @@ fn quoted_word(input: &str, escape: u8) -> (usize, bool) {
 #[cfg(test)]
 mod tests {
     use super::{split_flags, split_keyword, split_quoted, split_separators};
-    use crate::parse::logical::Logical;
+    use crate::parse::logical::{Fragment, Logical};
 
     fn line(text: &str) -> Logical<'_, '_> {
         Logical::new(text, text, 0)
@@ -181,9 +212,9 @@ mod tests {
         let check = |text: &str, keyword: &str, rest: &str| {
             let line = line(text);
             let (found, args) = split_keyword(line.fragment());
-            assert_eq!((found.text, args.text), (keyword, rest), "{text:?}");
+            assert_eq!((found.text(), args.text()), (keyword, rest), "{text:?}");
         };
-        check(" RUN\t\u{b}a  b ", "RUN", "a  b");
+        check("RUN\t\u{b}a  b", "RUN", "a  b");
         check("RUN", "RUN", "");
         check("CMD\u{a0}x y", "CMD\u{a0}x", "y");
     }
@@ -195,7 +226,7 @@ mod tests {
             let mut found = Vec::new();
             let args = split_flags(line.fragment(), &mut found);
             let values: Vec<_> = found.iter().map(crate::Word::as_str).collect();
-            assert_eq!((values.as_slice(), args.text), (flags, rest), "{text:?}");
+            assert_eq!((values.as_slice(), args.text()), (flags, rest), "{text:?}");
         };
         check("--a=1  --b='x y'\"z\" c --d", &["--a=1", "--b=x yz"], "c --d");
         check("--a -- --b c", &["--a"], "--b c");
@@ -218,7 +249,7 @@ mod tests {
     fn quotes_keep_words_together() {
         let check = |text: &str, words: &[&str]| {
             let line = line(text);
-            let found: Vec<_> = split_quoted(line.fragment(), b'\\').map(|it| it.text).collect();
+            let found: Vec<_> = split_quoted(line.fragment(), b'\\').map(Fragment::text).collect();
             assert_eq!(found, words, "{text:?}");
         };
         check("a=1 b=\"c d\"'e f'g h\\ i", &["a=1", "b=\"c d\"'e f'g", "h\\ i"]);

@@ -61,7 +61,7 @@ fn mentions(step: &Step, name: &str) -> bool {
 /// Everything is copied, and dependencies are installed after that.
 fn copy_before_install(linter: &mut Linter, step: &Step, below: &[Step]) {
     let sources = match &step.instruction.kind {
-        InstructionKind::Copy(copy) if copy.from.is_none() => &copy.sources,
+        InstructionKind::Copy(copy) if copy.from().is_none() => &copy.sources,
         InstructionKind::Add(add) => &add.sources,
         _ => return,
     };

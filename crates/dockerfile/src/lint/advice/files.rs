@@ -20,7 +20,7 @@ pub(super) fn check(linter: &mut Linter, steps: &[Step]) {
             InstructionKind::Copy(copy) => {
                 copied
                     .push((absolute(&working_dir, &copy.dest.value), step.instruction.lines.start));
-                if copy.from.is_none() {
+                if copy.from().is_none() {
                     secrets(linter, step, &copy.sources);
                 }
             }
@@ -76,7 +76,8 @@ fn covers(path: &str, dest: &str) -> bool {
 
 /// `ADD` of plain local files.
 fn add_for_copy(linter: &mut Linter, step: &Step, add: &Add) {
-    let special = add.checksum.is_some() || add.keep_git_dir.is_some() || add.unpack.is_some();
+    let special =
+        add.checksum().is_some() || add.keep_git_dir().is_some() || add.unpack().is_some();
     let plain = |source: &Source| match source {
         Source::Path(path) => is_plain(&path.value),
         Source::Heredoc(_) => true,

@@ -132,8 +132,7 @@ fn caches(source: &str, step: &Step, run: &Run, pip_keeps_nothing: bool) -> Vec<
 
 /// Where directories that are in no layer are mounted.
 fn cache_mounts(run: &Run) -> Vec<String> {
-    let mounts =
-        run.mounts.iter().filter_map(|it| it.resolve(&mut |value| Ok(value.to_owned())).ok());
+    let mounts = run.mounts().filter_map(|it| it.resolve(&mut |value| Ok(value.to_owned())).ok());
     mounts
         .filter(|it| matches!(it.kind, MountKind::Cache | MountKind::Tmpfs))
         .filter_map(|it| it.target)

@@ -41,7 +41,7 @@ impl Call {
 /// The commands of a `RUN`, those in its heredocs too.
 pub(super) fn calls(run: &Run) -> Vec<Call> {
     let mut calls = match &run.command {
-        Command::Shell(text) => read(&text.value),
+        Command::Shell(text) => read(&text.value.text()),
         Command::Exec(words) => match words.as_slice() {
             // `["sh", "-c", "text"]`.
             [shell, options, text]

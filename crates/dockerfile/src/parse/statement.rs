@@ -1,0 +1,49 @@
+//! An instruction as it lies in the file, before its words are looked at.
+
+use super::logical::{Joined, Logical};
+use crate::original::Original;
+use crate::span::{LineRange, Span, Word};
+
+/// The lines of an instruction and what stands above it.
+#[derive(Debug, Default)]
+pub(crate) struct Statement<'a> {
+    /// The comment lines above.
+    pub(crate) comments: Vec<Word<'a>>,
+    /// Blank lines inside the continuation.
+    pub(crate) empty_continuations: Vec<Span>,
+    /// From the keyword to the end, heredocs not included.
+    pub(crate) head: Span,
+    /// The lines of the head.
+    pub(crate) lines: LineRange,
+    /// The first line from the keyword on, without the character that continues it.
+    pub(crate) first: &'a str,
+    /// Whether it goes over several lines.
+    pub(crate) is_continued: bool,
+}
+
+impl<'a> Statement<'a> {
+    /// The first line alone.
+    pub(crate) fn first_line<'l>(&self, source: &'a str) -> Logical<'l, 'a>
+    where
+        'a: 'l,
+    {
+        Logical::new(source, self.first, self.head.start)
+    }
+
+    /// All lines, put together in `room`, which holds the places of those behind the first.
+    pub(crate) fn line<'l>(&self, source: &'a str, room: &'l mut Joined) -> Logical<'l, 'a>
+    where
+        'a: 'l,
+    {
+        if self.is_continued {
+            room.join(source, self.first, self.head.start)
+        } else {
+            self.first_line(source)
+        }
+    }
+
+    /// The text with the blanks at its ends.
+    pub(crate) fn original(&self, source: &'a str, escape: u8) -> Original<'a> {
+        Original::new(&source[self.head.start..self.head.end], escape).with_blanks()
+    }
+}

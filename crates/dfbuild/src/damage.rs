@@ -20,12 +20,21 @@ pub enum Damaged {
     Remote(Digest),
 }
 
+impl Damaged {
+    /// What is wrong, as a sentence.
+    pub(crate) fn problem(&self) -> String {
+        match self {
+            Self::Blob(_) | Self::Layer(_) => format!("{self} is damaged"),
+            Self::Remote(_) => format!("{self} cannot be fetched"),
+        }
+    }
+}
+
 impl fmt::Display for Damaged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Blob(digest) => write!(f, "blob {digest}"),
+            Self::Blob(digest) | Self::Remote(digest) => write!(f, "blob {digest}"),
             Self::Layer(diff_id) => write!(f, "layer {diff_id}"),
-            Self::Remote(digest) => write!(f, "remote blob {digest}"),
         }
     }
 }

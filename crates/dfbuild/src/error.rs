@@ -275,7 +275,7 @@ pub enum StepError {
     #[error("the build context changed while it was built; build again")]
     ContextChanged,
     /// Something in the store is not what its name promises, or not whole.
-    #[error("{0} is damaged")]
+    #[error("{}", .0.problem())]
     Damaged(Damaged),
     /// The command is one of another processor, and nothing here emulates that.
     #[error("cannot run a command for {platform} on this machine, which is {host}")]

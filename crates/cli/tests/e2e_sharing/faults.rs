@@ -1,10 +1,13 @@
 //! Caches that are not there, closed, broken or lying. None of them fails a build.
 
+use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 
 use dfbuild_testkit::{
     Bed, DebianRegistry, FaultProxy, HttpServer, RegistrySetup, Reply, Request, Skipped,
 };
+use serde_json::{Value, json};
 
 use super::{STEPS, check, image, project, push_base, registry};
 
@@ -107,6 +110,96 @@ fn lost_layers(
     assert_eq!(two.image("app").layers.len(), bed.image("app").layers.len());
     assert!(first.ran() == STEPS);
     Ok(())
+}
+
+/// Replaces the document of the only cache in a folder.
+fn change_document(folder: &Path, change: impl FnOnce(&mut Value)) {
+    let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
+    let blob =
+        |digest: &Value| folder.join("blobs").join(digest.as_str().unwrap().replace(':', "/"));
+    let put = |value: &Value| {
+        let bytes = serde_json::to_vec(value).unwrap();
+        let digest = Value::from(dfbuild::Digest::of(&bytes).to_string());
+        fs::write(blob(&digest), &bytes).unwrap();
+        (digest, Value::from(bytes.len()))
+    };
+    let mut index = read(&folder.join("index.json"));
+    let mut manifest = read(&blob(&index["manifests"][0]["digest"]));
+    let mut document = read(&blob(&manifest["config"]["digest"]));
+    change(&mut document);
+    let (digest, size) = put(&document);
+    let media_type = manifest["config"]["mediaType"].clone();
+    // A document that is not embedded is a blob of its own.
+    manifest["config"] = json!({"mediaType": media_type, "digest": digest, "size": size});
+    let (digest, size) = put(&manifest);
+    (index["manifests"][0]["digest"], index["manifests"][0]["size"]) = (digest, size);
+    fs::write(folder.join("index.json"), index.to_string()).unwrap();
+}
+
+#[test]
+fn a_cache_that_is_wrong_about_a_layer() {
+    check("faults::a_cache_that_is_wrong_about_a_layer", |one| {
+        let (_registry, proxy) = registry()?;
+        let base = push_base(one, &proxy);
+        project(one, &base, 1);
+        let folder = one.join("out/cache");
+        let to = format!("type=local,dest={},mode=max", folder.display());
+        let first = one.build(&["-t", "app", "--cache-to", &to]).succeeds();
+        change_document(&folder, |document| {
+            for layer in document["layers"].as_array_mut().unwrap() {
+                if layer["compressor"].as_str().unwrap().starts_with("base-") {
+                    layer["content_id"] = Value::from(dfbuild::Digest::of("a lie").to_string());
+                }
+            }
+        });
+        let two = one.another();
+        project(&two, &base, 2);
+        let from = format!("type=local,src={}", folder.display());
+        let built = two.build(&["-t", "app", "-o", "out/tree", "--cache-from", &from]).succeeds();
+        assert_eq!(two.exported("app/out"), "main\npart\n");
+        assert!(built.ran() > 0 || built.image_id() == first.image_id(), "{}", built.stderr);
+        // The store did not learn the lie: without the cache all is as it was built here.
+        let again = two.build(&["-t", "app"]).succeeds();
+        assert_eq!(again.ran(), 0, "{}", again.stderr);
+        assert_eq!(again.image_id(), built.image_id());
+        Ok(())
+    });
+}
+
+#[test]
+fn documents_of_another_kind() {
+    check("faults::documents_of_another_kind", |bed| {
+        bed.base();
+        project(bed, "base", 1);
+        let folder = bed.join("out/cache");
+        let to = format!("type=local,dest={}", folder.display());
+        let _ = bed.build(&["--cache-to", &to]).succeeds();
+        let from = format!("type=local,src={}", folder.display());
+        let changes: [(&str, fn(&mut Value)); 3] = [
+            ("its version is 7", |document| document["version"] = Value::from(7)),
+            ("missing field `layers`", |document| {
+                document.as_object_mut().unwrap().remove("layers");
+            }),
+            ("", |document| document["records"][0]["record"] = Value::from("dfbuild record 0\n")),
+        ];
+        for (says, change) in changes {
+            change_document(&folder, change);
+            let built = bed.build(&["--cache-from", &from]).succeeds();
+            assert_eq!(built.ran(), 0, "{}", built.stderr);
+            assert_eq!(
+                built.stderr.contains(" is not used: "),
+                !says.is_empty(),
+                "{}",
+                built.stderr
+            );
+            let _ = built.says(&[says]);
+            change_document(&folder, |document| {
+                document["version"] = Value::from(1);
+                document["layers"] = json!([]);
+            });
+        }
+        Ok(())
+    });
 }
 
 #[test]

@@ -93,3 +93,54 @@ fn what_the_store_keeps_can_be_read_without_the_cache() {
         Ok(())
     });
 }
+
+#[test]
+fn an_image_that_was_left_in_its_registry_is_not_saved_in_part() {
+    check("places::an_image_that_was_left_in_its_registry_is_not_saved_in_part", |one| {
+        let (_registry, proxy) = registry()?;
+        let base = push_base(one, &proxy);
+        let (cache, app) = (image(&proxy, "cache:1"), image(&proxy, "app:1"));
+        project(one, &base, 1);
+        let to = format!("type=registry,ref={cache}");
+        let _ = one.build(&["-t", &app, "--push", "--cache-to", &to]).succeeds();
+        let two = one.another();
+        project(&two, &base, 2);
+        let _ = two.build(&["-t", &app, "--push", "--cache-from", &cache]).succeeds();
+        let saved = two.run(&["save", "-o", "out/app.tar", &app]);
+        dfbuild_testkit::fails(saved, &["cannot be fetched", &format!("dfbuild pull {app}")]);
+        assert!(!two.join("out/app.tar").exists());
+        let _ = two.run(&["pull", &app]).succeeds();
+        let _ = two.run(&["save", "-o", "out/app.tar", &app]).succeeds();
+        Ok(())
+    });
+}
+
+#[test]
+fn several_platforms() {
+    check("places::several_platforms", |one| {
+        let (_registry, proxy) = registry()?;
+        let (cache, app) = (image(&proxy, "cache:1"), image(&proxy, "app:1"));
+        let fill = |bed: &dfbuild_testkit::Bed, seconds| {
+            bed.write("file", "file\n");
+            bed.write(
+                "Dockerfile",
+                "FROM scratch\nARG TARGETARCH\nWORKDIR /$TARGETARCH\nCOPY file /\n",
+            );
+            bed.set_times(seconds);
+        };
+        fill(one, 1);
+        let to = format!("type=registry,ref={cache}");
+        let platforms = ["--platform", "linux/amd64,linux/arm64"];
+        let args = ["-t", &app, "--push", "--cache-to", &to, "--cache-to", "type=inline"];
+        let first = one.build(&[&platforms[..], &args].concat()).succeeds();
+        assert_eq!(first.ran(), 4, "{}", first.stderr);
+        for from in [&cache, &app] {
+            let two = one.another();
+            fill(&two, 2);
+            let args = [&platforms[..], &["-t", "app", "--cache-from", from]].concat();
+            let second = two.build(&args).succeeds();
+            assert_eq!((second.cached(), second.ran()), (4, 0), "{from}: {}", second.stderr);
+        }
+        Ok(())
+    });
+}

@@ -14,6 +14,7 @@ use crate::images::export::write_file;
 use crate::images::finish::Image;
 use crate::images::image::PlatformImage;
 use crate::images::local::LocalPlatform;
+use crate::images::transfer::once;
 
 impl Engine {
     /// Writes images to an archive that is both an OCI image layout and what `docker load` takes.
@@ -39,7 +40,8 @@ impl Engine {
             if !images.contains_key(&key) {
                 let failed = |error| Error::image(name, error);
                 let platforms = self.local_platforms(&local.top).map_err(failed)?;
-                let platforms = platforms.into_iter().map(platform_image).collect();
+                let platforms: Vec<_> = platforms.into_iter().map(platform_image).collect();
+                self.complete(name, &platforms)?;
                 images.insert(
                     key.clone(),
                     Image { platforms, top: local.top.clone(), tags: Vec::new() },
@@ -61,6 +63,21 @@ impl Engine {
             docker: Some(docker_manifest(
                 images.values().filter_map(|image| Some((image, own_platform(image)?))),
             )),
+        })
+    }
+}
+
+impl Engine {
+    /// Fetches the layers of an image that were left in a registry, if there is a way to it.
+    fn complete(&self, name: &str, platforms: &[PlatformImage]) -> Result<(), Error> {
+        let layers = platforms.iter().flat_map(|platform| &platform.layers);
+        let blobs: Vec<_> = layers.map(|layer| layer.blob.clone()).collect();
+        self.obtain_blobs(&once(&blobs)).map_err(|error| Error::Image {
+            name: name.to_owned(),
+            reason: error.to_string(),
+            hint: Some(format!("`dfbuild pull {name}` fetches what was left in its registry")),
+            line: None,
+            source: None,
         })
     }
 }

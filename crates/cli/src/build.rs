@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::{env, fs};
 
-use dfbuild::{Built, Cancel, Error, LineIndex, Loaded};
+use dfbuild::{Built, Cancel, Error, LineIndex, Loaded, Run};
 
-use crate::args::BuildArgs;
+use crate::args::{BuildArgs, OnErrorArg};
 use crate::failure::{self, Failure};
 use crate::findings::Findings;
 use crate::progress::{Mode, Progress};
@@ -15,7 +15,7 @@ use crate::signals::{self, Asked, Ended};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
-use crate::{engine, excerpt, metadata, report};
+use crate::{engine, excerpt, metadata, report, run_command};
 
 /// Builds an image.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
@@ -88,7 +88,13 @@ pub(crate) fn begin(
         return report::error(&format!("failed to build: failed to solve: {violation}"));
     }
     let begun = Begun { progress: Arc::clone(&progress), request, mode, findings };
-    work(loaded, &begun).unwrap_or_else(|error| failed(&error, &source))
+    work(loaded, &begun).unwrap_or_else(|error| {
+        let code = failed(&error, &source);
+        if args.on_error == OnErrorArg::Shell && failure::has_shell(&error) {
+            run_command::shell_on_error(&engine, Run::failed_step_of(&begun.request.build));
+        }
+        code
+    })
 }
 
 pub(crate) fn request(args: &BuildArgs) -> Result<Request, RequestError> {

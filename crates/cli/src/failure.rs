@@ -138,8 +138,18 @@ fn hints(error: &Error) -> Vec<String> {
         _ => None,
     };
     let bomb = || is_bomb(error).then(|| TRUST.to_owned());
-    hint.or_else(bomb).or_else(|| system_hint(error)).into_iter().collect()
+    let shell = has_shell(error).then(|| SHELL.to_owned());
+    hint.or_else(bomb).or_else(|| system_hint(error)).into_iter().chain(shell).collect()
 }
+
+/// Whether a command failed that `dfbuild shell` can look at.
+pub(crate) fn has_shell(error: &Error) -> bool {
+    let Error::Step { source, .. } = error else { return false };
+    matches!(**source, StepError::ExitCode { .. } | StepError::Signal { .. })
+}
+
+/// How to go on.
+const SHELL: &str = "`dfbuild shell` opens a shell where it failed";
 
 /// What to do about an archive that is taken for a bomb.
 const TRUST: &str = "--trust-archives unpacks it nevertheless";

@@ -34,11 +34,13 @@ mod reasons;
 mod registry;
 mod report;
 mod request;
+mod run_command;
 mod signals;
 mod source;
 mod step;
 mod store_root;
 mod summary;
+mod terminal;
 #[cfg(test)]
 mod testing;
 mod units;
@@ -94,6 +96,8 @@ fn main() -> ExitCode {
         }
         Command::Tag(args) => with_root(cli.global.root, |root| status(names::tag(&args, root))),
         Command::Rm(args) => with_root(cli.global.root, |root| status(names::remove(&args, root))),
+        Command::Run(args) => with_root(cli.global.root, |root| run_command::run(&args, root)),
+        Command::Shell(args) => with_root(cli.global.root, |root| run_command::shell(&args, root)),
         Command::Save(args) => {
             with_root(cli.global.root, |root| status(archives::save(&args, root)))
         }

@@ -44,7 +44,7 @@ pub(crate) fn remove(args: &RemoveArgs, root: PathBuf) -> Result<(), Box<dyn std
     if unused > 0 && args.format == FormatArg::Table {
         let size = units::human_size(unused);
         text.push_str(&format!(
-            "{size} of blobs belong to no image any more; they are there until the store is pruned\n"
+            "{size} of blobs belong to no image any more; `dfbuild prune` removes them\n"
         ));
     }
     Ok(output::print(&text)?)

@@ -59,7 +59,7 @@ impl Request {
             request.add_output(flag, machine.stdout_is_terminal)?;
         }
         for flag in &args.secret {
-            let secret = request.secret(flag, machine.environment)?;
+            let secret = secret(flag, machine.environment, &mut request.notices)?;
             request.change(|build| build.secret(secret));
         }
         for flag in &args.ssh {
@@ -115,31 +115,32 @@ impl Request {
         self.piped = Some(Piped { file: file.clone(), _folder: folder });
         Ok(file)
     }
+}
 
-    fn secret(
-        &mut self,
-        flag: &SecretFlag,
-        environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Secret, RequestError> {
-        let id = flag.id.clone();
-        let source = match &flag.origin {
-            SecretOrigin::File(path) => secret_file(&id, path)?,
-            SecretOrigin::Environment(name) => {
-                let value = environment(name).unwrap_or_else(|| {
-                    self.notices.push(format!(
-                        "secret {id} is empty: the environment variable {name} is not set"
-                    ));
-                    String::new()
-                });
-                SecretSource::Value(value.into_bytes())
-            }
-            SecretOrigin::ById => match environment(&id) {
-                Some(value) => SecretSource::Value(value.into_bytes()),
-                None => secret_file(&id, Path::new(&id))?,
-            },
-        };
-        Ok(Secret { id, source })
-    }
+/// A secret as a flag names it. `notices` takes what people should know of it.
+pub(crate) fn secret(
+    flag: &SecretFlag,
+    environment: &dyn Fn(&str) -> Option<String>,
+    notices: &mut Vec<String>,
+) -> Result<Secret, RequestError> {
+    let id = flag.id.clone();
+    let source = match &flag.origin {
+        SecretOrigin::File(path) => secret_file(&id, path)?,
+        SecretOrigin::Environment(name) => {
+            let value = environment(name).unwrap_or_else(|| {
+                notices.push(format!(
+                    "secret {id} is empty: the environment variable {name} is not set"
+                ));
+                String::new()
+            });
+            SecretSource::Value(value.into_bytes())
+        }
+        SecretOrigin::ById => match environment(&id) {
+            Some(value) => SecretSource::Value(value.into_bytes()),
+            None => secret_file(&id, Path::new(&id))?,
+        },
+    };
+    Ok(Secret { id, source })
 }
 
 fn usage(text: impl Into<String>) -> RequestError {
@@ -156,7 +157,8 @@ fn secret_file(id: &str, path: &Path) -> Result<SecretSource, RequestError> {
     }
 }
 
-fn agent(
+/// An ssh agent as a flag names it.
+pub(crate) fn agent(
     flag: &SshFlag,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<SshAgent, RequestError> {

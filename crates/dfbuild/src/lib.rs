@@ -41,6 +41,7 @@ mod network;
 mod options;
 mod redact;
 pub mod rootless;
+mod run;
 mod schedule;
 mod secrets;
 mod sharing;
@@ -77,6 +78,7 @@ pub use options::{
     Annotation, AnnotationTarget, BuildContext, Compression, ContextStream, Output, OutputKind,
     Secret, SecretLeak, SecretSource, SnapshotterChoice, SshAgent, StoreLimit, Ulimit,
 };
+pub use run::{BuiltStage, FailedStep, Run, RunEnd, Signaller, Streams, Volume};
 pub use schedule::scheduler::Loaded;
 pub use sharing::{CacheExport, CacheMode, CacheSource, CacheTarget};
 pub use verify::{Difference, DifferentPart, FileDifference, Verification};

@@ -39,11 +39,25 @@ impl Killer {
     pub fn kill(&self) {
         kill(self.0.as_fd());
     }
+
+    /// Sends a signal to the command. As the first process of its namespace it hears only of those
+    /// that it waits for.
+    pub fn signal(&self, number: i32) {
+        // The only errors are that it has ended, and that there is no such signal.
+        if let Some(signal) = Signal::from_named_raw(number) {
+            let _ = pidfd_send_signal(&*self.0, signal);
+        }
+    }
 }
 
 impl Child {
     pub(crate) fn new(supervision: Supervision, stdout: PipeReader, stderr: PipeReader) -> Self {
         Self { stdout: Some(stdout), stderr: Some(stderr), exit: None, supervision }
+    }
+
+    /// A command with streams of the caller's.
+    pub(crate) fn with_streams(supervision: Supervision) -> Self {
+        Self { stdout: None, stderr: None, exit: None, supervision }
     }
 
     /// The read end of the command's standard output, the first time.

@@ -108,6 +108,10 @@ fn connect_streams(plan: &Plan) -> Result<(), Errno> {
     for (stream, from) in (0..).zip(plan.streams) {
         sys::dup_to(from, stream)?;
     }
+    if plan.controls_terminal {
+        // This process leads a session of its own and has no terminal yet.
+        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+    }
     sys::close_from(3);
     Ok(())
 }

@@ -75,5 +75,5 @@ pub use child::{Child, Exit, Killer};
 pub use error::{Error, Hint, Step};
 pub use idmap::{IdMap, IdMode, IdRange};
 pub use probe::{Support, probe};
-pub use spawn::spawn;
+pub use spawn::{Streams, spawn, spawn_with};
 pub use spec::{Mount, Network, OverlayApi, Privileges, Rlimit, Spec, User};

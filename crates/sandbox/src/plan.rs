@@ -13,6 +13,7 @@ use crate::{Error, IdMode, Mount, Network, Privileges, Spec, seccomp};
 
 /// A specification in the form that a process without an allocator can follow.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub(crate) struct Plan {
     pub(crate) namespaces: c_int,
     pub(crate) root: RootPlan,
@@ -36,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) env: CStringArray,
     /// The descriptors that become 0, 1 and 2; above 2 themselves.
     pub(crate) streams: [RawFd; 3],
+    /// The first of them becomes the controlling terminal.
+    pub(crate) controls_terminal: bool,
     /// Stop before the program is executed.
     pub(crate) probe: bool,
 }
@@ -113,6 +116,7 @@ impl Plan {
             args: CStringArray::new("argument", spec.args.iter().map(AsRef::as_ref))?,
             env: CStringArray::new("environment variable", spec.env.iter().map(AsRef::as_ref))?,
             streams: [0, 1, 2],
+            controls_terminal: false,
             probe: false,
         })
     }

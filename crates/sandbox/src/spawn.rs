@@ -27,10 +27,35 @@ const SUPERVISOR_STACK: usize = 64 << 10;
 /// Standard input is empty. May be called from many threads at the same time.
 pub fn spawn(spec: &Spec) -> Result<Child, Error> {
     let mut plan = Plan::new(spec)?;
-    let streams = Streams::new().map_err(host("create pipes"))?;
+    let streams = Pipes::new().map_err(host("create pipes"))?;
     plan.streams = [&streams.input, &streams.output, &streams.error].map(AsRawFd::as_raw_fd);
     let supervision = launch(&plan).map_err(|error| describe(spec, &plan, &error))?;
     Ok(Child::new(supervision, streams.stdout, streams.stderr))
+}
+
+/// What a command reads and writes, instead of nothing and two pipes.
+#[derive(Debug)]
+pub struct Streams {
+    /// Standard input.
+    pub input: OwnedFd,
+    /// Standard output.
+    pub output: OwnedFd,
+    /// Standard error.
+    pub error: OwnedFd,
+    /// Whether standard input is a terminal that the command is to control: it hears of Ctrl-C
+    /// there. Nobody else may control it.
+    pub controls_terminal: bool,
+}
+
+/// The same with the caller's streams.
+pub fn spawn_with(spec: &Spec, streams: Streams) -> Result<Child, Error> {
+    let mut plan = Plan::new(spec)?;
+    let above = |fd| above_standard(fd).map_err(host("duplicate a stream"));
+    let fds = [above(streams.input)?, above(streams.output)?, above(streams.error)?];
+    plan.streams = [&fds[0], &fds[1], &fds[2]].map(AsRawFd::as_raw_fd);
+    plan.controls_terminal = streams.controls_terminal;
+    let supervision = launch(&plan).map_err(|error| describe(spec, &plan, &error))?;
+    Ok(Child::with_streams(supervision))
 }
 
 /// Why `launch` failed: in this process or in the new one.
@@ -116,7 +141,7 @@ fn wait_until_ready(supervisor: &OwnedFd, ready: &OwnedFd) -> bool {
 }
 
 /// The three pipes; the ends of the command close on drop here and live on in the command.
-struct Streams {
+struct Pipes {
     input: OwnedFd,
     output: OwnedFd,
     error: OwnedFd,
@@ -124,7 +149,7 @@ struct Streams {
     stderr: PipeReader,
 }
 
-impl Streams {
+impl Pipes {
     fn new() -> io::Result<Self> {
         let (input, _) = io::pipe()?;
         let (stdout, output) = io::pipe()?;

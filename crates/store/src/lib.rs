@@ -17,6 +17,7 @@
 //!   objects/HE/HEX               small things that explain records; may vanish at any time
 //!   history/HE/HEX               the objects that tell of the last runs of a step; the same
 //!   scratch/                     small files that only save work, such as stat caches
+//!   failed/step/                 the staging folder of the step that failed last
 //!   staging/NAME/                work of a running build, locked as long as it runs
 //!   trash/NAME/                  what is being removed
 //!   leases/NAME                  what a running process uses, locked as long as it runs
@@ -46,6 +47,7 @@ mod blobs;
 mod collect;
 mod disk;
 mod error;
+mod failed;
 mod files;
 mod fsck;
 mod key_locks;
@@ -67,6 +69,7 @@ mod usage;
 pub use collect::{Collecting, Inventory, Item, ItemKind, Keeper, Policy, RecordReader, Removed};
 pub use disk::{Change, Watcher};
 pub use error::Error;
+pub use failed::FailedFolder;
 pub use fsck::{Finding, Looked, Meaning, Outcome};
 pub use key_locks::{Holder, KeyLock, KeyLocking};
 pub use layout::Layout;

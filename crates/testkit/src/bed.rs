@@ -121,12 +121,25 @@ impl Bed {
         self.who.own(path).expect("this user was had before");
     }
 
+    /// Where the command is.
+    pub fn program(&self) -> &Path {
+        &self.binary
+    }
+
     /// The command with its own store and an empty environment.
     ///
     /// # Panics
     /// Never: the user was had before.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        self.command_of(&self.binary)
+    }
+
+    /// Another program in the same environment.
+    ///
+    /// # Panics
+    /// Never: the user was had before.
+    pub fn command_of(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.folder.path()).env_clear();
         // As bare as a service manager's, but with the tests' temporary folder.
         command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");

@@ -9,9 +9,9 @@ use dfbuild::{
 
 use super::upkeep_args::parse_limit;
 use super::{
-    Annotations, CacheFlag, Entitlement, KeyValue, OutputFlag, RegistryArgs, SecretFlag, SshFlag,
-    StepPlace, allow, annotation, caches, hosts, key_value, named_context, outputs, secrets, ssh,
-    step_place, ulimits,
+    Annotations, CacheFlag, Entitlement, KeyValue, OnErrorArg, OutputFlag, RegistryArgs,
+    SecretFlag, SshFlag, StepPlace, allow, annotation, caches, hosts, key_value, named_context,
+    outputs, secrets, ssh, step_place, ulimits,
 };
 use crate::units;
 
@@ -215,6 +215,11 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration,
           help_heading = "How to run")]
     pub(crate) timeout: Option<Duration>,
+
+    /// What to do when a RUN fails: `shell` opens a shell there, as `dfbuild shell` does later
+    #[arg(long, value_enum, value_name = "fail|shell", default_value_t = OnErrorArg::Fail,
+          hide_default_value = true, hide_possible_values = true, help_heading = "How to run")]
+    pub(crate) on_error: OnErrorArg,
 
     /// How commands get their root file systems: for tests, and for kernels that promise overlays
     /// and do not keep it

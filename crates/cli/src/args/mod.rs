@@ -21,6 +21,7 @@ mod named_context;
 mod outputs;
 mod parse_args;
 mod registry_args;
+mod run_args;
 mod secrets;
 mod ssh;
 mod step_place;
@@ -52,6 +53,7 @@ pub(crate) use key_value::KeyValue;
 pub(crate) use outputs::{Destination, FlagKind, OutputFlag};
 pub(crate) use parse_args::{ParseArgs, ParseFormat};
 pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
+pub(crate) use run_args::{CommonRunArgs, OnErrorArg, RunArgs, ShellArgs};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};
 pub(crate) use ssh::{SshFlag, USE_AN_AGENT};
 pub(crate) use step_place::StepPlace;
@@ -125,6 +127,10 @@ pub(crate) enum Command {
     /// Take names of images away
     #[command(alias = "rmi")]
     Rm(RemoveArgs),
+    /// Run a command in an image, to try it out
+    Run(Box<RunArgs>),
+    /// Open a shell where a RUN failed, in a stage or in an image
+    Shell(Box<ShellArgs>),
     /// Write images to an archive, for `docker load` and others
     Save(SaveArgs),
     /// Load the images of an archive or an OCI folder into the store

@@ -6,7 +6,8 @@ use dfbuild_image::{
 use dfbuild_store::Tag;
 
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, StepError};
+use crate::images::layers::LayerRef;
 
 /// An image of the store that has a name.
 #[derive(Debug, Clone)]
@@ -84,7 +85,10 @@ impl Engine {
 
     fn no_image(&self, name: &str, tags: &[Tag]) -> Error {
         let names = tags.iter().map(|tag| short_name(&tag.reference)).collect::<Vec<_>>();
-        let close = dfbuild_dockerfile::suggest::closest(name, names.iter().map(String::as_str));
+        // Nobody types what is there by default.
+        let plain = names.iter().filter_map(|name| name.strip_suffix(":latest"));
+        let all = names.iter().map(String::as_str).chain(plain);
+        let close = dfbuild_dockerfile::suggest::closest(name, all);
         Error::Image {
             name: name.to_owned(),
             reason: "no local image has that name or id".to_owned(),
@@ -235,5 +239,15 @@ impl LocalPlatform {
             id: id.expect("the configuration was read by its digest"),
             config,
         }
+    }
+
+    /// Its layers, the lowest first.
+    pub(crate) fn files(&self, engine: &Engine) -> Result<Vec<LayerRef>, StepError> {
+        let blobs = self.layers.iter().zip(&self.config.rootfs.diff_ids);
+        let layers = blobs.map(|(blob, diff_id)| {
+            let content_id = engine.content_id(diff_id)?;
+            Ok(LayerRef { diff_id: *diff_id, content_id, clock: None, blob: Some(blob.clone()) })
+        });
+        layers.collect()
     }
 }

@@ -246,6 +246,7 @@ impl<'e> Loaded<'e> {
         session.contexts.save(engine);
         let explanation = session.explanation();
         self.keep_explanation(&explanation);
+        session.note_stages();
         let committed = engine.store().commit();
         let image = outcome?;
         committed?;

@@ -331,6 +331,18 @@ impl<'a> Session<'a> {
         matches!(state.results.get(&id), Some(Some(Ok(result))) if result.ran)
     }
 
+    /// The stages that are done.
+    pub(crate) fn done(&self) -> Vec<(StageId, Arc<StageResult>)> {
+        let state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = state.results.iter().filter_map(|(id, result)| match result {
+            Some(Ok(result)) => Some((*id, Arc::clone(result))),
+            _ => None,
+        });
+        let mut done: Vec<_> = done.collect();
+        done.sort_by_key(|(id, _)| *id);
+        done
+    }
+
     /// When the steps of a finished stage were made.
     pub(crate) fn created(&self, id: StageId) -> Vec<Timestamp> {
         let state = self.stages.state.lock().unwrap_or_else(PoisonError::into_inner);

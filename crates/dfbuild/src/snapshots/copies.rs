@@ -88,6 +88,13 @@ impl Workspace for Copy<'_> {
         self.trees.give_back(self.tree);
         Ok(Changes { index, diff_id, tar_size, leaks })
     }
+
+    fn abandon(self: Box<Self>) -> Result<PathBuf, StepError> {
+        let root = self.staging.path().join("tree");
+        let tree = self.tree.path();
+        std::fs::rename(tree, &root).map_err(StepError::io("move", tree))?;
+        Ok(root)
+    }
 }
 
 impl Copy<'_> {

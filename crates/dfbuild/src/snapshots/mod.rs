@@ -57,6 +57,10 @@ pub(crate) trait Workspace {
     /// Finds what the command changed, and keeps these files in the store. Secrets are looked for on
     /// the way.
     fn commit(self: Box<Self>, leaks: &Leaks) -> Result<Changes, StepError>;
+
+    /// Leaves what is here in the staging folder, for who wants to look why the command failed: the
+    /// upper directory, or the whole root.
+    fn abandon(self: Box<Self>) -> Result<PathBuf, StepError>;
 }
 
 /// What a command changed: a layer whose files are in the store.

@@ -81,4 +81,8 @@ impl Workspace for Upper<'_> {
         engine.store().put_snapshot(&engine.flavour(Form::Overlay), &diff_id, &self.upper)?;
         Ok(Changes { index, diff_id, tar_size, leaks })
     }
+
+    fn abandon(self: Box<Self>) -> Result<PathBuf, StepError> {
+        Ok(self.upper)
+    }
 }

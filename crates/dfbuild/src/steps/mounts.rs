@@ -10,6 +10,7 @@ use dfbuild_image::{Entry, TreePath};
 use dfbuild_plan::RunMount;
 use dfbuild_sandbox::{IdMode, Mount};
 use dfbuild_store::{MountFolder, MountLock, Staging};
+use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
 use crate::schedule::nodes::forget;
@@ -26,10 +27,48 @@ pub(crate) struct Mounts {
     pub(crate) mounts: Vec<Mount>,
     /// Variables that hold secrets.
     pub(crate) env: Vec<(String, String)>,
+    /// What only the caller has.
+    pub(crate) asked: Vec<Asked>,
     /// The sockets of ssh agents.
     agents: Vec<ForwardedAgent>,
     /// The cache mounts by folder: a command may mount the same one twice.
     caches: BTreeMap<PathBuf, Cache>,
+}
+
+/// A secret or an agent that a command mounts, without its value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// Its name.
+    pub(crate) id: String,
+    /// Whether it is a secret; else it is an ssh agent.
+    pub(crate) secret: bool,
+    /// Which of the mounts it is, if it is one.
+    pub(crate) mount: Option<usize>,
+    /// Where that is.
+    pub(crate) target: Option<PathBuf>,
+    /// The variable that holds it.
+    pub(crate) env: Option<String>,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Whether the command cannot do without it.
+    pub(crate) required: bool,
+}
+
+impl Asked {
+    fn of(mount: &RunMount) -> Self {
+        Self {
+            id: mount.id.clone(),
+            secret: mount.kind == MountKind::Secret,
+            mount: None,
+            target: None,
+            env: mount.env.clone(),
+            mode: mount.mode.unwrap_or(0o600),
+            uid: mount.uid,
+            gid: mount.gid,
+            required: mount.required,
+        }
+    }
 }
 
 /// A cache mount in use.
@@ -199,18 +238,23 @@ impl Mounts {
         if let Some(name) = &mount.env {
             self.env.push((name.clone(), String::from_utf8_lossy(&content).into_owned()));
         }
+        let mut asked = Asked { mode: mount.mode.unwrap_or(0o400), ..Asked::of(mount) };
         // With `env` the file is only made if its place was named as well.
         let default = format!("/run/secrets/{}", mount.id);
         if mount.env.is_none() || mount.target != default {
+            let target = place(stubs, &mount.target, false)?;
+            asked.mount = Some(self.mounts.len());
+            asked.target = Some(target.clone());
             self.mounts.push(Mount::File {
-                target: place(stubs, &mount.target, false)?,
+                target,
                 content: content.to_vec(),
-                mode: mount.mode.unwrap_or(0o400),
+                mode: asked.mode,
                 uid: mount.uid,
                 gid: mount.gid,
                 read_only: true,
             });
         }
+        self.asked.push(asked);
         Ok(())
     }
 }
@@ -241,9 +285,16 @@ impl Mounts {
         let folder = staging.folder("ssh")?;
         let mode = mount.mode.unwrap_or(0o600);
         let forwarded = ForwardedAgent::start(&agent.socket, &folder, mode, owner)?;
+        let target = place(stubs, &mount.target, false)?;
+        self.asked.push(Asked {
+            mount: Some(self.mounts.len()),
+            target: Some(target.clone()),
+            mode,
+            ..Asked::of(mount)
+        });
         self.mounts.push(Mount::Bind {
             source: forwarded.socket().to_owned(),
-            target: place(stubs, &mount.target, false)?,
+            target,
             read_only: false,
             recursive: false,
         });

@@ -17,6 +17,8 @@ use crate::images::blobs::is_clock_time;
 use crate::images::layers::Rootfs;
 use crate::leaks::Leaks;
 use crate::redact::Redaction;
+use crate::run::failed::{Remains, keep};
+use crate::run::files::{file, hosts};
 use crate::schedule::session::Session;
 use crate::schedule::sources::Mounted;
 use crate::snapshots::Changes;
@@ -47,8 +49,10 @@ pub(crate) fn run_command(
     for directory in ["/proc", "/sys", "/dev", run.cwd.as_str()] {
         stubs.need_lasting(directory)?;
     }
-    for (target, content) in [("/etc/hosts", hosts(session)), ("/etc/resolv.conf", names(session))]
-    {
+    for (target, content) in [
+        ("/etc/hosts", hosts(&host_name(session), &session.build.add_hosts)),
+        ("/etc/resolv.conf", names(session)),
+    ] {
         let target = stubs.need(target, false)?.below(Path::new("/"));
         mounts.mounts.push(file(target, content, 0o644));
     }
@@ -61,7 +65,9 @@ pub(crate) fn run_command(
         let target = PathBuf::from("/dev/pipes").join(name);
         mounts.mounts.push(file(target, script.clone().into_bytes(), 0o755));
     }
-    let mut env = environment(run, &mounts, &account.home);
+    let variables = environment(run, &mounts, &account.home);
+    let mut env: Vec<OsString> =
+        variables.iter().map(|(name, value)| format!("{name}={value}").into()).collect();
     if engine.id_mode() == IdMode::Single {
         pretend_for_apt(&mut env, &mut mounts.mounts);
     }
@@ -83,11 +89,36 @@ pub(crate) fn run_command(
         id_mode: engine.id_mode(),
         ..workspace.spec()?
     };
-    execute(session, &spec, run, info)?;
+    if let Err(error) = execute(session, &spec, run, info) {
+        if let Some(reason) = own_failure(&error) {
+            let upper = workspace.abandon()?;
+            let remains = Remains {
+                spec: &spec,
+                upper,
+                layers: rootfs.diff_ids(),
+                env: variables,
+                asked: std::mem::take(&mut mounts.asked),
+                info,
+                reason,
+            };
+            // Whoever looks for it later finds nothing; what counts now is why the command failed.
+            let _ = keep(engine, staging, &remains);
+        }
+        return Err(error);
+    }
     let Changes { index, diff_id, tar_size, leaks } = workspace.commit(&Leaks::of(session))?;
     session.report_leaks(&leaks, info)?;
     let clock = clock_times(rootfs, &index, started)?;
     engine.keep(index, diff_id, tar_size, clock)
+}
+
+/// How a command failed by itself; `None` if what was to run it failed.
+fn own_failure(error: &StepError) -> Option<String> {
+    match error {
+        StepError::ExitCode { code, .. } => Some(format!("exit code: {code}")),
+        StepError::Signal { signal, .. } => Some(format!("killed by signal {signal}")),
+        _ => None,
+    }
 }
 
 /// Whatever is not older than the command, and what kept such a time from below.
@@ -177,37 +208,23 @@ fn pass_on(
     show(&redacting.finish());
 }
 
-fn file(target: PathBuf, content: Vec<u8>, mode: u32) -> Mount {
-    Mount::File { target, content, mode, uid: 0, gid: 0, read_only: false }
-}
-
 /// The variables of the command. `HOME` is the user's unless something sets it.
-fn environment(run: &RunStep, mounts: &Mounts, home: &str) -> Vec<OsString> {
+fn environment(run: &RunStep, mounts: &Mounts, home: &str) -> Vec<(String, String)> {
     let has_home = run.env.iter().any(|(name, _)| name == "HOME");
     let home = (!has_home).then(|| ("HOME".to_owned(), home.to_owned()));
     let all = run.env.iter().chain(&run.proxy_env).chain(&mounts.env).chain(&home);
-    all.map(|(name, value)| OsString::from(format!("{name}={value}"))).collect()
+    all.cloned().collect()
 }
 
 /// With a single id apt cannot become its own user, and notices that it did not. `APT_CONFIG`
 /// names a file that it reads before all others.
-fn pretend_for_apt(env: &mut Vec<OsString>, mounts: &mut Vec<Mount>) {
+pub(crate) fn pretend_for_apt(env: &mut Vec<OsString>, mounts: &mut Vec<Mount>) {
     const PATH: &str = "/dev/dfbuild/apt.conf";
     let is_set = env.iter().any(|variable| variable.as_encoded_bytes().starts_with(b"APT_CONFIG="));
     if !is_set {
         env.push(format!("APT_CONFIG={PATH}").into());
         mounts.push(file(PATH.into(), b"APT::Sandbox::User \"root\";\n".to_vec(), 0o644));
     }
-}
-
-fn hosts(session: &Session<'_>) -> Vec<u8> {
-    let name = host_name(session);
-    let mut text =
-        format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
-    for (name, address) in &session.build.add_hosts {
-        text.push_str(&format!("{address}\t{name}\n"));
-    }
-    text.into_bytes()
 }
 
 fn host_name(session: &Session<'_>) -> String {

@@ -1,0 +1,372 @@
+//! Commands apart from a build: in images, in stages of the last build, and where a step failed.
+
+pub(crate) mod failed;
+pub(crate) mod files;
+mod prepare;
+pub(crate) mod stages;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use dfbuild_image::{ImageConfig, Platform};
+use dfbuild_sandbox::{Exit, Killer, Rlimit};
+
+use crate::build::Build;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::options::{Secret, SshAgent, Ulimit};
+use crate::run::prepare::Prepared;
+
+pub use dfbuild_sandbox::Streams;
+pub use failed::FailedStep;
+pub use stages::BuiltStage;
+
+/// A command to run in the files of an image, of a stage or of a failed step. What it changes is
+/// lost when it ends. Each method changes one thing and returns the value; the defaults are those of
+/// `docker run`.
+///
+/// ```no_run
+/// use dfbuild::{Engine, Run, RunEnd, Streams};
+///
+/// dfbuild::rootless::enter()?;
+/// let engine = Engine::open("/var/tmp/dfbuild")?;
+/// let streams = Streams {
+///     input: std::fs::File::open("/dev/null")?.into(),
+///     output: std::io::stdout().into_parts(),
+///     error: std::io::stderr().into_parts(),
+///     controls_terminal: false,
+/// };
+/// # trait Parts { fn into_parts(self) -> std::os::fd::OwnedFd; }
+/// # impl<T: std::os::fd::AsFd> Parts for T {
+/// #     fn into_parts(self) -> std::os::fd::OwnedFd { self.as_fd().try_clone_to_owned().unwrap() }
+/// # }
+/// let run = Run::image("app").args(["env"]).env("A", "b");
+/// let end = run.start(&engine, streams, &|_| {})?;
+/// assert_eq!(end, RunEnd::Code(0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "nothing runs until `start` is called"]
+pub struct Run {
+    place: Place,
+    args: Vec<String>,
+    entrypoint: Option<Vec<String>>,
+    shell: bool,
+    env: Vec<(String, String)>,
+    volumes: Vec<Volume>,
+    workdir: Option<String>,
+    user: Option<String>,
+    hostname: Option<String>,
+    network_none: bool,
+    add_hosts: Vec<(String, String)>,
+    resolv_conf: Option<Vec<u8>>,
+    shm_size: Option<u64>,
+    rlimits: Vec<Rlimit>,
+    secrets: Vec<Secret>,
+    ssh: Vec<SshAgent>,
+    platform: Option<Platform>,
+}
+
+/// Whose files a command sees.
+#[derive(Debug, Clone)]
+enum Place {
+    Image(String),
+    Stage(Box<BuiltStage>),
+    Failed,
+}
+
+/// A file or folder of this machine that a command sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// Where it is, absolute.
+    pub source: PathBuf,
+    /// Where the command sees it, absolute.
+    pub target: String,
+    /// Whether the command cannot write to it.
+    pub read_only: bool,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RunEnd {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal killed it.
+    Signal(i32),
+    /// There is nothing that could be executed.
+    NotStarted {
+        /// What a shell would exit with: 126 or 127.
+        code: i32,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl RunEnd {
+    /// What a shell would exit with.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Code(code) | Self::NotStarted { code, .. } => *code,
+            Self::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
+/// Signals for a running command, from any thread. Does nothing once it has ended.
+#[derive(Clone)]
+pub struct Signaller(Killer);
+
+impl Signaller {
+    /// Kills the command and all that it started.
+    pub fn kill(&self) {
+        self.0.kill();
+    }
+
+    /// Sends a signal to the command. As the first process of its namespace it hears only of those
+    /// that it waits for.
+    pub fn signal(&self, number: i32) {
+        self.0.signal(number);
+    }
+}
+
+impl fmt::Debug for Signaller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Signaller(..)")
+    }
+}
+
+impl Run {
+    fn new(place: Place) -> Self {
+        Self {
+            place,
+            args: Vec::new(),
+            entrypoint: None,
+            shell: false,
+            env: Vec::new(),
+            volumes: Vec::new(),
+            workdir: None,
+            user: None,
+            hostname: None,
+            network_none: false,
+            add_hosts: Vec::new(),
+            resolv_conf: None,
+            shm_size: None,
+            rlimits: Vec::new(),
+            secrets: Vec::new(),
+            ssh: Vec::new(),
+            platform: None,
+        }
+    }
+
+    /// A command in an image of the store: a name, or the beginning of an id.
+    pub fn image(name: impl Into<String>) -> Self {
+        Self::new(Place::Image(name.into()))
+    }
+
+    /// A command at the end of a stage of the last build.
+    pub fn stage(stage: BuiltStage) -> Self {
+        Self::new(Place::Stage(Box::new(stage)))
+    }
+
+    /// A command where the last step of this store failed: with what it had changed until then, its
+    /// variables, user, working directory and mounts. Secrets and agents that it mounts have to be
+    /// given again.
+    pub fn failed_step() -> Self {
+        Self::new(Place::Failed)
+    }
+
+    /// The same for a build that just failed, with its secrets and agents.
+    pub fn failed_step_of(build: &Build) -> Self {
+        let (secrets, ssh) = (build.secrets.clone(), build.ssh.clone());
+        Self { secrets, ssh, ..Self::failed_step() }
+    }
+
+    /// The command, instead of the image's; behind its entrypoint, if it has one.
+    pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.args = args.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Another entrypoint, or none. The image's command goes with it.
+    pub fn entrypoint(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.entrypoint = Some(args.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Runs a shell that is there, if there are no arguments; never the entrypoint.
+    pub fn shell(mut self) -> Self {
+        self.shell = true;
+        self
+    }
+
+    /// A variable; may be given several times.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// A file or folder of this machine; may be given several times.
+    pub fn volume(mut self, volume: Volume) -> Self {
+        self.volumes.push(volume);
+        self
+    }
+
+    /// The working directory, which is made if it is not there.
+    pub fn workdir(mut self, path: impl Into<String>) -> Self {
+        self.workdir = Some(path.into());
+        self
+    }
+
+    /// Who the command runs as, as `USER` has it.
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// What the command calls its machine.
+    pub fn hostname(mut self, name: impl Into<String>) -> Self {
+        self.hostname = Some(name.into());
+        self
+    }
+
+    /// Whether the command has no network.
+    pub fn network_none(mut self, none: bool) -> Self {
+        self.network_none = none;
+        self
+    }
+
+    /// A line for `/etc/hosts`: a name and an address.
+    pub fn add_host(mut self, name: impl Into<String>, address: impl Into<String>) -> Self {
+        self.add_hosts.push((name.into(), address.into()));
+        self
+    }
+
+    /// What the command sees as `/etc/resolv.conf`.
+    pub fn resolv_conf(mut self, content: impl Into<Vec<u8>>) -> Self {
+        self.resolv_conf = Some(content.into());
+        self
+    }
+
+    /// The size of `/dev/shm` in bytes, instead of 64 MiB.
+    pub fn shm_size(mut self, bytes: u64) -> Self {
+        self.shm_size = Some(bytes);
+        self
+    }
+
+    /// A resource limit.
+    pub fn ulimit(mut self, limit: Ulimit) -> Self {
+        let Ulimit { name, soft, hard } = limit;
+        self.rlimits.push(Rlimit { name, soft, hard });
+        self
+    }
+
+    /// A secret that a failed step mounts.
+    pub fn secret(mut self, secret: Secret) -> Self {
+        self.secrets.push(secret);
+        self
+    }
+
+    /// An ssh agent that a failed step mounts.
+    pub fn ssh(mut self, agent: SshAgent) -> Self {
+        self.ssh.push(agent);
+        self
+    }
+
+    /// The platform, of an image for several.
+    pub fn platform(mut self, platform: Platform) -> Self {
+        self.platform = Some(platform);
+        self
+    }
+
+    /// Runs the command. Blocks until it has ended and with it all that it started; `started` is
+    /// told how to send it signals.
+    pub fn start(
+        &self,
+        engine: &Engine,
+        streams: Streams,
+        started: &dyn Fn(Signaller),
+    ) -> Result<RunEnd, Error> {
+        let _in_use = engine.store().in_use();
+        match &self.place {
+            Place::Image(name) => {
+                let image = engine.local_image(name)?;
+                let found = engine.local_platform(&image.top, self.platform.as_ref());
+                let found = found.map_err(|error| Error::image(name, error))?;
+                let layers = found.files(engine).map_err(|error| error_of(name, error))?;
+                let prepared = Prepared::new(self, engine, layers, &found.config);
+                let prepared = prepared.map_err(|error| error_of(name, error))?;
+                prepared.run(streams, started).map_err(|error| error_of(name, error))
+            }
+            Place::Stage(stage) => {
+                let name = stage.name();
+                let layers = stage.layers(engine).map_err(|error| error_of(&name, error))?;
+                let prepared = Prepared::new(self, engine, layers, stage.config());
+                let prepared = prepared.map_err(|error| error_of(&name, error))?;
+                prepared.run(streams, started).map_err(|error| error_of(&name, error))
+            }
+            Place::Failed => failed::run(self, engine, streams, started),
+        }
+    }
+}
+
+/// What is wrong with running something in an image.
+fn error_of(name: &str, error: crate::error::StepError) -> Error {
+    let hint = match &error {
+        crate::error::StepError::Sandbox(error) => error.hint().map(ToString::to_string),
+        _ => None,
+    };
+    Error::Transfer {
+        action: "run",
+        name: name.to_owned(),
+        reason: error.to_string(),
+        hint,
+        source: Some(Box::new(error)),
+    }
+}
+
+fn end_of(exit: Exit) -> RunEnd {
+    match exit {
+        Exit::Code(code) => RunEnd::Code(code),
+        Exit::Signal(signal) => RunEnd::Signal(signal),
+    }
+}
+
+/// What an image runs: the entrypoint and, behind it, the arguments or the image's own.
+fn command(run: &Run, config: &ImageConfig, shell: impl FnOnce() -> Option<String>) -> Vec<String> {
+    let config = &config.config;
+    if run.shell {
+        return if run.args.is_empty() { shell().into_iter().collect() } else { run.args.clone() };
+    }
+    let (entrypoint, of_image) = match &run.entrypoint {
+        Some(given) => (given.clone(), None),
+        None => (config.entrypoint.clone().unwrap_or_default(), config.cmd.clone()),
+    };
+    let args = if run.args.is_empty() { of_image.unwrap_or_default() } else { run.args.clone() };
+    entrypoint.into_iter().chain(args).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands() {
+        let mut config = ImageConfig::default();
+        config.config.cmd = Some(vec!["c".into()]);
+        let check = |run: &Run, config: &ImageConfig, expect: &[&str]| {
+            assert_eq!(command(run, config, || Some("/bin/sh".into())), expect);
+        };
+        let plain = Run::image("x");
+        check(&plain, &config, &["c"]);
+        check(&plain.clone().args(["a", "b"]), &config, &["a", "b"]);
+        config.config.entrypoint = Some(vec!["e".into(), "1".into()]);
+        check(&plain, &config, &["e", "1", "c"]);
+        check(&plain.clone().args(["a"]), &config, &["e", "1", "a"]);
+        check(&plain.clone().entrypoint(["x"]), &config, &["x"]);
+        check(&plain.clone().entrypoint(["x"]).args(["a"]), &config, &["x", "a"]);
+        check(&plain.clone().entrypoint([""; 0]).args(["a"]), &config, &["a"]);
+        check(&plain.clone().shell(), &config, &["/bin/sh"]);
+        check(&plain.shell().args(["ls"]), &config, &["ls"]);
+    }
+}

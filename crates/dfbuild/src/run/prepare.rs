@@ -1,0 +1,207 @@
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use dfbuild_image::{ImageConfig, Platform};
+use dfbuild_sandbox::{
+    Child, IdMode, Mount, Network, Privileges, Spec, Streams, emulation, spawn_with,
+};
+use dfbuild_store::Staging;
+
+use crate::engine::Engine;
+use crate::error::StepError;
+use crate::images::layers::{LayerRef, Rootfs};
+use crate::run::files::{DEFAULT_PATH, file, hosts, shell};
+use crate::run::{Run, RunEnd, Signaller, command, end_of};
+use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};
+use crate::steps::run_step::pretend_for_apt;
+use crate::steps::stubs::Stubs;
+use crate::steps::users::Users;
+
+/// A command that is about to run over layers.
+pub(super) struct Prepared<'a> {
+    run: &'a Run,
+    engine: &'a Engine,
+    rootfs: Rootfs<'a>,
+    config: &'a ImageConfig,
+    staging: Staging,
+}
+
+/// What a command calls its machine, unless it is told.
+const HOST_NAME: &str = "dfbuild";
+
+impl<'a> Prepared<'a> {
+    pub(super) fn new(
+        run: &'a Run,
+        engine: &'a Engine,
+        layers: Vec<LayerRef>,
+        config: &'a ImageConfig,
+    ) -> Result<Self, StepError> {
+        let platform = config.platform();
+        if !emulation::runs(&platform.architecture) {
+            return Err(StepError::ForeignPlatform { platform, host: Platform::host() });
+        }
+        let (rootfs, staging) = (Rootfs::new(engine, layers), engine.store().stage()?);
+        Ok(Self { run, engine, rootfs, config, staging })
+    }
+
+    /// Runs it to its end.
+    pub(super) fn run(
+        &self,
+        streams: Streams,
+        started: &dyn Fn(Signaller),
+    ) -> Result<RunEnd, StepError> {
+        let (run, engine) = (self.run, self.engine);
+        let view = self.rootfs.view()?;
+        let config = &self.config.config;
+        let args = command(run, self.config, || shell(view));
+        if args.is_empty() {
+            let what = if run.shell { "no shell" } else { "no command" };
+            return Err(StepError::Unsupported(format!("the image has {what}: give one")));
+        }
+        let user = run.user.as_deref().unwrap_or(&config.user);
+        let account = Users::read(&self.rootfs)?.account(user)?;
+        let mut stubs = Stubs::new(view);
+        let cwd = workdir(run, &config.working_dir);
+        for directory in ["/proc", "/sys", "/dev", &cwd] {
+            stubs.need_lasting(directory)?;
+        }
+        let host_name = run.hostname.as_deref().unwrap_or(HOST_NAME);
+        let mut mounts = Vec::new();
+        let resolv_conf = run.resolv_conf.clone().unwrap_or_default();
+        for (target, content) in
+            [("/etc/hosts", hosts(host_name, &run.add_hosts)), ("/etc/resolv.conf", resolv_conf)]
+        {
+            let target = stubs.need(target, false)?.below(Path::new("/"));
+            mounts.push(file(target, content, 0o644));
+        }
+        volumes(run, &mut stubs, &mut mounts)?;
+        let mut env = environment(run, &config.env, &account.home, host_name);
+        if engine.id_mode() == IdMode::Single {
+            pretend_for_apt(&mut env, &mut mounts);
+        }
+        let snapshotter: Box<dyn Snapshotter> = match engine.roots() {
+            Ok(Roots::Copies(_)) => Box::new(Copies::default()),
+            Ok(Roots::Overlays) => Box::new(Overlays),
+            Err(error) => return Err(StepError::Unsupported(error.to_string())),
+        };
+        let mut workspace = snapshotter.prepare(&self.rootfs, &self.staging)?;
+        workspace.place(&stubs)?;
+        let spec = Spec {
+            args: args.iter().map(OsString::from).collect(),
+            env,
+            cwd: PathBuf::from(&cwd),
+            user: account.user,
+            hostname: host_name.to_owned(),
+            network: if run.network_none { Network::None } else { Network::Host },
+            privileges: Privileges::Docker,
+            mounts,
+            rlimits: run.rlimits.clone(),
+            shm_size: run.shm_size.unwrap_or(64 << 20),
+            id_mode: engine.id_mode(),
+            ..workspace.spec()?
+        };
+        execute(&spec, streams, started)
+    }
+}
+
+/// Runs a command to its end.
+pub(super) fn execute(
+    spec: &Spec,
+    streams: Streams,
+    started: &dyn Fn(Signaller),
+) -> Result<RunEnd, StepError> {
+    let mut child: Child = match spawn_with(spec, streams) {
+        Ok(child) => child,
+        Err(error) => {
+            return match error.exit_code() {
+                Some(code) => Ok(RunEnd::NotStarted { code, reason: error.to_string() }),
+                None => Err(error.into()),
+            };
+        }
+    };
+    started(Signaller(child.killer()));
+    Ok(end_of(child.wait()?))
+}
+
+/// The working directory. A relative one is below the image's.
+pub(super) fn workdir(run: &Run, of_image: &str) -> String {
+    let given = run.workdir.as_deref().unwrap_or_default();
+    let path = Path::new("/").join(of_image).join(given);
+    dfbuild_image::TreePath::from(&*path).to_string()
+}
+
+/// Adds what the command sees of this machine.
+pub(super) fn volumes(
+    run: &Run,
+    stubs: &mut Stubs<'_>,
+    mounts: &mut Vec<Mount>,
+) -> Result<(), StepError> {
+    for volume in &run.volumes {
+        let found = volume.source.metadata().map_err(StepError::io("mount", &volume.source))?;
+        let target = if volume.target.starts_with("/dev/") {
+            PathBuf::from(&volume.target)
+        } else {
+            stubs.need(&volume.target, found.is_dir())?.below(Path::new("/"))
+        };
+        mounts.push(Mount::Bind {
+            source: volume.source.clone(),
+            target,
+            read_only: volume.read_only,
+            recursive: true,
+        });
+    }
+    Ok(())
+}
+
+/// The variables: the image's, those that every command has, and those that were given.
+fn environment(run: &Run, of_image: &[String], home: &str, host_name: &str) -> Vec<OsString> {
+    let split = |variable: &String| {
+        let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    let mut env: Vec<(String, String)> = of_image.iter().map(split).collect();
+    for (name, value) in [("PATH", DEFAULT_PATH), ("HOME", home), ("HOSTNAME", host_name)] {
+        if !env.iter().any(|(known, _)| known == name) {
+            env.push((name.to_owned(), value.to_owned()));
+        }
+    }
+    with_variables(&mut env, &run.env);
+    env.iter().map(|(name, value)| OsString::from(format!("{name}={value}"))).collect()
+}
+
+/// Sets variables, each in the place of one of that name.
+pub(super) fn with_variables(env: &mut Vec<(String, String)>, more: &[(String, String)]) {
+    for (name, value) in more {
+        match env.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => known.clone_from(value),
+            None => env.push((name.clone(), value.clone())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn working_directories() {
+        let run = Run::image("x");
+        for (given, of_image, expect) in [
+            (None, "", "/"),
+            (None, "/srv", "/srv"),
+            (Some("/tmp"), "/srv", "/tmp"),
+            (Some("a"), "/srv", "/srv/a"),
+        ] {
+            let run = given.map_or(run.clone(), |path: &str| run.clone().workdir(path));
+            assert_eq!(workdir(&run, of_image), expect);
+        }
+    }
+
+    #[test]
+    fn variables_that_were_given_win() {
+        let run = Run::image("x").env("A", "given").env("TERM", "xterm");
+        let env = environment(&run, &["A=image".into(), "HOME=/h".into()], "/root", "host");
+        let path = format!("PATH={DEFAULT_PATH}");
+        assert_eq!(env, ["A=given", "HOME=/h", &path, "HOSTNAME=host", "TERM=xterm"]);
+    }
+}

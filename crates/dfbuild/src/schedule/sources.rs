@@ -112,7 +112,12 @@ pub(super) fn selected_paths(
         StepKind::Run(run) => {
             let mut mounts = run.mounts.iter().filter(|mount| mount.from.is_some());
             let source = mounts.nth(number).map(|mount| TreePath::new(&mount.source));
-            vec![source.into_iter().collect()]
+            let folder = |path: TreePath| match tree.get(&path) {
+                // A file is known as the only one of its folder.
+                Ok(Some(entry)) if !entry.kind.is_directory() => path.parent().unwrap_or_default(),
+                _ => path,
+            };
+            vec![source.map(folder).into_iter().collect()]
         }
         StepKind::Workdir(_) => Vec::new(),
     };

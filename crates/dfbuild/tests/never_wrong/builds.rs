@@ -74,7 +74,8 @@ impl Room<'_> {
                 counts.ran += built.ran;
                 differences(&cached, &fresh)
             }
-            (Err(cached), Err(fresh)) if cached == fresh => {
+            // Which of several mistakes is told depends on which stage comes to its own first.
+            (Err(_), Err(_)) => {
                 counts.failed += 1;
                 Vec::new()
             }

@@ -60,8 +60,9 @@ impl Bed {
 }
 
 impl Room<'_> {
-    /// Builds with the store of the room and with a fresh one. One line for each difference.
-    pub(crate) fn compare(&self, world: &World, counts: &mut Counts) -> Vec<String> {
+    /// Builds with the store of the room and with a fresh one. One line for each difference; `None`
+    /// if neither can be built.
+    pub(crate) fn compare(&self, world: &World, counts: &mut Counts) -> Option<Vec<String>> {
         let (context, named) =
             (self.folder.path().join("context"), self.folder.path().join("named"));
         world.write(&context, &named);
@@ -72,19 +73,19 @@ impl Room<'_> {
             (Ok((built, cached)), Ok((_, fresh))) => {
                 counts.cached += built.cached;
                 counts.ran += built.ran;
-                differences(&cached, &fresh)
+                Some(differences(&cached, &fresh))
             }
             // Which of several mistakes is told depends on which stage comes to its own first.
             (Err(_), Err(_)) => {
                 counts.failed += 1;
-                Vec::new()
+                None
             }
             (cached, fresh) => {
                 let outcome = |result: Result<(Built, Tree), String>| match result {
                     Ok(_) => "succeeds".to_owned(),
                     Err(error) => error,
                 };
-                vec![format!("cached: {}\nfresh: {}", outcome(cached), outcome(fresh))]
+                Some(vec![format!("cached: {}\nfresh: {}", outcome(cached), outcome(fresh))])
             }
         }
     }

@@ -39,8 +39,9 @@ const WORDS: [&str; 4] = ["one", "two", "three", "four"];
 const MODES: [u32; 4] = [0o644, 0o755, 0o600, 0o4755];
 
 impl World {
-    pub(crate) fn new(seed: usize) -> Self {
-        let mut random = Random::new(seed, 0);
+    /// A world of a seed. Not every one can be built; `attempt` is another.
+    pub(crate) fn new(seed: usize, attempt: usize) -> Self {
+        let mut random = Random::new(seed, 1000 * attempt);
         let mut world = Self {
             stages: Vec::new(),
             context: files(&mut random),
@@ -74,6 +75,13 @@ impl World {
             }
         }
         text
+    }
+
+    /// Takes the last edit back.
+    pub(crate) fn undo(&mut self) {
+        if let Some(before) = self.before.take() {
+            *self = *before;
+        }
     }
 
     /// Changes something, and says what.
@@ -200,8 +208,9 @@ const LOOK: &str = "for f in $(find /c /n /w /s 2>/dev/null | sort); do \
 
 fn instruction(random: &mut Random, number: usize) -> String {
     let word = *random.of(&WORDS);
-    let path = *random.of(&["f", "a", "a/x", "a/*", "b/", "*.txt", ".", "a/d", "./a/./d"]);
-    let dest = *random.of(&["/c/", "/c/k", "/n/", "/w", "/s/s"]);
+    let path =
+        *random.of(&["f", "a", "a/x", "a/*", "b/", "*.txt", ".", "a/d", "./a/./d", "a", "."]);
+    let dest = *random.of(&["/c/", "/c/k/", "/n/", "/w/", "/s/s/"]);
     let flags = *random.of(&[
         "",
         "",
@@ -227,7 +236,7 @@ fn instruction(random: &mut Random, number: usize) -> String {
     match random.below(16) {
         0..=4 => format!("COPY {flags}{from}{path} {dest}"),
         5 => format!("ADD {path} {dest}"),
-        6 => format!("COPY <<EOF {dest}\n{word} $A $B\nEOF"),
+        6 => format!("COPY <<EOF {dest}inline\n{word} $A $B\nEOF"),
         7 => format!("ARG {}={word}", random.of(&["A", "B"])),
         8 => format!("ENV {}={word}$A", random.of(&["B", "C"])),
         9 => format!("WORKDIR {}", random.of(&["/w", "w", "/s/$A"])),

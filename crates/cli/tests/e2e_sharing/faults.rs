@@ -112,6 +112,9 @@ fn lost_layers(
     Ok(())
 }
 
+/// What is done to a document.
+type Change = fn(&mut Value);
+
 /// Replaces the document of the only cache in a folder.
 fn change_document(folder: &Path, change: impl FnOnce(&mut Value)) {
     let read = |path: &Path| -> Value { serde_json::from_slice(&fs::read(path).unwrap()).unwrap() };
@@ -175,7 +178,7 @@ fn documents_of_another_kind() {
         let to = format!("type=local,dest={}", folder.display());
         let _ = bed.build(&["--cache-to", &to]).succeeds();
         let from = format!("type=local,src={}", folder.display());
-        let changes: [(&str, fn(&mut Value)); 3] = [
+        let changes: [(&str, Change); 3] = [
             ("its version is 7", |document| document["version"] = Value::from(7)),
             ("missing field `layers`", |document| {
                 document.as_object_mut().unwrap().remove("layers");

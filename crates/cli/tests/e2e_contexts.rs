@@ -215,6 +215,8 @@ fn files_of_web_servers(bed: &Bed) -> Result<(), Skipped> {
     let alone = "FROM scratch\nCOPY context /Dockerfile\n";
     let web = HttpServer::start(move |request, _| match request.route() {
         "/app.tar.gz" => Reply::new(200).body(packed.clone()),
+        "/tag" if request.header("if-none-match") == "\"1\"" => Reply::new(304),
+        "/tag" => Reply::new(200).with("etag", "\"1\"").body(packed.clone()),
         "/Dockerfile" => Reply::new(200).body(alone),
         "/large" => Reply::new(200).body(vec![b'#'; (16 << 20) + 1]),
         "/moved" => Reply::new(302).with("location", "/app.tar.gz"),
@@ -227,6 +229,21 @@ fn files_of_web_servers(bed: &Bed) -> Result<(), Skipped> {
         assert!(built.stderr.contains("loading build context http://"), "{}", built.stderr);
         assert!(!built.stderr.contains("hunter2"), "{}", built.stderr);
     }
+    // What has not changed is not fetched again, unless what is left of it is damaged.
+    for requests in [1, 2] {
+        let _ = build(bed, &[&url("/tag")]).succeeds();
+        assert_eq!(web.count("GET", "/tag"), requests);
+    }
+    for blob in fs::read_dir(bed.store().join("blobs/sha256")).unwrap() {
+        let path = blob.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        if bytes.starts_with(b"\x1f\x8b") {
+            bytes[20] ^= 1;
+            fs::write(path, bytes).unwrap();
+        }
+    }
+    let _ = build(bed, &["--no-cache", &url("/tag")]).succeeds();
+    assert_eq!((web.count("GET", "/tag"), bed.exported("file").as_str()), (4, "content\n"));
     let _ = build(bed, &[&url("/Dockerfile")]).succeeds();
     assert_eq!(bed.exported("Dockerfile"), alone);
     fails(build(bed, &[&url("/none")]), &["load build context http://", "404"]);

@@ -111,7 +111,7 @@ impl Loader<'_> {
             }
             BuildContext::Url(url) => self.told(&without_secrets(url), || {
                 let file = self.fetcher.file(url, None)?;
-                let content = self.fetcher.content(&file)?;
+                let content = self.fetcher.kept_content(&file)?;
                 if let Some(files) = self.unpack_file(&content)? {
                     return Ok((Material::Files(Arc::new(files)), None));
                 }
@@ -138,7 +138,7 @@ impl Loader<'_> {
             BuildContext::Git(reference) => self.repository(reference, None)?,
             BuildContext::Url(url) => self.told(&without_secrets(url), || {
                 let file = self.fetcher.file(url, None)?;
-                let path = self.fetcher.content(&file)?;
+                let path = self.fetcher.kept_content(&file)?;
                 let files = match self.unpack_file(&path)? {
                     Some(files) => files,
                     None => FileTree::of_file(&file.name, &file, path)?,

@@ -88,6 +88,11 @@ impl Fetcher<'_> {
         self.elsewhere.urls.content(self, file)
     }
 
+    /// The same for a file that every build reads, such as a context.
+    pub(crate) fn kept_content(&self, file: &UrlFile) -> Result<PathBuf, StepError> {
+        self.elsewhere.urls.kept(self, file)
+    }
+
     /// The repository that a git reference names, at the commit that it means now.
     pub(crate) fn repository(
         &self,

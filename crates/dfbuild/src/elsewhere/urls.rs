@@ -1,10 +1,10 @@
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use dfbuild_image::{Digest, Hasher};
+use dfbuild_image::{Digest, Hasher, HashingWriter};
 use dfbuild_remote::{BlobSink, FetchOptions, FileInfo, Validators};
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +108,23 @@ impl Urls {
         Ok(slot.content.insert(path).clone())
     }
 
+    /// The same for a file that every build reads: its bytes stay in the store, and are only
+    /// fetched again when the file is another one, or they were collected.
+    pub(super) fn kept(&self, fetcher: &Fetcher<'_>, file: &UrlFile) -> Result<PathBuf, StepError> {
+        let slot = self.slot(&file.url);
+        let mut slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if slot.content.is_none() {
+            slot.content = file.stored(fetcher)?;
+        }
+        drop(slot);
+        let path = self.content(fetcher, file)?;
+        if !fetcher.engine.store().has_blob(&file.digest, file.size) {
+            // Without it the next build fetches it again. A store may be full or read-only.
+            let _ = file.keep(fetcher, &path);
+        }
+        Ok(path)
+    }
+
     fn slot(&self, url: &str) -> Arc<Mutex<Slot>> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(url.to_owned()).or_default())
@@ -150,6 +167,33 @@ fn is_settled(modified: i64) -> bool {
 impl UrlFile {
     fn validators(&self) -> Validators {
         Validators { etag: self.etag.clone(), last_modified: self.last_modified }
+    }
+
+    /// A copy of its bytes, if the store has them whole.
+    fn stored(&self, fetcher: &Fetcher<'_>) -> Result<Option<PathBuf>, StepError> {
+        let store = fetcher.engine.store();
+        if !store.has_blob(&self.digest, self.size) {
+            return Ok(None);
+        }
+        let Ok(mut blob) = store.open_blob(&self.digest) else { return Ok(None) };
+        let path = fetcher.staging()?.folder("url")?.join("file");
+        let failed = || StepError::io("write", &path);
+        let mut copy = HashingWriter::new(File::create(&path).map_err(failed())?);
+        std::io::copy(&mut blob, &mut copy).map_err(failed())?;
+        let (_, found, _) = copy.finish();
+        if found == self.digest {
+            return Ok(Some(path));
+        }
+        store.drop_blob(&self.digest)?;
+        Ok(None)
+    }
+
+    fn keep(&self, fetcher: &Fetcher<'_>, path: &Path) -> Result<(), StepError> {
+        let staging = fetcher.engine.store().stage()?;
+        let mut file = staging.file()?;
+        let copied = File::open(path).and_then(|mut from| std::io::copy(&mut from, &mut file));
+        copied.map_err(StepError::io("copy", path))?;
+        Ok(fetcher.engine.store().put_staged(file, &self.digest)?)
     }
 
     fn note_path(engine: &Engine, url: &str) -> PathBuf {

@@ -6,6 +6,7 @@ use dfbuild_image::Digest;
 
 use crate::error::{Error, IoContext};
 use crate::files::read_checked;
+use crate::stamps::used;
 use crate::store::Store;
 
 /// How many runs of a step are remembered.
@@ -17,7 +18,12 @@ const HISTORY: usize = 8;
 impl Store {
     /// Whether an object is there.
     pub fn has_object(&self, digest: &Digest) -> bool {
-        self.object_path(digest).is_file()
+        let path = self.object_path(digest);
+        let there = fs::metadata(&path).ok().filter(fs::Metadata::is_file);
+        if let Some(there) = &there {
+            used(&path, there);
+        }
+        there.is_some()
     }
 
     /// The bytes of an object. A damaged one is removed and counts as missing.
@@ -36,9 +42,11 @@ impl Store {
     pub fn put_object(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Error> {
         let path = self.object_path(digest);
         let length = bytes.len() as u64;
-        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() == length) {
+        if let Some(there) = fs::metadata(&path).ok().filter(|there| there.len() == length) {
+            used(&path, &there);
             return Ok(());
         }
+        self.grew(length);
         let written = match fs::write(&path, bytes) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 create_parent(&path)?;

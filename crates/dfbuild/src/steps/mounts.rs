@@ -3,7 +3,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dfbuild_dockerfile::ast::{MountKind, Sharing};
 use dfbuild_image::{Entry, TreePath};
@@ -177,6 +177,8 @@ impl Mounts {
     /// Whoever has to wait gives back what it holds meanwhile, so that two commands never wait for
     /// each other.
     fn wait_for_caches(&mut self, session: &Session<'_>) -> Result<(), StepError> {
+        let start = Instant::now();
+        let mut told = false;
         loop {
             let mut all = true;
             for cache in self.caches.values_mut().filter(|cache| cache.alone) {
@@ -196,6 +198,10 @@ impl Mounts {
             }
             if session.ending().is_near() {
                 return Err(StepError::Cancelled);
+            }
+            if !told && start.elapsed() >= LONG_WAIT {
+                session.progress.notice("a command waits for a cache mount that another one uses");
+                told = true;
             }
             thread::sleep(LOCK_INTERVAL);
         }
@@ -365,6 +371,9 @@ fn seed(
 fn try_lock(folder: &MountFolder) -> Result<Option<MountLock>, StepError> {
     folder.try_lock().map_err(StepError::io("lock", folder.path()))
 }
+
+/// Whoever waits that long for a cache wants to know.
+const LONG_WAIT: Duration = Duration::from_secs(5);
 
 /// How often a cache that somebody else uses is asked for.
 const LOCK_INTERVAL: Duration = Duration::from_millis(20);

@@ -3,6 +3,7 @@ use std::io::{self, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::digest::common::hazmat;
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 digest, written `sha256:` and 64 lower-case hexadecimal digits (OCI image-spec,
@@ -126,6 +127,17 @@ impl Hasher {
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
     }
+
+    /// The computation so far, to be taken up again where the first bytes are the same.
+    pub fn state(&self) -> Vec<u8> {
+        hazmat::SerializableState::serialize(&self.0).to_vec()
+    }
+
+    /// The computation that gave this [`Hasher::state`]; `None` if none can have.
+    pub fn resume(state: &[u8]) -> Option<Self> {
+        let state: &hazmat::SerializedState<Sha256> = state.try_into().ok()?;
+        <Sha256 as hazmat::SerializableState>::deserialize(state).ok().map(Self)
+    }
 }
 
 impl fmt::Debug for Hasher {
@@ -187,6 +199,19 @@ mod tests {
         for text in ["", "sha256:", "md5:00", "sha512:ab", &format!("sha256:{}", "G".repeat(64))] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_computation_is_taken_up_again_anywhere() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for at in [0, 1, 63, 64, 65, 128, 200] {
+            let mut hasher = Hasher::new();
+            hasher.update(&bytes[..at]);
+            let mut hasher = Hasher::resume(&hasher.state()).unwrap();
+            hasher.update(&bytes[at..]);
+            assert_eq!(hasher.finish(), Digest::of(&bytes), "{at}");
+        }
+        assert!(Hasher::resume(b"short").is_none());
     }
 
     #[test]

@@ -11,8 +11,8 @@ use rustix::io::Errno;
 
 use crate::View;
 
-/// Where the bytes of the files of a layer are.
-pub trait Contents {
+/// Where the bytes of the files of a layer are. Several threads read at the same time.
+pub trait Contents: Sync {
     /// Opens the content of `entry`, a regular file, from its beginning.
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>>;
 

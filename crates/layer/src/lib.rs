@@ -31,7 +31,9 @@
 
 pub mod archive;
 mod blob;
+mod blocks;
 mod contents;
+mod cutter;
 mod disk;
 mod encoder;
 mod error;
@@ -39,7 +41,9 @@ mod gzip;
 mod header;
 pub mod in_place;
 mod index;
+mod ordered;
 mod pack;
+mod plan;
 mod scan;
 mod tree;
 mod unpack;
@@ -48,6 +52,7 @@ mod view;
 
 pub use archive::Limits;
 pub use blob::{BlobWriter, Sealed};
+pub use blocks::{Earlier, Members, Outline, decode_blocks, encode_blocks};
 pub use contents::{Contents, Directory, Layers};
 pub use encoder::Encoding;
 pub use error::Error;

@@ -7,7 +7,7 @@ use dfbuild_image::Digest;
 use dfbuild_layer::archive::{Compression, decompress};
 use dfbuild_layer::{BlobWriter, DEFAULT_LEVEL, Encoding, GZIP_ID, Gzip, gzip_id};
 
-const BLOCK: usize = 512 << 10;
+const BLOCK: usize = 1 << 20;
 
 /// Bytes that no compressor makes smaller, the same in each run (splitmix64).
 fn noise(length: usize) -> Vec<u8> {
@@ -78,7 +78,7 @@ fn the_bytes_are_those_of_the_id() {
     let data = text(3 * BLOCK);
     let packed = compress(&data, DEFAULT_LEVEL, 2, 4096);
     assert_eq!(packed[..10], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
-    assert_eq!(Digest::of(&packed).short(), "68d985181929");
+    assert_eq!(Digest::of(&packed).short(), "3732f10e60fa");
 }
 
 #[test]

@@ -1,0 +1,343 @@
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+
+use crc32fast::hash as crc32;
+use dfbuild_image::{Digest, Hasher, HashingWriter, Kind};
+use serde::{Deserialize, Serialize};
+
+use crate::blob::Sealed;
+use crate::gzip::{compress, compressor};
+use crate::ordered::in_order;
+use crate::plan::{Plan, Planned};
+use crate::{Contents, Error, Index};
+
+/// What is remembered of the blocks of an archive, so that the next one like it costs what changed.
+///
+/// ```text
+/// file = "dfbuild blocks 1\n" SHA-256(body) body
+/// body = postcard of the outline and of the members, if it was compressed
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outline {
+    diff_id: Digest,
+    tar_size: u64,
+    blocks: Vec<Block>,
+}
+
+/// A block of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Block {
+    name: Digest,
+    crc: u32,
+    /// The digest of the archive to the end of this block, in computation.
+    state: Vec<u8>,
+}
+
+/// Where the blocks of an archive lie in a blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    blob: Digest,
+    level: u32,
+    /// Length and checksum of the member of each block.
+    members: Vec<(u64, u32)>,
+}
+
+/// A layer that was made before, and its blob.
+#[derive(Debug, Clone, Copy)]
+pub struct Earlier<'a> {
+    /// Its archive.
+    pub outline: &'a Outline,
+    /// Where its compressed blocks are, if they are.
+    pub blob: Option<(&'a Members, &'a File)>,
+}
+
+const MAGIC: &[u8] = b"dfbuild blocks 1\n";
+
+impl Outline {
+    /// The digest of the archive.
+    pub fn diff_id(&self) -> Digest {
+        self.diff_id
+    }
+
+    /// The length of the archive.
+    pub fn tar_size(&self) -> u64 {
+        self.tar_size
+    }
+
+    /// The outline of the archive that [`pack`](crate::pack()) writes. What `earlier` has as well is not
+    /// digested again up to the first difference, and after it only read. `None` for an archive that is
+    /// cut in another way than its index says.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] for a file that differs from its entry.
+    pub fn new(
+        index: &Index,
+        contents: &dyn Contents,
+        earlier: Option<&Self>,
+        threads: usize,
+    ) -> Result<Option<Self>, Error> {
+        let Some(plan) = Plan::new(index) else { return Ok(None) };
+        let outlined =
+            Outlining::new(&plan, earlier).run(contents, threads, &mut |_, _| Ok(()), None)?;
+        Ok(Some(outlined))
+    }
+
+    /// Writes the blob of this archive, which is that of `index`: the bytes that a
+    /// [`BlobWriter`](crate::BlobWriter) writes with gzip at `level`. Blocks that `earlier` has compressed
+    /// are taken from there, and neither read nor compressed.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] for a file that differs from what it was when the outline was made.
+    pub fn pack(
+        &self,
+        index: &Index,
+        contents: &dyn Contents,
+        level: u32,
+        earlier: Option<Earlier<'_>>,
+        threads: usize,
+        out: &mut dyn Write,
+    ) -> Result<Option<(Sealed, Members)>, Error> {
+        let Some(plan) = Plan::new(index).filter(|plan| self.is_of(plan)) else { return Ok(None) };
+        let known = Known::new(earlier, level);
+        let mut writer = MemberWriter::new(out, level);
+        let member = |tool: &mut _, at: usize| -> Result<Vec<u8>, Error> {
+            let (planned, block): (&Planned, &Block) = (&plan.blocks[at], &self.blocks[at]);
+            if let Some(member) = known.get(&planned.name) {
+                return Ok(member);
+            }
+            let bytes = plan.read(planned, contents, false)?;
+            if crc32(&bytes) != block.crc {
+                return Err(changed(&plan, planned, contents));
+            }
+            Ok(compress(tool, &bytes))
+        };
+        let count = plan.blocks.len();
+        in_order(count, threads, || compressor(level), member, |_, member| writer.put(&member))?;
+        Ok(Some(writer.finish(self)))
+    }
+
+    /// Makes outline and blob at once: each file is read once.
+    pub fn new_packed(
+        index: &Index,
+        contents: &dyn Contents,
+        level: u32,
+        earlier: Option<Earlier<'_>>,
+        threads: usize,
+        out: &mut dyn Write,
+    ) -> Result<Option<(Self, Sealed, Members)>, Error> {
+        let Some(plan) = Plan::new(index) else { return Ok(None) };
+        let known = Known::new(earlier, level);
+        let mut writer = MemberWriter::new(out, level);
+        let outlining = Outlining::new(&plan, earlier.map(|earlier| earlier.outline));
+        let outline = outlining.run(
+            contents,
+            threads,
+            &mut |_, member| writer.put(member),
+            Some((level, &known)),
+        )?;
+        let (sealed, members) = writer.finish(&outline);
+        Ok(Some((outline, sealed, members)))
+    }
+
+    fn is_of(&self, plan: &Plan<'_>) -> bool {
+        self.blocks.len() == plan.blocks.len()
+            && self
+                .blocks
+                .iter()
+                .zip(&plan.blocks)
+                .all(|(block, planned)| block.name == planned.name)
+    }
+}
+
+/// Outline and members as bytes.
+pub fn encode_blocks(outline: &Outline, members: Option<&Members>) -> Vec<u8> {
+    let body =
+        postcard::to_stdvec(&(outline, members)).expect("a growing vector takes every value");
+    [MAGIC, Digest::of(&body).as_bytes(), &body].concat()
+}
+
+/// Outline and members from what [`encode_blocks`] gave; `None` for anything else.
+pub fn decode_blocks(bytes: &[u8]) -> Option<(Outline, Option<Members>)> {
+    let (digest, body) = bytes.strip_prefix(MAGIC)?.split_at_checked(32)?;
+    (Digest::of(body).as_bytes() == digest).then(|| postcard::from_bytes(body).ok())?
+}
+
+impl Members {
+    /// The digest of the blob.
+    pub fn blob(&self) -> Digest {
+        self.blob
+    }
+}
+
+/// The error for a block that is not what it was: which file it is, if that can be found out.
+fn changed(plan: &Plan<'_>, planned: &Planned, contents: &dyn Contents) -> Error {
+    let found = plan.read(planned, contents, true).err();
+    let parts = || plan.parts(planned).first().map(|part| part.entry.path.clone());
+    found.unwrap_or_else(|| Error::Changed { path: parts().unwrap_or_default() })
+}
+
+/// Compressed blocks that are there.
+struct Known<'a> {
+    places: HashMap<Digest, (u64, u64, u32)>,
+    blob: Option<&'a File>,
+}
+
+impl<'a> Known<'a> {
+    fn new(earlier: Option<Earlier<'a>>, level: u32) -> Self {
+        let mut places = HashMap::new();
+        let usable = earlier.and_then(|earlier| Some((earlier.outline, earlier.blob?)));
+        let usable = usable.filter(|(_, (members, _))| members.level == level);
+        if let Some((outline, (members, _))) = usable {
+            let mut offset = 0;
+            for (block, (length, crc)) in outline.blocks.iter().zip(&members.members) {
+                places.insert(block.name, (offset, *length, *crc));
+                offset += length;
+            }
+        }
+        Self { places, blob: usable.map(|(_, (_, file))| file) }
+    }
+
+    /// The member of a block, if it is there and undamaged.
+    fn get(&self, name: &Digest) -> Option<Vec<u8>> {
+        let (offset, length, crc) = self.places.get(name)?;
+        let mut member = vec![0; usize::try_from(*length).ok()?];
+        self.blob?.read_exact_at(&mut member, *offset).ok()?;
+        (crc32(&member) == *crc).then_some(member)
+    }
+}
+
+/// Writes the members of a blob.
+struct MemberWriter<'a> {
+    out: HashingWriter<&'a mut dyn Write>,
+    level: u32,
+    members: Vec<(u64, u32)>,
+}
+
+impl<'a> MemberWriter<'a> {
+    fn new(out: &'a mut dyn Write, level: u32) -> Self {
+        Self { out: HashingWriter::new(out), level, members: Vec::new() }
+    }
+
+    fn put(&mut self, member: &[u8]) -> Result<(), Error> {
+        self.members.push((member.len() as u64, crc32(member)));
+        self.out.write_all(member).map_err(Error::write)
+    }
+
+    fn finish(self, outline: &Outline) -> (Sealed, Members) {
+        let (_, blob_digest, blob_size) = self.out.finish();
+        let (diff_id, tar_size) = (outline.diff_id, outline.tar_size);
+        let sealed = Sealed { diff_id, tar_size, blob_digest, blob_size };
+        (sealed, Members { blob: blob_digest, level: self.level, members: self.members })
+    }
+}
+
+/// What takes the compressed blocks.
+type Sink<'a> = dyn FnMut(usize, &[u8]) -> Result<(), Error> + 'a;
+
+/// An outline in the making.
+struct Outlining<'a> {
+    plan: &'a Plan<'a>,
+    /// Of the first blocks, which are those of an earlier archive.
+    blocks: Vec<Block>,
+    hasher: Hasher,
+    /// Blocks of the earlier archive: their checksums say that nothing has changed.
+    checksums: HashMap<Digest, u32>,
+    /// The digest of a file that lies in several blocks, in computation.
+    file: Hasher,
+}
+
+/// What became of a block.
+struct Done {
+    bytes: Option<Vec<u8>>,
+    crc: u32,
+    member: Option<Vec<u8>>,
+}
+
+impl<'a> Outlining<'a> {
+    fn new(plan: &'a Plan<'a>, earlier: Option<&Outline>) -> Self {
+        let known = earlier.map(|earlier| &earlier.blocks[..]).unwrap_or_default();
+        let same = known.iter().zip(&plan.blocks).take_while(|(old, new)| old.name == new.name);
+        let mut same = same.count();
+        // A file that lies in several blocks is digested from its beginning.
+        while same > 0 && plan.blocks.get(same).is_some_and(Planned::begins_inside) {
+            same -= 1;
+        }
+        let resumed = same.checked_sub(1).and_then(|last| Hasher::resume(&known[last].state));
+        let kept = if resumed.is_some() { &known[..same] } else { &[] };
+        Self {
+            plan,
+            blocks: kept.to_vec(),
+            hasher: resumed.unwrap_or_default(),
+            checksums: known.iter().map(|block| (block.name, block.crc)).collect(),
+            file: Hasher::new(),
+        }
+    }
+
+    fn run(
+        mut self,
+        contents: &dyn Contents,
+        threads: usize,
+        sink: &mut Sink<'_>,
+        packing: Option<(u32, &Known<'_>)>,
+    ) -> Result<Outline, Error> {
+        let plan = self.plan;
+        let (kept, checksums) = (self.blocks.len(), std::mem::take(&mut self.checksums));
+        let level = packing.map(|(level, _)| level);
+        let first = if level.is_some() { 0 } else { kept };
+        let work = |tool: &mut Option<_>, at: usize| {
+            let planned = &plan.blocks[at + first];
+            let mut member = packing.and_then(|(_, known)| known.get(&planned.name));
+            if at + first < kept && (level.is_none() || member.is_some()) {
+                return Ok(Done { bytes: None, crc: 0, member });
+            }
+            let (bytes, crc) = read(plan, planned, contents, checksums.get(&planned.name))?;
+            if let (None, Some(tool)) = (&member, tool) {
+                member = Some(compress(tool, &bytes));
+            }
+            Ok(Done { bytes: Some(bytes).filter(|_| at + first >= kept), crc, member })
+        };
+        let tool = || level.map(compressor);
+        in_order(plan.blocks.len() - first, threads, tool, work, |at, done: Done| {
+            if let Some(bytes) = &done.bytes {
+                self.put(&plan.blocks[at + first], bytes, done.crc)?;
+            }
+            done.member.map_or(Ok(()), |member| sink(at + first, &member))
+        })?;
+        let tar_size = plan.blocks.iter().map(|block| block.length as u64).sum();
+        Ok(Outline { diff_id: self.hasher.finish(), tar_size, blocks: self.blocks })
+    }
+
+    /// Adds a block that was read.
+    fn put(&mut self, planned: &Planned, bytes: &[u8], crc: u32) -> Result<(), Error> {
+        for part in self.plan.parts(planned) {
+            self.file.update(&bytes[part.range]);
+            if part.ends {
+                let found = std::mem::take(&mut self.file).finish();
+                if !matches!(part.entry.kind, Kind::File { digest, .. } if digest == found) {
+                    return Err(Error::Changed { path: part.entry.path.clone() });
+                }
+            }
+        }
+        self.hasher.update(bytes);
+        self.blocks.push(Block { name: planned.name, crc, state: self.hasher.state() });
+        Ok(())
+    }
+}
+
+/// Reads a block. One that is known is compared with its checksum, another with the digests of its
+/// files: the same bytes are not digested twice where a checksum does.
+fn read(
+    plan: &Plan<'_>,
+    planned: &Planned,
+    contents: &dyn Contents,
+    known: Option<&u32>,
+) -> Result<(Vec<u8>, u32), Error> {
+    let bytes = plan.read(planned, contents, known.is_none())?;
+    let crc = crc32(&bytes);
+    match known {
+        Some(expected) if *expected != crc => Err(changed(plan, planned, contents)),
+        _ => Ok((bytes, crc)),
+    }
+}

@@ -298,6 +298,7 @@ fn what_to_build(
 
 fn what_commands_see(mut build: Build, args: &BuildArgs, resolv_conf: Option<Vec<u8>>) -> Build {
     build = build
+        .fast_paths(!args.no_fast_paths)
         .secret_leak(match args.secret_leak {
             SecretLeakArg::Error => SecretLeak::Error,
             SecretLeakArg::Warn => SecretLeak::Warn,

@@ -11,6 +11,7 @@ as_each_user!(
     what_run_made_and_copy_took,
     times_that_a_later_layer_took_over,
     copies_make_the_same_image_as_overlays,
+    what_is_known_of_the_last_layer_does_not_show,
 );
 
 as_each_user_with_copies!(
@@ -55,6 +56,43 @@ fn same(left: &Image, right: &Image) {
     }
     assert_eq!(left.config, right.config);
     assert_eq!(left.digest, right.digest);
+}
+
+/// Files enough for several blocks: the first layer has its files looked into, the second has not.
+fn write_project(bed: &Bed, version: usize) {
+    let lines = |seed: usize, count: usize| -> String {
+        (0..count)
+            .map(|n| format!("{:x}\n", (n * (seed + 3)).wrapping_mul(2_654_435_761) % 999_983))
+            .collect()
+    };
+    for n in 0..120 {
+        let seed = if n == 60 { 1000 + version } else { n };
+        bed.write(&format!("folder/d{}/f{n}", n % 7), lines(seed, 1500));
+    }
+    bed.write("folder/large", lines(5, 200_000));
+    if version == 2 {
+        bed.write("folder/d3/new", "new\n");
+        bed.write("folder/large", lines(6, 150_000));
+    }
+}
+
+fn what_is_known_of_the_last_layer_does_not_show(bed: &Bed) {
+    const DOCKERFILE: &str = "FROM base\nCOPY folder /app\nRUN true\nCOPY folder /other\n";
+    for version in 0..3 {
+        write_project(bed, version);
+        let _ = build(bed, DOCKERFILE, None, &[]);
+    }
+    for epoch in [None, Some("1500000000")] {
+        let built = build(bed, DOCKERFILE, epoch, &[]);
+        let plain = bed.another();
+        write_project(&plain, 2);
+        let expected = build(&plain, DOCKERFILE, epoch, &["--no-fast-paths"]);
+        // Without an epoch the configuration says when it was built.
+        assert_eq!(built.layers, expected.layers);
+        if epoch.is_some() {
+            same(&built, &expected);
+        }
+    }
 }
 
 /// The header of a regular file as POSIX.1-1988 has it.

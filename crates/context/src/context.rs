@@ -1,15 +1,18 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
 use dfbuild_pattern::{ParentState, PatternSet};
+use rustix::fs::FileType;
 
 use crate::error::Error;
+use crate::file_stat::FileStat;
 use crate::stat_cache::{Stamp, StatCache};
 
 /// Says whether what is under way should end.
@@ -21,6 +24,10 @@ pub struct Context {
     pub(crate) ignore: PatternSet,
     cache: Mutex<StatCache>,
     ending: Option<Ending>,
+    /// What walks gave, for whoever asks next.
+    walks: Mutex<HashMap<TreePath, Vec<Entry>>>,
+    /// Walks are those of a general walker.
+    pub(crate) plain: bool,
 }
 
 impl fmt::Debug for Context {
@@ -33,13 +40,27 @@ impl Context {
     /// The folder `root` without what `ignore` leaves out. Digests are taken from `cache` where it
     /// knows them, and added to it.
     pub fn new(root: impl Into<PathBuf>, ignore: PatternSet, cache: StatCache) -> Self {
-        Self { root: root.into(), ignore, cache: Mutex::new(cache), ending: None }
+        Self {
+            root: root.into(),
+            ignore,
+            cache: Mutex::new(cache),
+            ending: None,
+            walks: Mutex::default(),
+            plain: false,
+        }
     }
 
     /// The same context, whose walks and digests fail once `ending` holds: both can take long.
     #[must_use]
     pub fn ending_when(mut self, ending: Ending) -> Self {
         self.ending = Some(ending);
+        self
+    }
+
+    /// The same context, walked by a general walker: slower, with the same result.
+    #[must_use]
+    pub fn walking_plainly(mut self, plain: bool) -> Self {
+        self.plain = plain;
         self
     }
 
@@ -56,9 +77,27 @@ impl Context {
         &self.root
     }
 
-    /// What has been learned of the files, to be saved.
-    pub fn stat_cache(&self) -> StatCache {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Keeps what [`Context::walk`] gave for [`Context::walk_again`].
+    pub fn keep_walk(&self, path: &TreePath, entries: Vec<Entry>) {
+        if !self.plain {
+            let mut walks = self.walks.lock().unwrap_or_else(PoisonError::into_inner);
+            walks.insert(path.clone(), entries);
+        }
+    }
+
+    /// What the last walk gave, once; else walks. For whoever looks afterwards whether anything changed.
+    pub fn walk_again(&self, path: &TreePath) -> Result<Vec<Entry>, Error> {
+        let kept = self.walks.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        kept.map_or_else(|| self.walk(path), Ok)
+    }
+
+    /// Saves what has been learned of the files, if there is anything new.
+    pub fn save_stat_cache(&self, path: &Path) -> io::Result<()> {
+        self.cache().save(path, &self.root)
+    }
+
+    pub(crate) fn cache(&self) -> MutexGuard<'_, StatCache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is at `path`; links are not followed, not even in its parents. `None` if nothing is
@@ -73,9 +112,10 @@ impl Context {
         if self.is_ignored(path) && !self.keeps_something(path, &metadata)? {
             return Ok(None);
         }
-        let Some(mut entry) = describe(path, &full, &metadata)? else { return Ok(None) };
+        let stat = FileStat::from(&metadata);
+        let Some(mut entry) = describe(path.clone(), &self.root, &stat)? else { return Ok(None) };
         if let Kind::File { digest, .. } = &mut entry.kind {
-            *digest = self.digest(path, &metadata)?;
+            *digest = self.digest(path, &stat)?;
         }
         Ok(Some(entry))
     }
@@ -129,16 +169,15 @@ impl Context {
     }
 
     /// The digest of the file at `path`, by the stat cache if it is unchanged.
-    pub(crate) fn digest(&self, path: &TreePath, metadata: &Metadata) -> Result<Digest, Error> {
-        let stamp = Stamp::of(metadata);
-        let known = self.cache.lock().unwrap_or_else(PoisonError::into_inner).get(path, &stamp);
+    pub(crate) fn digest(&self, path: &TreePath, stat: &FileStat) -> Result<Digest, Error> {
+        let stamp = Stamp::from(stat);
+        let known = self.cache().get(path, &stamp);
         if let Some(digest) = known {
             return Ok(digest);
         }
         let full = path.below(&self.root);
         let digest = self.digest_file(&full).map_err(Error::io("read", &full))?;
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.insert(path.clone(), stamp, digest);
+        self.cache().insert(path.clone(), stamp, digest);
         Ok(digest)
     }
 
@@ -164,39 +203,27 @@ fn is_absent(error: &io::Error) -> bool {
 
 /// The entry of a file with a zero digest; `None` for a socket.
 pub(crate) fn describe(
-    path: &TreePath,
-    full: &Path,
-    metadata: &Metadata,
+    path: TreePath,
+    root: &Path,
+    stat: &FileStat,
 ) -> Result<Option<Entry>, Error> {
-    let kind = metadata.file_type();
-    let kind = if kind.is_dir() {
-        Kind::DIRECTORY
-    } else if kind.is_file() {
-        Kind::File { size: metadata.size(), digest: Digest::from_bytes([0; 32]) }
-    } else if kind.is_symlink() {
-        let target = fs::read_link(full).map_err(Error::io("read", full))?;
-        Kind::Symlink { target: target.into_os_string().as_bytes().to_vec() }
-    } else if kind.is_fifo() {
-        Kind::Fifo
-    } else if kind.is_char_device() {
-        let (major, minor) = device(metadata);
-        Kind::CharDevice { major, minor }
-    } else if kind.is_block_device() {
-        let (major, minor) = device(metadata);
-        Kind::BlockDevice { major, minor }
-    } else {
-        return Ok(None);
+    let (major, minor) = stat.special;
+    let kind = match FileType::from_raw_mode(stat.mode) {
+        FileType::Directory => Kind::DIRECTORY,
+        FileType::RegularFile => {
+            Kind::File { size: stat.size, digest: Digest::from_bytes([0; 32]) }
+        }
+        FileType::Symlink => {
+            let full = path.below(root);
+            let target = fs::read_link(&full).map_err(Error::io("read", &full))?;
+            Kind::Symlink { target: target.into_os_string().into_encoded_bytes() }
+        }
+        FileType::Fifo => Kind::Fifo,
+        FileType::CharacterDevice => Kind::CharDevice { major, minor },
+        FileType::BlockDevice => Kind::BlockDevice { major, minor },
+        _ => return Ok(None),
     };
-    Ok(Some(Entry::new(path.clone(), kind, metadata.mode() & 0o7777, metadata.mtime())))
-}
-
-/// Linux's encoding of device numbers in 64 bits (glibc `gnu_dev_major`).
-#[expect(clippy::cast_possible_truncation, reason = "the masks leave 32 bits")]
-fn device(metadata: &Metadata) -> (u32, u32) {
-    let number = metadata.rdev();
-    let major = (number >> 8) & 0xfff | (number >> 32) & 0xffff_f000;
-    let minor = number & 0xff | (number >> 12) & 0xffff_ff00;
-    (major as u32, minor as u32)
+    Ok(Some(Entry::new(path, kind, stat.mode & 0o7777, stat.modified.0)))
 }
 
 /// Opens without following a link, and without waiting for the other end of a named pipe that

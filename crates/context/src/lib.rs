@@ -26,9 +26,12 @@
 
 mod context;
 mod error;
+mod file_stat;
+mod listing;
 mod stat_cache;
 mod walk;
 
 pub use context::{Context, Ending};
 pub use error::Error;
+pub use file_stat::FileStat;
 pub use stat_cache::{Stamp, StatCache};

@@ -1,12 +1,13 @@
 use std::collections::HashMap;
-use std::fs::{self, Metadata};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dfbuild_image::{Digest, TreePath};
 use serde::{Deserialize, Serialize};
+
+use crate::file_stat::FileStat;
 
 /// The numbers by which a changed file is known. A file set back to its old size and modification
 /// time still has another change time, and a file put in its place another inode.
@@ -20,23 +21,24 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of a file.
-    pub fn of(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-            changed: (metadata.ctime(), metadata.ctime_nsec()),
-        }
-    }
-
     /// Whether the file could change once more without its times showing it: git's "racy"
     /// timestamps. Two seconds are the coarsest clock of a file system in use (FAT).
     fn is_racy(&self, now: SystemTime) -> bool {
         let newest = self.modified.0.max(self.changed.0);
         let newest = UNIX_EPOCH + Duration::from_secs(u64::try_from(newest).unwrap_or(0));
         newest + Duration::from_secs(2) >= now
+    }
+}
+
+impl From<&FileStat> for Stamp {
+    fn from(stat: &FileStat) -> Self {
+        Self {
+            device: stat.device,
+            inode: stat.inode,
+            size: stat.size,
+            modified: stat.modified,
+            changed: stat.changed,
+        }
     }
 }
 

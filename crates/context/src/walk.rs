@@ -1,7 +1,5 @@
 use std::collections::HashMap;
-use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,6 +10,9 @@ use walkdir::WalkDir;
 
 use crate::context::{Context, describe};
 use crate::error::Error;
+use crate::file_stat::FileStat;
+use crate::listing::{self, Found};
+use crate::stat_cache::Stamp;
 
 /// Files below which a second thread costs more than it saves.
 const FILES_PER_THREAD: usize = 64;
@@ -22,31 +23,26 @@ impl Context {
     pub fn walk(&self, path: &TreePath) -> Result<Vec<Entry>, Error> {
         let found = self.list(path)?;
         let mut entries = Vec::with_capacity(found.len());
-        let mut files: Vec<(usize, Metadata)> = Vec::new();
+        let mut files: Vec<(usize, FileStat)> = Vec::with_capacity(found.len());
         let mut links: HashMap<(u64, u64), usize> = HashMap::new();
         let mut linked: Vec<(usize, usize)> = Vec::new();
-        for (path, metadata) in found {
-            let full = path.below(self.root());
-            let Some(entry) = describe(&path, &full, &metadata)? else { continue };
+        for (path, stat) in found {
+            let Some(entry) = describe(path, self.root(), &stat)? else { continue };
             let at = entries.len();
             if matches!(entry.kind, Kind::File { .. }) {
-                let first = match metadata.nlink() {
+                let first = match stat.links {
                     1 => at,
-                    _ => *links.entry((metadata.dev(), metadata.ino())).or_insert(at),
+                    _ => *links.entry((stat.device, stat.inode)).or_insert(at),
                 };
                 if first == at {
-                    files.push((at, metadata));
+                    files.push((at, stat));
                 } else {
                     linked.push((at, first));
                 }
             }
             entries.push(entry);
         }
-        for (at, digest) in self.digests(&entries, &files)? {
-            if let Kind::File { digest: known, .. } = &mut entries[at].kind {
-                *known = digest;
-            }
-        }
+        self.digests(&mut entries, files)?;
         for (at, first) in linked {
             entries[at].kind = Kind::HardLink { target: entries[first].path.clone() };
         }
@@ -55,7 +51,12 @@ impl Context {
 
     /// What is below the folder `path` and not ignored, in walk order. An ignored folder is listed
     /// if something in it is kept.
-    pub(crate) fn list(&self, path: &TreePath) -> Result<Vec<(TreePath, Metadata)>, Error> {
+    pub(crate) fn list(&self, path: &TreePath) -> Result<Vec<Found>, Error> {
+        if self.plain { self.list_plain(path) } else { listing::list(self, path) }
+    }
+
+    /// The same with a general walk, one folder after the other.
+    pub(crate) fn list_plain(&self, path: &TreePath) -> Result<Vec<Found>, Error> {
         let start = path.below(self.root());
         let mut found = Vec::new();
         // The folders from `path` down to the current entry: where each is in `found` or how it
@@ -82,7 +83,7 @@ impl Context {
                 continue;
             }
             let metadata = entry.metadata().map_err(|error| walk_error(error, &start))?;
-            let mut pending = Some((child, metadata));
+            let mut pending = Some((child, FileStat::from(&metadata)));
             if !decision.ignored {
                 found.extend(parents.iter_mut().filter_map(|parent| parent.pending.take()));
                 found.extend(pending.take());
@@ -94,40 +95,55 @@ impl Context {
         Ok(found)
     }
 
-    /// The digests of files, by their place in `entries`, computed on all cores.
-    fn digests(
-        &self,
-        entries: &[Entry],
-        files: &[(usize, Metadata)],
-    ) -> Result<Vec<(usize, Digest)>, Error> {
+    /// Fills in the digests of files, given by their place in `entries`: those that are not known are
+    /// computed on all cores.
+    fn digests(&self, entries: &mut [Entry], files: Vec<(usize, FileStat)>) -> Result<(), Error> {
+        let set = |entry: &mut Entry, known: Digest| {
+            if let Kind::File { digest, .. } = &mut entry.kind {
+                *digest = known;
+            }
+        };
+        let mut unknown = files;
+        {
+            let cache = self.cache();
+            unknown.retain(|(at, stat)| {
+                let known = cache.get(&entries[*at].path, &Stamp::from(stat));
+                known.map(|known| set(&mut entries[*at], known)).is_none()
+            });
+        }
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let threads = cores.min(files.len().div_ceil(FILES_PER_THREAD));
+        let threads = cores.min(unknown.len().div_ceil(FILES_PER_THREAD));
         let next = AtomicUsize::new(0);
         let work = || {
             let mut done = Vec::new();
-            while let Some((at, metadata)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                done.push((*at, self.digest(&entries[*at].path, metadata)?));
+            while let Some((at, stat)) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
+                done.push((*at, self.digest(&entries[*at].path, stat)?));
             }
             Ok(done)
         };
-        if threads <= 1 {
-            return work();
+        let done: Vec<(usize, Digest)> = if threads <= 1 {
+            work()?
+        } else {
+            thread::scope(|scope| {
+                let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+                let mut all = Vec::with_capacity(unknown.len());
+                for worker in workers {
+                    all.extend(worker.join().expect("digesting does not panic")?);
+                }
+                Ok::<_, Error>(all)
+            })?
+        };
+        for (at, digest) in done {
+            set(&mut entries[at], digest);
         }
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            let mut all = Vec::with_capacity(files.len());
-            for worker in workers {
-                all.extend(worker.join().expect("digesting does not panic")?);
-            }
-            Ok(all)
-        })
+        Ok(())
     }
 }
 
 /// A folder on the way down.
 struct Parent {
     /// The folder itself, if it is ignored and nothing kept was found in it yet.
-    pending: Option<(TreePath, Metadata)>,
+    pending: Option<Found>,
     state: ParentState,
 }
 
@@ -182,6 +198,44 @@ mod tests {
         assert!(context.get(&"d".into()).unwrap().is_some());
         assert!(context.get(&"d/f".into()).unwrap().is_none());
         assert_eq!(context.read_dir(&"".into()).unwrap(), [b"d".to_vec()]);
+    }
+
+    #[test]
+    fn both_ways_list_the_same() {
+        let files: Vec<String> = (0..600)
+            .map(|n| {
+                format!(
+                    "d{}/e{}/{}",
+                    n % 13,
+                    n % 7,
+                    ["a", "b-c", "k.log", "x"][n % 4].repeat(n % 3 + 1)
+                )
+            })
+            .chain((0..40).map(|n| format!("d{n}-/deep/er/{n}")))
+            .collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        for ignore in [
+            "",
+            "*.log\nd3",
+            "**/e2\n!d5/e2/x",
+            "*\n!d1/**/x*\n!**/deep/er/3*",
+            "d*/deep\n!d7-/deep/er",
+        ] {
+            let (folder, context) = context(&files, ignore);
+            symlink("d1", folder.path().join("link")).unwrap();
+            fs::create_dir(folder.path().join("empty")).unwrap();
+            for path in ["", "d1", "d7-/deep"] {
+                let listed = context.list(&path.into()).unwrap();
+                assert_eq!(listed, context.list_plain(&path.into()).unwrap(), "{ignore:?} {path}");
+            }
+            assert!(!context.list(&"".into()).unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_an_error_in_both_ways() {
+        let (_folder, context) = context(&["a"], "");
+        assert!(context.list(&"b".into()).is_err() && context.list_plain(&"b".into()).is_err());
     }
 
     #[test]

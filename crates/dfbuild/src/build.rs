@@ -52,6 +52,7 @@ pub struct Build {
     pub(crate) resolv_conf: Option<Vec<u8>>,
     pub(crate) jobs: Option<usize>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) fast_paths: bool,
 }
 
 /// Where the Dockerfile is.
@@ -102,6 +103,7 @@ impl Build {
             resolv_conf: None,
             jobs: None,
             timeout: None,
+            fast_paths: true,
         }
     }
 
@@ -315,6 +317,12 @@ impl Build {
     /// How long the build may take before it is ended.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Whether layers are made with what is known of those before them. The bytes are the same either way.
+    pub fn fast_paths(mut self, fast: bool) -> Self {
+        self.fast_paths = fast;
         self
     }
 

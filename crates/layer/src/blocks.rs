@@ -2,16 +2,19 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use crc32fast::hash as crc32;
 use dfbuild_image::{Digest, Hasher, HashingWriter, Kind};
+use libdeflater::Compressor;
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Sealed;
 use crate::gzip::{compress, compressor};
 use crate::ordered::in_order;
+use crate::placing::{Hand, Placing};
 use crate::plan::{Plan, Planned};
-use crate::{Contents, Error, Index};
+use crate::{Contents, Error, Index, Similar, UnpackOptions, View};
 
 /// What is remembered of the blocks of an archive, so that the next one like it costs what changed.
 ///
@@ -79,9 +82,28 @@ impl Outline {
         threads: usize,
     ) -> Result<Option<Self>, Error> {
         let Some(plan) = Plan::new(index) else { return Ok(None) };
-        let outlined =
-            Outlining::new(&plan, earlier).run(contents, threads, &mut |_, _| Ok(()), None)?;
-        Ok(Some(outlined))
+        let outlining = Outlining::new(&plan, earlier);
+        outlining.run(contents, threads, &mut |_, _| Ok(()), &Work::default()).map(Some)
+    }
+
+    /// Makes the outline, and places the layer in the empty directory `dest` as
+    /// [`materialise`](crate::materialise()) does: each file is read once. Those that a `similar` layer has
+    /// as well are not made anew but become further names of the same files.
+    pub fn new_placed(
+        index: &Index,
+        contents: &dyn Contents,
+        (dest, below): (&Path, &View),
+        options: &UnpackOptions,
+        (earlier, similar): (Option<&Self>, Option<&Similar<'_>>),
+        threads: usize,
+    ) -> Result<Option<Self>, Error> {
+        let Some(plan) = Plan::new(index) else { return Ok(None) };
+        let placing = Placing::new(index, contents, dest, below, options, similar);
+        let work = Work { packing: None, placing: Some(&placing) };
+        let outlining = Outlining::new(&plan, earlier);
+        let outline = outlining.run(contents, threads, &mut |_, _| Ok(()), &work)?;
+        placing.finish()?;
+        Ok(Some(outline))
     }
 
     /// Writes the blob of this archive, which is that of `index`: the bytes that a
@@ -131,12 +153,9 @@ impl Outline {
         let known = Known::new(earlier, level);
         let mut writer = MemberWriter::new(out, level);
         let outlining = Outlining::new(&plan, earlier.map(|earlier| earlier.outline));
-        let outline = outlining.run(
-            contents,
-            threads,
-            &mut |_, member| writer.put(member),
-            Some((level, &known)),
-        )?;
+        let work = Work { packing: Some((level, &known)), placing: None };
+        let outline =
+            outlining.run(contents, threads, &mut |_, member| writer.put(member), &work)?;
         let (sealed, members) = writer.finish(&outline);
         Ok(Some((outline, sealed, members)))
     }
@@ -233,6 +252,52 @@ impl<'a> MemberWriter<'a> {
     }
 }
 
+/// What is to be done with each block beside digesting it.
+#[derive(Default)]
+struct Work<'a> {
+    /// To be compressed at a level, unless it is known.
+    packing: Option<(u32, &'a Known<'a>)>,
+    /// Its files are to be placed.
+    placing: Option<&'a Placing<'a>>,
+}
+
+/// What a thread works with.
+#[derive(Default)]
+struct Tools<'a> {
+    compressor: Option<Compressor>,
+    hand: Option<Hand<'a>>,
+}
+
+impl<'a> Work<'a> {
+    /// The compressed form of a block that is known.
+    fn known(&self, name: &Digest) -> Option<Vec<u8>> {
+        self.packing.and_then(|(_, known)| known.get(name))
+    }
+
+    /// Does what is to be done with the block `at`, whose bytes are here if they were needed.
+    fn carry_out(
+        &self,
+        tools: &mut Tools<'a>,
+        plan: &Plan<'_>,
+        at: usize,
+        bytes: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(placing) = self.placing {
+            let hand = match &mut tools.hand {
+                Some(hand) => hand,
+                none => none.insert(placing.hand()?),
+            };
+            for (entry, range) in plan.entries(at) {
+                let content = range.and_then(|range| bytes?.get(range));
+                hand.put(entry, content)?;
+            }
+        }
+        let Some(((level, _), bytes)) = self.packing.zip(bytes) else { return Ok(None) };
+        let compressor = tools.compressor.get_or_insert_with(|| compressor(level));
+        Ok(Some(compress(compressor, bytes)))
+    }
+}
+
 /// What takes the compressed blocks.
 type Sink<'a> = dyn FnMut(usize, &[u8]) -> Result<(), Error> + 'a;
 
@@ -275,31 +340,35 @@ impl<'a> Outlining<'a> {
         }
     }
 
-    fn run(
+    fn run<'w>(
         mut self,
         contents: &dyn Contents,
         threads: usize,
         sink: &mut Sink<'_>,
-        packing: Option<(u32, &Known<'_>)>,
+        work: &Work<'w>,
     ) -> Result<Outline, Error> {
         let plan = self.plan;
         let (kept, checksums) = (self.blocks.len(), std::mem::take(&mut self.checksums));
-        let level = packing.map(|(level, _)| level);
-        let first = if level.is_some() { 0 } else { kept };
-        let work = |tool: &mut Option<_>, at: usize| {
-            let planned = &plan.blocks[at + first];
-            let mut member = packing.and_then(|(_, known)| known.get(&planned.name));
-            if at + first < kept && (level.is_none() || member.is_some()) {
-                return Ok(Done { bytes: None, crc: 0, member });
+        let is_packed = work.packing.is_some();
+        // Without anything else to do the first blocks need not be looked at.
+        let first = if is_packed || work.placing.is_some() { 0 } else { kept };
+        let one = |tools: &mut Tools<'w>, at: usize| {
+            let at = at + first;
+            let planned = &plan.blocks[at];
+            let member = work.known(&planned.name);
+            let (mut bytes, mut crc) = (None, 0);
+            if at >= kept || (is_packed && member.is_none()) {
+                let (read, sum) = read(plan, planned, contents, checksums.get(&planned.name))?;
+                (bytes, crc) = (Some(read), sum);
             }
-            let (bytes, crc) = read(plan, planned, contents, checksums.get(&planned.name))?;
-            if let (None, Some(tool)) = (&member, tool) {
-                member = Some(compress(tool, &bytes));
-            }
-            Ok(Done { bytes: Some(bytes).filter(|_| at + first >= kept), crc, member })
+            let made = match member {
+                Some(member) => Some(member),
+                None => work.carry_out(tools, plan, at, bytes.as_deref())?,
+            };
+            Ok(Done { bytes: bytes.filter(|_| at >= kept), crc, member: made })
         };
-        let tool = || level.map(compressor);
-        in_order(plan.blocks.len() - first, threads, tool, work, |at, done: Done| {
+        let count = plan.blocks.len() - first;
+        in_order(count, threads, Tools::default, one, |at, done: Done| {
             if let Some(bytes) = &done.bytes {
                 self.put(&plan.blocks[at + first], bytes, done.crc)?;
             }

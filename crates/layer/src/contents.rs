@@ -1,9 +1,10 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use dfbuild_image::{Entry, TreePath};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
@@ -26,22 +27,34 @@ pub trait Contents: Sync {
 /// The contents of a layer that lies in a directory, each file at its own path. No symbolic link
 /// is followed below that directory.
 #[derive(Debug, Clone)]
-pub struct Directory(PathBuf);
+pub struct Directory {
+    path: PathBuf,
+    /// Opened once: many files are read from there.
+    root: Arc<OnceLock<OwnedFd>>,
+}
 
 impl Directory {
     /// The files below `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self(root.into())
+        Self { path: root.into(), root: Arc::default() }
+    }
+
+    fn open_file(&self, path: &TreePath) -> io::Result<File> {
+        if let Some(root) = self.root.get() {
+            return open_in(root.as_fd(), path);
+        }
+        let root = open_root(&self.path)?;
+        open_in(self.root.get_or_init(|| root).as_fd(), path)
     }
 }
 
 impl Contents for Directory {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(open_below(&self.0, &entry.path)?))
+        Ok(Box::new(self.open_file(&entry.path)?))
     }
 
     fn file(&self, entry: &Entry) -> io::Result<Option<File>> {
-        open_below(&self.0, &entry.path).map(Some)
+        self.open_file(&entry.path).map(Some)
     }
 }
 
@@ -79,20 +92,29 @@ impl Contents for Layers<'_> {
 
 /// Opens the file `path` below `root` for reading, without following any link in it.
 pub(crate) fn open_below(root: &Path, path: &TreePath) -> io::Result<File> {
+    open_in(open_root(root)?.as_fd(), path)
+}
+
+fn open_root(root: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+fn open_in(root: BorrowedFd<'_>, path: &TreePath) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let root = rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    match rustix::fs::openat2(&root, path.to_path(), flags, Mode::empty(), resolve) {
+    match rustix::fs::openat2(root, path.to_path(), flags, Mode::empty(), resolve) {
         // Kernels before 5.6 and seccomp filters older than it; paths longer than a page.
         Err(Errno::NOSYS | Errno::PERM | Errno::NAMETOOLONG) => {}
         opened => return Ok(opened?.into()),
     }
-    let mut directory: OwnedFd = root;
+    let mut open: Option<OwnedFd> = None;
     let parent = path.parent().unwrap_or_default();
     for name in parent.names() {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        directory = rustix::fs::openat(&directory, OsStr::from_bytes(name), flags, Mode::empty())?;
+        let directory = open.as_ref().map_or(root, AsFd::as_fd);
+        open = Some(rustix::fs::openat(directory, OsStr::from_bytes(name), flags, Mode::empty())?);
     }
     let name = OsStr::from_bytes(path.name().unwrap_or(b"."));
-    Ok(rustix::fs::openat(&directory, name, flags, Mode::empty())?.into())
+    let directory = open.as_ref().map_or(root, AsFd::as_fd);
+    Ok(rustix::fs::openat(directory, name, flags, Mode::empty())?.into())
 }

@@ -9,6 +9,7 @@ use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use crate::similar::OpenDirectories;
 use crate::{Error, UnpackOptions, XattrNamespace};
 
 /// A directory in which a layer takes its overlay form.
@@ -109,6 +110,18 @@ impl<'o> Disk<'o> {
         Ok(true)
     }
 
+    /// Makes `path` a second name of the same file below another root. `false` if that cannot be: the file
+    /// is missing there, or has as many names as it can have.
+    pub(crate) fn link_from(
+        &mut self,
+        there: &mut OpenDirectories,
+        path: &TreePath,
+    ) -> Result<bool, Error> {
+        let Ok(from) = there.get(&path.parent().unwrap_or_default()) else { return Ok(false) };
+        let (parent, name) = self.parent(path)?;
+        Ok(rustix::fs::linkat(from, name, parent, name, AtFlags::empty()).is_ok())
+    }
+
     fn create(&mut self, entry: &Entry) -> Result<File, Error> {
         let place = entry.path.below(&self.path);
         let (parent, name) = self.parent(&entry.path)?;
@@ -117,6 +130,14 @@ impl<'o> Disk<'o> {
         let file = rustix::fs::openat(parent, name, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|errno| Error::io("make", place)(errno.into()))?;
         Ok(file.into())
+    }
+
+    /// Writes a regular file of which all is here.
+    pub(crate) fn write(&mut self, entry: &Entry, content: &[u8]) -> Result<(), Error> {
+        let place = entry.path.below(&self.path);
+        let mut file = self.create(entry)?;
+        file.write_all(content).map_err(Error::io("write", &place))?;
+        self.describe(file.as_fd(), entry).map_err(Error::io("describe", place))
     }
 
     /// Writes a regular file and says what was in `content`.
@@ -225,7 +246,11 @@ fn make_directory(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno
     match rustix::fs::openat(parent, name, flags, Mode::empty()) {
         Err(Errno::NOENT) => {
             // Its own mode comes last; until then only we use it.
-            rustix::fs::mkdirat(parent, name, Mode::RWXU)?;
+            match rustix::fs::mkdirat(parent, name, Mode::RWXU) {
+                // Another thread was faster.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
             rustix::fs::openat(parent, name, flags, Mode::empty())
         }
         opened => opened,

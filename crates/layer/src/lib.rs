@@ -43,8 +43,10 @@ pub mod in_place;
 mod index;
 mod ordered;
 mod pack;
+mod placing;
 mod plan;
 mod scan;
+mod similar;
 mod tree;
 mod unpack;
 pub mod upper;
@@ -59,6 +61,7 @@ pub use error::Error;
 pub use gzip::{DEFAULT_LEVEL, GZIP_ID, Gzip, gzip_id};
 pub use index::Index;
 pub use pack::{diff_id, pack};
+pub use similar::Similar;
 pub use unpack::{UnpackOptions, apply, index, materialise, unpack};
 pub use view::{Content, Found, Resolved, View};
 

@@ -1,4 +1,5 @@
 use std::io::{self, Read};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use dfbuild_image::{Digest, Entry, Hasher, Kind};
@@ -29,7 +30,7 @@ pub(crate) struct Planned {
 pub(crate) struct Part<'a> {
     pub(crate) entry: &'a Entry,
     /// Where it lies in the block, without padding.
-    pub(crate) range: std::ops::Range<usize>,
+    pub(crate) range: Range<usize>,
     /// Whether it is the last one.
     pub(crate) ends: bool,
 }
@@ -97,17 +98,43 @@ impl<'a> Plan<'a> {
         Ok(bytes)
     }
 
+    /// The entries that begin in a block, and where in it their contents lie, without padding, if they do
+    /// wholly.
+    pub(crate) fn entries(&self, at: usize) -> Vec<(&'a Entry, Option<Range<usize>>)> {
+        let block = &self.blocks[at];
+        let all = self.index.entries();
+        let inside = |block: &Planned| block.entry + usize::from(block.begins_inside());
+        let first = inside(block).min(all.len());
+        let end = self.blocks.get(at + 1).map_or(all.len(), inside).min(all.len());
+        let mut begin = match all.get(block.entry).filter(|_| block.begins_inside()) {
+            Some(entry) => length(entry) - block.offset,
+            None => 0,
+        };
+        let entries = all[first..end].iter().map(|entry| {
+            let headers = length(entry) - content_length(entry);
+            let start = usize::try_from(begin + headers).unwrap_or(usize::MAX);
+            begin += length(entry);
+            let size = match entry.kind {
+                Kind::File { size, .. } => usize::try_from(size).unwrap_or(usize::MAX),
+                _ => 0,
+            };
+            let whole = begin <= block.length as u64;
+            (entry, whole.then(|| start..start + size))
+        });
+        entries.collect()
+    }
+
     /// The contents that begin or end outside of a block.
     pub(crate) fn parts(&self, block: &Planned) -> Vec<Part<'a>> {
         let mut parts = Vec::new();
         let (mut at, mut offset, mut begin) = (block.entry, block.offset, 0);
         while let Some(entry) = self.index.entries().get(at).filter(|_| begin < block.length) {
-            let headers = headers(entry).len() as u64;
             let size = match entry.kind {
                 Kind::File { size, .. } => size,
                 _ => 0,
             };
-            let total = headers + size.next_multiple_of(HEADER as u64);
+            let total = length(entry);
+            let headers = total - content_length(entry);
             let count = (total - offset).min((block.length - begin) as u64);
             let end = offset + count;
             if size > 0 && (offset > headers || end < total) && end > headers {
@@ -150,7 +177,9 @@ fn read_content(
         };
     }
     let mut content = contents.open(entry).map_err(error)?;
-    io::copy(&mut content.by_ref().take(skip), &mut io::sink()).map_err(error)?;
+    if skip > 0 {
+        io::copy(&mut content.by_ref().take(skip), &mut io::sink()).map_err(error)?;
+    }
     match content.read_exact(into) {
         Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => return Err(changed()),
         result => result.map_err(error)?,
@@ -160,6 +189,19 @@ fn read_content(
         return Err(changed());
     }
     Ok(())
+}
+
+/// The bytes of an entry in an archive.
+fn length(entry: &Entry) -> u64 {
+    headers(entry).len() as u64 + content_length(entry)
+}
+
+/// The bytes of the content of an entry, with padding.
+fn content_length(entry: &Entry) -> u64 {
+    match entry.kind {
+        Kind::File { size, .. } => size.next_multiple_of(HEADER as u64),
+        _ => 0,
+    }
 }
 
 /// All that stands before the content of an entry.

@@ -5,6 +5,7 @@ use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
 
 use crate::archive::{Member, MemberKind, Members, members};
 use crate::disk::{BUFFER, Disk, read_some};
+use crate::placing::Placing;
 use crate::tree::{Linked, Tree};
 use crate::{Contents, Error, Index, Limits, View, XattrNamespace};
 
@@ -70,11 +71,9 @@ pub fn materialise(
     below: &View,
     options: &UnpackOptions,
 ) -> Result<(), Error> {
-    let mut disk = Disk::open(dest, options)?;
-    for entry in index.entries() {
-        place(&mut disk, entry, index, contents)?;
-    }
-    finish(&mut disk, index, below)
+    let placing = Placing::new(index, contents, dest, below, options, None);
+    placing.place_all(1)?;
+    placing.finish()
 }
 
 /// Changes the directory `dest`, which holds the tree of `below`, to what it is with the layer of
@@ -102,7 +101,7 @@ pub fn apply(
 }
 
 /// Makes what `entry` of `index` stands for, unless it is a directory or a whiteout.
-fn place(
+pub(crate) fn place(
     disk: &mut Disk<'_>,
     entry: &Entry,
     index: &Index,
@@ -145,7 +144,7 @@ fn place(
 
 /// Makes whiteouts, and gives directories their metadata, the deepest first: each is complete when
 /// its time is set, and its parents can still be entered whatever mode they get.
-fn finish(disk: &mut Disk<'_>, index: &Index, below: &View) -> Result<(), Error> {
+pub(crate) fn finish(disk: &mut Disk<'_>, index: &Index, below: &View) -> Result<(), Error> {
     if !disk.is_plain() {
         for entry in index.entries().iter().filter(|entry| entry.kind == Kind::Whiteout) {
             disk.special(entry)?;

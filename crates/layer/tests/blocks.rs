@@ -1,15 +1,20 @@
 //! Archives in blocks: what is remembered of one saves work for the next, and never shows.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Mutex;
 
+use common::{scratch, unpack_options, whole};
 use dfbuild_image::{Digest, Entry, Kind, TreePath};
 use dfbuild_layer::{
-    BlobWriter, Contents, Earlier, Encoding, Error, Index, Members, Outline, Sealed, decode_blocks,
-    diff_id, encode_blocks, pack,
+    BlobWriter, Contents, Earlier, Encoding, Error, Index, Members, Outline, Sealed, Similar, View,
+    decode_blocks, diff_id, encode_blocks, materialise, pack,
 };
 use proptest::prelude::*;
 
@@ -164,6 +169,56 @@ fn apply(files: &mut Files, change: &Change) {
             files.contents.get_mut(&path).unwrap().extend_from_slice(&content(600_000, 5));
         }
     }
+}
+
+/// What a layer looks like that was placed with its outline.
+fn placed(
+    files: &Files,
+    dest: &Path,
+    earlier: Option<&Outline>,
+    similar: Option<&Similar<'_>>,
+) -> Outline {
+    let (view, options) = (View::default(), unpack_options());
+    Outline::new_placed(&files.index(), files, (dest, &view), &options, (earlier, similar), 2)
+        .unwrap()
+        .unwrap()
+}
+
+#[test]
+fn a_layer_is_placed_as_the_plain_way_does() {
+    let mut files = tree(700, &[2_500_000, 70_000]);
+    let [plain, first, second] = [scratch(), scratch(), scratch()];
+    let materialised = |files: &Files, dest: &Path| {
+        materialise(&files.index(), files, dest, &View::default(), &unpack_options()).unwrap();
+        whole(dest)
+    };
+    let outline = placed(&files, first.path(), None, None);
+    assert_eq!(whole(first.path()), materialised(&files, plain.path()));
+    assert_eq!(Some(&outline), Outline::new(&files.index(), &files, None, 1).unwrap().as_ref());
+
+    // The next one shares what did not change.
+    let index = files.index();
+    let similar = Similar::new(&index, first.path());
+    files.put("d3/f10", content(5000, 77));
+    files.put("new/file", content(10, 1));
+    files.contents.remove(&"d1/f8".into());
+    files.opened();
+    let next = placed(&files, second.path(), Some(&outline), Some(&similar));
+    assert!(files.opened().len() < 650);
+    let plain = scratch();
+    assert_eq!(whole(second.path()), materialised(&files, plain.path()));
+    assert_eq!(Some(&next), Outline::new(&files.index(), &files, None, 1).unwrap().as_ref());
+    let inode = |root: &Path, path: &str| fs::metadata(root.join(path)).unwrap().ino();
+    assert_eq!(inode(first.path(), "d2/f2"), inode(second.path(), "d2/f2"));
+    // One with several names of its own keeps them to itself.
+    assert_ne!(inode(first.path(), "d0/f0"), inode(second.path(), "d0/f0"));
+
+    // A folder that lost a file, or is gone, costs time only.
+    fs::remove_file(first.path().join("d2/f2")).unwrap();
+    fs::remove_dir_all(first.path().join("d4")).unwrap();
+    let third = scratch();
+    placed(&files, third.path(), Some(&outline), Some(&similar));
+    assert_eq!(whole(third.path()), whole(second.path()));
 }
 
 proptest! {

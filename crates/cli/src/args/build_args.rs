@@ -227,6 +227,10 @@ pub(crate) struct BuildArgs {
           default_value_t = SnapshotterArg::Auto, hide = true)]
     pub(crate) snapshotter: SnapshotterArg,
 
+    /// Make layers as if nothing were known of those before them: the bytes are the same, which tests hold
+    #[arg(long, hide = true)]
+    pub(crate) no_fast_paths: bool,
+
     /// How to show what happens: auto is tty on a terminal, else plain
     #[arg(long, value_enum, value_name = "auto|tty|plain|classic|quiet|rawjson", env = "BUILDKIT_PROGRESS", hide_env = true,
           default_value_t = ProgressArg::Auto, hide_default_value = true,

@@ -82,6 +82,10 @@ impl Tree for FileTree {
         let content = self.content(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(Box::new(File::open(content)?))
     }
+
+    fn file(&self, path: &TreePath) -> io::Result<Option<File>> {
+        self.content(path).map(File::open).transpose()
+    }
 }
 
 #[cfg(test)]

@@ -31,11 +31,13 @@ pub(crate) struct Opening {
     pub(crate) normalise_modes: bool,
     /// Whether what is known of unchanged files counts.
     pub(crate) stat_cache: bool,
+    /// Whether folders are walked the fast way.
+    pub(crate) fast: bool,
 }
 
 /// A tree of files, ready to be looked at.
 pub(super) enum Opened {
-    Folder(Context),
+    Folder(Box<Context>),
     Files(Arc<FileTree>),
     Checkout(Arc<Checkout>),
     Normalised(NormalisedModes),
@@ -50,7 +52,7 @@ impl Contexts {
         options: &Opening,
     ) -> Result<Self, Error> {
         let opened = |material, own| {
-            let opened = Opened::new(material, own, engine, options.stat_cache)?;
+            let opened = Opened::new(material, own, engine, options)?;
             Ok::<_, Error>(if options.normalise_modes {
                 Opened::Normalised(NormalisedModes(Box::new(opened)))
             } else {
@@ -86,8 +88,7 @@ impl Contexts {
     pub(crate) fn save(&self, engine: &Engine) {
         for opened in std::iter::once(&self.main).chain(self.named.values()) {
             if let Some(context) = opened.folder() {
-                let path = stat_cache_path(context.root(), engine);
-                let _ = context.stat_cache().save(&path, context.root());
+                let _ = context.save_stat_cache(&stat_cache_path(context.root(), engine));
             }
         }
     }
@@ -114,12 +115,13 @@ impl Opened {
         material: &Material,
         own: Option<PathBuf>,
         engine: &Engine,
-        stat_cache: bool,
+        options: &Opening,
     ) -> Result<Self, Error> {
         Ok(match material {
             Material::Folder(folder) => {
                 let file = own.unwrap_or_else(|| folder.join(IGNORE_FILE));
-                Self::Folder(open(folder, read_ignore_file(&file)?, engine, stat_cache)?)
+                let context = open(folder, read_ignore_file(&file)?, engine, options.stat_cache)?;
+                Self::Folder(Box::new(context.walking_plainly(!options.fast)))
             }
             Material::Files(files) => Self::Files(Arc::clone(files)),
             Material::Checkout(checkout) => Self::Checkout(Arc::clone(checkout)),
@@ -128,7 +130,7 @@ impl Opened {
 
     pub(super) fn tree(&self) -> &dyn Tree {
         match self {
-            Self::Folder(context) => context,
+            Self::Folder(context) => &**context,
             Self::Files(files) => &**files,
             Self::Checkout(checkout) => &**checkout,
             Self::Normalised(normalised) => normalised,

@@ -1,14 +1,18 @@
 use std::io::{self, Write};
+use std::path::Path;
 
 use dfbuild_cache::{ClockTimes, LayerRecord};
 use dfbuild_image::{Descriptor, Digest, Entry, HashingWriter, Kind, MediaType, descriptor};
-use dfbuild_layer::{BlobWriter, Contents, Directory, Encoding, Index, Sealed, materialise, pack};
-use dfbuild_store::Staging;
+use dfbuild_layer::{
+    BlobWriter, Contents, Directory, Encoding, Index, Outline, Sealed, Similar, materialise, pack,
+};
+use dfbuild_store::{StagedFile, Staging};
 use serde::{Deserialize, Serialize};
 
 use crate::damage::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
+use crate::images::last_layer::{LastLayer, Lineage};
 use crate::images::layers::{LayerRef, Rootfs};
 
 /// A layer as it goes into an image.
@@ -36,7 +40,8 @@ pub(crate) enum Times {
 }
 
 impl Engine {
-    /// Makes a layer from an index and its contents, as a folder: something will look into it.
+    /// Makes a layer from an index and its contents, as a folder: something will look into it. What the
+    /// last layer of the lineage has as well is neither digested nor written again.
     pub(crate) fn keep_as_snapshot(
         &self,
         staging: &Staging,
@@ -44,20 +49,67 @@ impl Engine {
         index: Index,
         contents: &dyn Contents,
         clock: ClockTimes,
+        lineage: Option<Lineage>,
     ) -> Result<LayerRecord, StepError> {
         let folder = staging.folder("layer")?;
-        let contents = self.ending().watch(contents);
+        let Some(lineage) = lineage else {
+            return self.keep_plainly(&folder, rootfs, index, contents, clock);
+        };
+        let watched = self.ending().watch(contents);
         let form = self.form();
-        materialise(&index, &contents, &folder, rootfs.view()?, &self.unpack_options(form))?;
+        let (below, options) = (rootfs.view()?, self.unpack_options(form));
+        let last = self.last_layer(lineage);
+        let files = last.as_ref().and_then(|last| self.last_files(last, form));
+        let similar = files.as_ref().map(|(index, folder)| Similar::new(index, folder));
+        let known = last.as_ref().map(LastLayer::outline);
+        let outline = Outline::new_placed(
+            &index,
+            &watched,
+            (&folder, below),
+            &options,
+            (known, similar.as_ref()),
+            threads(),
+        )?;
+        let Some(outline) = outline else {
+            return self.keep_plainly(&folder, rootfs, index, contents, clock);
+        };
+        let (diff_id, tar_size) = (outline.diff_id(), outline.tar_size());
+        self.keep_outline(lineage, outline);
+        self.keep_folder(&folder, index, diff_id, tar_size, clock)
+    }
+
+    /// The same without anything that is known.
+    fn keep_plainly(
+        &self,
+        folder: &Path,
+        rootfs: &Rootfs<'_>,
+        index: Index,
+        contents: &dyn Contents,
+        clock: ClockTimes,
+    ) -> Result<LayerRecord, StepError> {
+        let watched = self.ending().watch(contents);
+        let options = self.unpack_options(self.form());
+        materialise(&index, &watched, folder, rootfs.view()?, &options)?;
         let mut archive = HashingWriter::new(self.ending().watch(io::sink()));
-        pack(&index, &Directory::new(&folder), &mut archive)?;
+        pack(&index, &Directory::new(folder), &mut archive)?;
         let (_, diff_id, tar_size) = archive.finish();
-        self.store().put_snapshot(&self.flavour(form), &diff_id, &folder)?;
+        self.keep_folder(folder, index, diff_id, tar_size, clock)
+    }
+
+    fn keep_folder(
+        &self,
+        folder: &Path,
+        index: Index,
+        diff_id: Digest,
+        tar_size: u64,
+        clock: ClockTimes,
+    ) -> Result<LayerRecord, StepError> {
+        self.store().put_snapshot(&self.flavour(self.form()), &diff_id, folder)?;
         self.keep(index, diff_id, tar_size, clock)
     }
 
     /// Makes a layer from an index and its contents, as a blob: it goes into the image and nobody
-    /// looks into it before.
+    /// looks into it before. What the last layer of the lineage has as well is not compressed again.
     pub(crate) fn keep_as_blob(
         &self,
         staging: &Staging,
@@ -65,9 +117,40 @@ impl Engine {
         contents: &dyn Contents,
         clock: ClockTimes,
         encoding: Encoding,
+        lineage: Option<Lineage>,
     ) -> Result<LayerRecord, StepError> {
-        let sealed = self.write_blob(staging, encoding, |out| Ok(pack(&index, contents, out)?))?;
+        let sealed = match (lineage, encoding) {
+            (Some(lineage), Encoding::Gzip(level)) => {
+                self.write_blob_like_last(staging, &index, contents, lineage, level)?
+            }
+            _ => None,
+        };
+        let sealed = match sealed {
+            Some(sealed) => sealed,
+            None => *self.write_blob(staging, encoding, |out| Ok(pack(&index, contents, out)?))?,
+        };
         self.keep(index, sealed.diff_id, sealed.tar_size, clock)
+    }
+
+    /// Writes a gzip blob with the blocks of the last one where they are the same. `None` for an archive
+    /// that has to be written in one go.
+    fn write_blob_like_last(
+        &self,
+        staging: &Staging,
+        index: &Index,
+        contents: &dyn Contents,
+        lineage: Lineage,
+        level: u32,
+    ) -> Result<Option<Sealed>, StepError> {
+        let watched = self.ending().watch(contents);
+        let last = self.last_layer(lineage);
+        let earlier = last.as_ref().map(LastLayer::earlier);
+        let mut file = staging.file()?;
+        let made = Outline::new_packed(index, &watched, level, earlier, threads(), &mut file)?;
+        let Some((outline, sealed, members)) = made else { return Ok(None) };
+        self.put_sealed(file, sealed, Encoding::Gzip(level))?;
+        self.remember_blocks(lineage, &outline, &members);
+        Ok(Some(sealed))
     }
 
     /// Keeps what is known of a layer that is in place.
@@ -156,6 +239,9 @@ impl Engine {
         let folder = rootfs.directories()?.last().expect("the layer itself is there").clone();
         let staging = self.store().stage()?;
         let contents = Directory::new(folder);
+        if let Some(last) = self.pack_outlined(&staging, index, &contents, layer, encoding)? {
+            return Ok(last);
+        }
         let sealed = self.write_blob(&staging, encoding, |out| Ok(pack(index, &contents, out)?))?;
         self.store().put_layer_size(&sealed.diff_id, sealed.tar_size)?;
         Ok(sealed.into())
@@ -169,6 +255,38 @@ impl Engine {
         write: impl FnOnce(&mut dyn Write) -> Result<(), StepError>,
     ) -> Result<FinalLayer, StepError> {
         self.write_blob(staging, encoding, write).map(FinalLayer::from)
+    }
+
+    /// Packs a layer that was made in this process with what is known of its blocks. `None` for others.
+    fn pack_outlined(
+        &self,
+        staging: &Staging,
+        index: &Index,
+        contents: &dyn Contents,
+        layer: &LayerRef,
+        encoding: Encoding,
+    ) -> Result<Option<FinalLayer>, StepError> {
+        let (Some((lineage, outline)), Encoding::Gzip(level)) =
+            (self.outline(&layer.diff_id), encoding)
+        else {
+            return Ok(None);
+        };
+        if *index != *self.index(&layer.diff_id)? {
+            // With other times it is another archive, with a history of its own.
+            let lineage = lineage.with_other_times();
+            let sealed = self.write_blob_like_last(staging, index, contents, lineage, level)?;
+            return Ok(sealed.map(|sealed| SealedAs { sealed, encoding }.into()));
+        }
+        let watched = self.ending().watch(contents);
+        let last = self.last_layer(lineage);
+        let earlier = last.as_ref().map(LastLayer::earlier);
+        let mut file = staging.file()?;
+        let packed = outline.pack(index, &watched, level, earlier, threads(), &mut file)?;
+        let Some((sealed, members)) = packed else { return Ok(None) };
+        let sealed = self.put_sealed(file, sealed, encoding)?;
+        self.remember_blocks(lineage, &outline, &members);
+        self.store().put_layer_size(&sealed.diff_id, sealed.tar_size)?;
+        Ok(Some(sealed.into()))
     }
 
     /// Writes a blob into the store: whatever archive `write` gives.
@@ -186,6 +304,16 @@ impl Engine {
         write(&mut blob)?;
         blob.flush().map_err(failed)?;
         let (file, sealed) = blob.into_inner().finish().map_err(failed)?;
+        self.put_sealed(file, sealed, encoding)
+    }
+
+    /// Puts a blob that was written into the store.
+    fn put_sealed(
+        &self,
+        file: StagedFile,
+        sealed: Sealed,
+        encoding: Encoding,
+    ) -> Result<SealedAs, StepError> {
         self.store().put_staged(file, &sealed.blob_digest)?;
         let sealed = SealedAs { sealed, encoding };
         let descriptor = sealed.descriptor();

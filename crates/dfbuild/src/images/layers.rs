@@ -8,13 +8,16 @@ use dfbuild_cache::ClockTimes;
 use dfbuild_image::{Descriptor, Digest, HashingWriter, TreePath, digest_of};
 use dfbuild_layer::archive::{Compression, Limits, decompress_within, detect};
 use dfbuild_layer::upper::ScanOptions;
-use dfbuild_layer::{Directory, Index, Layers, UnpackOptions, View, XattrNamespace, materialise};
+use dfbuild_layer::{
+    Directory, Index, Layers, Outline, UnpackOptions, View, XattrNamespace, materialise,
+};
 use dfbuild_sandbox::IdMode;
 
 use crate::damage::{Damaged, is_bomb};
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::blobs::is_clock_time;
+use crate::images::last_layer::Lineage;
 
 /// A layer of a stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +45,8 @@ pub(crate) enum Form {
 #[derive(Debug, Default)]
 pub(crate) struct LayerCache {
     indexes: Mutex<HashMap<Digest, Arc<Index>>>,
+    /// How the archives of layers that were just made are cut, until they are compressed.
+    pub(super) outlines: Mutex<HashMap<Digest, (Lineage, Arc<Outline>)>>,
     /// Layers that are being unpacked, so that two stages do it once.
     unpacking: Locks,
     /// Blobs that are being fetched, so that two images do it once.

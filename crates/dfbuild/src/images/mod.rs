@@ -6,6 +6,7 @@ pub(crate) mod details;
 pub(crate) mod export;
 pub(crate) mod finish;
 pub(crate) mod image;
+pub(crate) mod last_layer;
 pub(crate) mod layers;
 pub(crate) mod load;
 pub(crate) mod local;

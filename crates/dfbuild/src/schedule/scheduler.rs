@@ -221,6 +221,7 @@ impl<'e> Loaded<'e> {
         let opening = Opening {
             normalise_modes: self.build.normalise_modes,
             stat_cache: !self.build.no_stat_cache,
+            fast: self.build.fast_paths,
         };
         Contexts::open(&self.materials, &self.source, engine, &opening)
     }

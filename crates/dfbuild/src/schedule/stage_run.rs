@@ -242,7 +242,7 @@ impl Session<'_> {
             }
             let finished = draft.finish()?;
             let staging = self.engine.store().stage()?;
-            self.keep(&staging, &empty, &finished, context, true, &Leaks::none())
+            self.keep(&staging, &empty, &finished, context, true, &Leaks::none(), None)
         };
         let record = make().map_err(|error| Error::image(name, error))?;
         stage.content = link(&stage.content, &record.content_id);

@@ -7,6 +7,7 @@ use dfbuild_plan::{StageId, Step, StepKind};
 use dfbuild_store::Staging;
 
 use crate::error::{Error, StepError};
+use crate::images::last_layer::Lineage;
 use crate::images::layers::Rootfs;
 use crate::leaks::Leaks;
 use crate::schedule::keys::SourceId;
@@ -111,11 +112,20 @@ impl Session<'_> {
         let nothing = Rootfs::empty(self.engine);
         let tree = trees.first().copied().unwrap_or(&nothing);
         let leaks = Leaks::of(self);
-        let record = self.keep(&staging, &rootfs, &finished, tree, looked_into, &leaks)?;
+        let lineage = leaks.are_none().then(|| self.lineage(id, at)).flatten();
+        let record = self.keep(&staging, &rootfs, &finished, tree, looked_into, &leaks, lineage)?;
         self.report_leaks(&leaks.found(), self.progress.info(id, at))?;
         Ok(record)
     }
 
+    /// What a step is known by through its changes, unless it is to be made as if nothing were known.
+    fn lineage(&self, id: StageId, at: usize) -> Option<Lineage> {
+        let project = self.contexts.project().hex();
+        let place = format!("{id:?} {at}");
+        self.build.fast_paths.then(|| Lineage::of(&[&project, &place]))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a layer, where it is, and what it is made with")]
     pub(super) fn keep(
         &self,
         staging: &Staging,
@@ -124,6 +134,7 @@ impl Session<'_> {
         tree: &dyn Tree,
         looked_into: bool,
         leaks: &Leaks,
+        lineage: Option<Lineage>,
     ) -> Result<LayerRecord, StepError> {
         let contents = finished.contents(tree, rootfs);
         let contents = leaks.contents(&contents);
@@ -134,9 +145,10 @@ impl Session<'_> {
         paths.dedup();
         let clock = ClockTimes::Paths(paths);
         if looked_into {
-            self.engine.keep_as_snapshot(staging, rootfs, index, &contents, clock)
+            self.engine.keep_as_snapshot(staging, rootfs, index, &contents, clock, lineage)
         } else {
-            self.engine.keep_as_blob(staging, index, &contents, clock, self.packing.encoding)
+            let encoding = self.packing.encoding;
+            self.engine.keep_as_blob(staging, index, &contents, clock, encoding, lineage)
         }
     }
 

@@ -135,7 +135,7 @@ pub(crate) fn copy_match(
     let target = open_target(draft, dest, rules)?;
     let source_entry = source.place.entry.as_ref().expect("a match exists");
     if source_entry.kind.is_directory() {
-        let files = tree.walk(&source.place.path)?;
+        let files = tree.walk_again(&source.place.path)?;
         copy_directory(draft, tree, source_entry, &files, &target, rules)
     } else {
         let target = inside(draft, target, source.path.name().unwrap_or_default());

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -143,25 +144,31 @@ fn match_content(
     let entry = found.place.entry.as_ref().expect("a match exists");
     if entry.kind.is_directory() {
         // The name of a directory that is copied does not matter, only what is in it.
-        let files = tree.walk(&found.place.path)?;
-        let files = without(&files, &found.place.path, excludes);
-        return Ok(Content::Directory(file_nodes(&found.place.path, &files, keep)));
+        let all = tree.walk(&found.place.path)?;
+        let files = without(&all, &found.place.path, excludes);
+        let nodes = file_nodes(&found.place.path, &files, keep);
+        drop(files);
+        tree.keep_walk(&found.place.path, all);
+        return Ok(Content::Directory(nodes));
     }
     let name = TreePath::new(found.path.name().unwrap_or_default());
     let named = Entry { path: name, ..entry.clone() };
     Ok(Content::File(file_nodes(&TreePath::ROOT, &[named], keep)))
 }
 
-fn without(files: &[Entry], top: &TreePath, excludes: &PatternSet) -> Vec<Entry> {
+fn without<'a>(files: &'a [Entry], top: &TreePath, excludes: &PatternSet) -> Cow<'a, [Entry]> {
+    if excludes.is_empty() {
+        return Cow::Borrowed(files);
+    }
     let kept = files.iter().filter(|entry| {
         let relative = entry.path.strip_prefix(top).expect("it lies below");
-        excludes.is_empty() || !excludes.matches(relative.as_bytes()).ignored
+        !excludes.matches(relative.as_bytes()).ignored
     });
     let mut kept: Vec<Entry> = kept.cloned().collect();
     if kept.len() < files.len() {
         mend_links(&mut kept, files);
     }
-    kept
+    Cow::Owned(kept)
 }
 
 /// `--checksum`.

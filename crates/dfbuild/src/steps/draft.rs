@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -348,8 +349,17 @@ impl Contents for DraftContents<'_> {
             Some(Origin::Tree(path)) => self.tree.open(path),
             Some(Origin::Bytes(bytes)) => Ok(Box::new(&bytes[..])),
             Some(Origin::Below) => self.below.open(&entry.path),
-            Some(Origin::Spooled(path)) => Ok(Box::new(std::fs::File::open(path)?)),
+            Some(Origin::Spooled(path)) => Ok(Box::new(File::open(path)?)),
             Some(Origin::None) | None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    fn file(&self, entry: &Entry) -> io::Result<Option<File>> {
+        match self.finished.origins.get(&entry.path) {
+            Some(Origin::Tree(path)) => self.tree.file(path),
+            Some(Origin::Below) => self.below.file(&entry.path),
+            Some(Origin::Spooled(path)) => File::open(path).map(Some),
+            _ => Ok(None),
         }
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Read};
 
 use dfbuild_context::Context;
@@ -21,8 +22,21 @@ pub(crate) trait Tree: Sync {
     /// Everything below a directory, in walk order. Hard links lead to an earlier entry.
     fn walk(&self, path: &TreePath) -> Result<Vec<Entry>, StepError>;
 
+    /// What the last walk gave, where that is kept: for whoever looks afterwards whether anything changed.
+    fn walk_again(&self, path: &TreePath) -> Result<Vec<Entry>, StepError> {
+        self.walk(path)
+    }
+
+    /// Keeps what a walk gave, if another one would take long.
+    fn keep_walk(&self, _path: &TreePath, _entries: Vec<Entry>) {}
+
     /// The content of the file at `path`.
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>>;
+
+    /// The file that holds the content of the file at `path`, where there is one with nothing else in it.
+    fn file(&self, _path: &TreePath) -> io::Result<Option<File>> {
+        Ok(None)
+    }
 
     /// Where the bytes of the file at `path` are, for a layer that is made from this tree.
     fn origin(&self, path: &TreePath) -> Origin {
@@ -58,6 +72,14 @@ fn close(tree: &dyn Tree, path: &TreePath) -> Option<String> {
 }
 
 impl Tree for Context {
+    fn walk_again(&self, path: &TreePath) -> Result<Vec<Entry>, StepError> {
+        Ok(self.walk_again(path)?)
+    }
+
+    fn keep_walk(&self, path: &TreePath, entries: Vec<Entry>) {
+        self.keep_walk(path, entries);
+    }
+
     fn get(&self, path: &TreePath) -> Result<Option<Entry>, StepError> {
         Ok(self.get(path)?)
     }
@@ -72,6 +94,10 @@ impl Tree for Context {
 
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(self.open(path)?))
+    }
+
+    fn file(&self, path: &TreePath) -> io::Result<Option<File>> {
+        self.open(path).map(Some)
     }
 
     fn is_ignored(&self, path: &TreePath) -> bool {
@@ -94,6 +120,10 @@ impl Tree for Rootfs<'_> {
 
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(self.open(path)?))
+    }
+
+    fn file(&self, path: &TreePath) -> io::Result<Option<File>> {
+        self.open(path).map(Some)
     }
 
     fn has_clock_time(&self, path: &TreePath) -> bool {

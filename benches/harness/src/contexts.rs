@@ -83,7 +83,7 @@ pub(crate) fn small_file(number: usize) -> String {
     format!("app/d{:02}/s{:02}/f{number}.js", number % 50, number / 50 % 20)
 }
 
-fn half_compressible(size: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn half_compressible(size: usize, seed: u64) -> Vec<u8> {
     const PIECE: usize = 4 << 10;
     let mut random = Random::new(SEED ^ seed);
     let words = Words::new(&mut random);

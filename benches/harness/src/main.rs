@@ -17,7 +17,9 @@ mod contexts;
 mod daemons;
 mod measure;
 mod peers;
+mod pull;
 mod random;
+mod replay;
 mod report;
 mod runner;
 mod scenarios;
@@ -29,7 +31,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 
-use crate::report::{Machine, Report};
+use crate::report::{Machine, PeerRuns, Report, Row};
 use crate::scenarios::{SCENARIOS, Scale};
 
 /// Measures builds that people repeat, dfbuild against whichever peers are installed.
@@ -54,6 +56,9 @@ struct Options {
     /// Makes the large files that many times smaller, for a quick look.
     #[arg(long, default_value_t = 1)]
     smaller: usize,
+    /// Commits of each application in K.
+    #[arg(long, default_value_t = 30)]
+    commits: usize,
     /// Where contexts and stores go [default: /dev/shm, else the system's folder for temporary files].
     #[arg(long)]
     work: Option<PathBuf>,
@@ -112,6 +117,23 @@ fn compare_all(options: &Options) -> io::Result<()> {
             .rows
             .push(row.map_err(|error| io::Error::other(format!("{}: {error}", scenario.id)))?);
     }
+    if wanted("I") {
+        eprintln!("I. {}", pull::TITLE);
+        match pull::run(&peers, options.runs, &scale, work.path()) {
+            Ok(row) => report.rows.push(row),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                eprintln!("left out: I: {error}");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if wanted("K") {
+        eprintln!("K. {}", replay::TITLE);
+        report.rows.push(replay::run(&peers, options.commits, work.path())?);
+    }
+    if wanted("start") {
+        report.rows.push(start(&binary)?);
+    }
     println!("{}", report.markdown());
     if let Some(path) = &options.markdown {
         std::fs::write(path, report.markdown())?;
@@ -125,6 +147,18 @@ fn compare_all(options: &Options) -> io::Result<()> {
         file.write_all(b"\n")?;
     }
     Ok(())
+}
+
+/// What it takes to begin at all.
+fn start(binary: &Path) -> io::Result<Row> {
+    let mut command = std::process::Command::new(binary);
+    command.arg("--version");
+    let mut runs = PeerRuns::new("dfbuild");
+    for _ in 0..50 {
+        runs.runs.push(measure::measure(&command)?);
+    }
+    let title = "dfbuild --version (bar 0.003 s)".to_owned();
+    Ok(Row { id: "start".to_owned(), title, bar: 1.0, peers: vec![runs] })
 }
 
 impl Machine {

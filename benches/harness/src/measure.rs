@@ -32,6 +32,11 @@ pub(crate) const MEASURE: &str = "measure-one-command";
 /// never falls (and begins with that of who forks). So each command runs below a small process of its own:
 /// this program once more.
 pub(crate) fn measure(command: &Command) -> io::Result<Cost> {
+    measure_and_listen(command).map(|(cost, _)| cost)
+}
+
+/// The same, with what the command said.
+pub(crate) fn measure_and_listen(command: &Command) -> io::Result<(Cost, String)> {
     let mut wrapper = Command::new(std::env::current_exe()?);
     wrapper.arg(MEASURE).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
@@ -44,12 +49,13 @@ pub(crate) fn measure(command: &Command) -> io::Result<Cost> {
     }
     let log = tempfile::NamedTempFile::new()?;
     let output = wrapper.stdin(Stdio::null()).stderr(log.reopen()?).output()?;
+    let text = fs::read(log.path()).unwrap_or_default();
     if !output.status.success() {
-        let text = fs::read(log.path()).unwrap_or_default();
         let text = String::from_utf8_lossy(&text[text.len().saturating_sub(3000)..]).into_owned();
         return Err(io::Error::other(format!("{command:?} failed: {text}")));
     }
-    serde_json::from_slice(&output.stdout).map_err(io::Error::other)
+    let cost = serde_json::from_slice(&output.stdout).map_err(io::Error::other)?;
+    Ok((cost, String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// What the small process does: `arguments` are the command.

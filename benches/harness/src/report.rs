@@ -105,10 +105,21 @@ impl Report {
             let _ =
                 writeln!(text, "| {}. {} | {} | {ratio} |", row.id, row.title, cells.join(" | "));
         }
+        let own = self.rows.iter().filter(|row| matches!(row.id.as_str(), "A" | "C" | "H"));
+        let peaks: Vec<String> = own
+            .filter_map(|row| Some(format!("{} {:.0}", row.id, row.peers.first()?.memory())))
+            .collect();
+        if !peaks.is_empty() {
+            let _ =
+                writeln!(text, "\nJ. Peak memory of dfbuild in MiB (bar 64): {}", peaks.join(", "));
+        }
         for row in &self.rows {
             for peer in row.peers.iter().filter(|peer| !peer.counts.is_empty()) {
-                let counts: Vec<String> =
-                    peer.counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+                let counts: Vec<String> = peer
+                    .counts
+                    .iter()
+                    .map(|(name, count)| format!("{name} {}", rounded(*count)))
+                    .collect();
                 let _ = writeln!(text, "\n{}, {}: {}", row.id, peer.name, counts.join(", "));
             }
         }
@@ -118,6 +129,10 @@ impl Report {
 
 fn cell(peer: &PeerRuns) -> String {
     format!("{} ({}, {:.0})", seconds(peer.wall()), seconds(peer.processor()), peer.memory())
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 /// Three digits that count.

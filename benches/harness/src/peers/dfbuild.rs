@@ -17,7 +17,11 @@ impl Dfbuild {
 
     fn command(&self, job: &Job<'_>) -> Command {
         let mut command = Command::new(&self.binary);
-        command.arg("--root").arg(&self.root).args(["build", "-q", "-t", IMAGE]);
+        command.arg("--root").arg(&self.root).args(["build", "-t", IMAGE]);
+        command.args(if job.tell { ["--progress", "plain"] } else { ["--progress", "quiet"] });
+        if let Some(registry) = &job.registry {
+            command.args(["--insecure-registry", registry]);
+        }
         for (name, value) in &job.arguments {
             command.arg("--build-arg").arg(format!("{name}={value}"));
         }
@@ -52,6 +56,11 @@ impl Peer for Dfbuild {
         let mut command = self.command(job);
         command.arg("-o").arg(format!("type=local,dest={}", to.display())).arg(job.context);
         run(&mut command).map(drop)
+    }
+
+    fn ran(&self, log: &str) -> Option<usize> {
+        // Its last line ends with `3 steps cached, 1 ran`.
+        log.trim_end().strip_suffix(" ran")?.rsplit(' ').next()?.parse().ok()
     }
 
     fn stored(&self) -> Option<u64> {

@@ -33,11 +33,15 @@ pub(crate) struct Job<'a> {
     pub(crate) arguments: Vec<(String, String)>,
     /// An archive of the image to be written, and how its layers are compressed.
     pub(crate) archive: Option<(PathBuf, Compression)>,
+    /// A registry on this machine, host and port, that is spoken with in the clear.
+    pub(crate) registry: Option<String>,
+    /// Tell which steps ran: for [`Peer::ran`].
+    pub(crate) tell: bool,
 }
 
 impl<'a> Job<'a> {
     pub(crate) fn new(context: &'a Path) -> Self {
-        Self { context, arguments: Vec::new(), archive: None }
+        Self { context, arguments: Vec::new(), archive: None, registry: None, tell: false }
     }
 }
 
@@ -53,6 +57,11 @@ pub(crate) trait Peer {
 
     /// Writes the files of what [`Peer::build`] builds into a folder.
     fn export(&self, job: &Job<'_>, to: &Path) -> io::Result<()>;
+
+    /// How many steps ran, by what a build said.
+    fn ran(&self, _log: &str) -> Option<usize> {
+        None
+    }
 
     /// Bytes that it keeps on the disk, if that can be known.
     fn stored(&self) -> Option<u64> {

@@ -79,9 +79,9 @@ pub(crate) fn run(
     let name = format!("{}/{IMAGE}:pull", registry.address);
     let (first, others) = peers.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     first.reset()?;
-    let mut build =
-        first.build(&Job { registry: Some(registry.address.clone()), ..Job::new(&folder) });
-    run_quietly(build.args(["-t", &name, "--push"]))?;
+    let registry_job = Job { registry: Some(registry.address.clone()), ..Job::new(&folder) };
+    let named = Job { name: Some(name.clone()), ..registry_job.clone() };
+    run_quietly(first.build(&named).arg("--push"))?;
     fs::remove_dir_all(&folder)?;
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("Dockerfile"), format!("FROM {name}\nRUN true\n"))?;
@@ -89,8 +89,7 @@ pub(crate) fn run(
     for _ in 0..runs {
         for (peer, result) in std::iter::once(first).chain(others).zip(&mut results) {
             peer.reset()?;
-            let job = Job { registry: Some(registry.address.clone()), ..Job::new(&folder) };
-            result.runs.push(measure(&peer.build(&job))?);
+            result.runs.push(measure(&peer.build(&registry_job))?);
         }
     }
     peers.iter().try_for_each(|peer| peer.reset())?;

@@ -60,10 +60,9 @@ fn same(left: &Image, right: &Image) {
 
 /// Files enough for several blocks: the first layer has its files looked into, the second has not.
 fn write_project(bed: &Bed, version: usize) {
-    let lines = |seed: usize, count: usize| -> String {
-        (0..count)
-            .map(|n| format!("{:x}\n", (n * (seed + 3)).wrapping_mul(2_654_435_761) % 999_983))
-            .collect()
+    let lines = |seed: usize, count: usize| {
+        let number = |n: usize| (n * (seed + 3)).wrapping_mul(2_654_435_761) % 999_983;
+        (0..count).map(|n| format!("{:x}\n", number(n))).collect::<Vec<_>>().concat()
     };
     for n in 0..120 {
         let seed = if n == 60 { 1000 + version } else { n };

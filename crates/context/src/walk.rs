@@ -105,7 +105,7 @@ impl Context {
         };
         let mut unknown = files;
         {
-            let cache = self.cache();
+            let mut cache = self.cache();
             unknown.retain(|(at, stat)| {
                 let known = cache.get(&entries[*at].path, &Stamp::from(stat));
                 known.map(|known| set(&mut entries[*at], known)).is_none()

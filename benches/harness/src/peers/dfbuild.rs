@@ -17,7 +17,8 @@ impl Dfbuild {
 
     fn command(&self, job: &Job<'_>) -> Command {
         let mut command = Command::new(&self.binary);
-        command.arg("--root").arg(&self.root).args(["build", "-t", IMAGE]);
+        command.arg("--root").arg(&self.root).args(["build", "-t"]);
+        command.arg(job.name.as_deref().unwrap_or(IMAGE));
         command.args(if job.tell { ["--progress", "plain"] } else { ["--progress", "quiet"] });
         if let Some(registry) = &job.registry {
             command.args(["--insecure-registry", registry]);

@@ -33,6 +33,8 @@ pub(crate) struct Job<'a> {
     pub(crate) arguments: Vec<(String, String)>,
     /// An archive of the image to be written, and how its layers are compressed.
     pub(crate) archive: Option<(PathBuf, Compression)>,
+    /// A name of its own for the image.
+    pub(crate) name: Option<String>,
     /// A registry on this machine, host and port, that is spoken with in the clear.
     pub(crate) registry: Option<String>,
     /// Tell which steps ran: for [`Peer::ran`].
@@ -41,7 +43,8 @@ pub(crate) struct Job<'a> {
 
 impl<'a> Job<'a> {
     pub(crate) fn new(context: &'a Path) -> Self {
-        Self { context, arguments: Vec::new(), archive: None, registry: None, tell: false }
+        let (archive, name, registry) = (None, None, None);
+        Self { context, arguments: Vec::new(), archive, name, registry, tell: false }
     }
 }
 

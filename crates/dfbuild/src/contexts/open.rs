@@ -205,7 +205,7 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use dfbuild_context::Stamp;
+    use dfbuild_context::{FileStat, Stamp};
     use dfbuild_image::{Kind, TreePath};
 
     use super::*;
@@ -220,7 +220,7 @@ mod tests {
         let engine = Engine::open(store.path()).unwrap();
         let folder = fs::canonicalize(folder).unwrap();
         let mut cache = StatCache::default();
-        let stamp = Stamp::of(&fs::metadata(&file).unwrap());
+        let stamp = Stamp::from(&FileStat::from(&fs::metadata(&file).unwrap()));
         cache.insert("open.rs".into(), stamp, wrong);
         cache.save(&stat_cache_path(&folder, &engine), &folder).unwrap();
         let digest = |stat_cache| {

@@ -15,12 +15,15 @@ use crate::signals::{self, Asked, Ended};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
+use crate::timings::{Both, Timings};
 use crate::{engine, excerpt, metadata, report, run_command};
 
 /// Builds an image.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
     begin(args, root, debug, |loaded, begun| {
-        let built = loaded.run(&*begun.progress)?;
+        let built = loaded.run(&begun.observer());
+        begun.write_timings(args);
+        let built = built?;
         let code = finish(args, &begun.request, &begun.progress, begun.mode, &built);
         begun.findings.show(begun.mode);
         Ok(code)
@@ -33,6 +36,23 @@ pub(crate) struct Begun {
     request: Request,
     mode: Mode,
     findings: Findings,
+    timings: Option<&'static Timings>,
+}
+
+impl Begun {
+    /// Who hears the build: it is shown, and its times are noted if somebody wants them.
+    pub(crate) fn observer(&self) -> Both<'_, Progress> {
+        Both { shown: &self.progress, timings: self.timings }
+    }
+
+    /// Writes where the time went. A build is not lost for it.
+    fn write_timings(&self, args: &BuildArgs) {
+        if let (Some(timings), Some(to)) = (self.timings, &args.timings)
+            && let Err(text) = timings.write(to)
+        {
+            self.progress.note(&text);
+        }
+    }
 }
 
 /// Opens the store, gets what is to be built, and lets `work` go on. Its errors are told.
@@ -60,6 +80,8 @@ pub(crate) fn begin(
     for notice in &request.notices {
         progress.note(notice);
     }
+    let timings = args.timings.as_ref().map(|_| Timings::begin());
+    let observer = Both { shown: &*progress, timings };
     let cancel = Cancel::new();
     let told = Arc::clone(&progress);
     let on_signal = move |asked| match asked {
@@ -76,7 +98,7 @@ pub(crate) fn begin(
         }
         fail(error, source, &progress, mode, &ended)
     };
-    let loaded = match request.build.load(&engine, &*progress, &cancel) {
+    let loaded = match request.build.load(&engine, &observer, &cancel) {
         Ok(loaded) => loaded,
         Err(error) => return failed(&error, &Source::default()),
     };
@@ -87,7 +109,7 @@ pub(crate) fn begin(
         progress.close();
         return report::error(&format!("failed to build: failed to solve: {violation}"));
     }
-    let begun = Begun { progress: Arc::clone(&progress), request, mode, findings };
+    let begun = Begun { progress: Arc::clone(&progress), request, mode, findings, timings };
     work(loaded, &begun).unwrap_or_else(|error| {
         let code = failed(&error, &source);
         if args.on_error == OnErrorArg::Shell && failure::has_shell(&error) {

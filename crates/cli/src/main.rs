@@ -43,6 +43,7 @@ mod summary;
 mod terminal;
 #[cfg(test)]
 mod testing;
+mod timings;
 mod units;
 mod upkeep;
 mod verify;

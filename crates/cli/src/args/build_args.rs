@@ -13,6 +13,7 @@ use super::{
     SecretFlag, SshFlag, StepPlace, allow, annotation, caches, hosts, key_value, named_context,
     outputs, secrets, ssh, step_place, ulimits,
 };
+use crate::timings::{self, TimingsArg};
 use crate::units;
 
 /// Build an image
@@ -220,6 +221,12 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_enum, value_name = "fail|shell", default_value_t = OnErrorArg::Fail,
           hide_default_value = true, hide_possible_values = true, help_heading = "How to run")]
     pub(crate) on_error: OnErrorArg,
+
+    /// Write where the time went: a page, or `json` on standard output [default: dfbuild-timings.html]
+    #[arg(long, value_name = "FILE.html|json", num_args = 0..=1, require_equals = true,
+          default_missing_value = timings::DEFAULT_FILE, value_parser = TimingsArg::parse,
+          help_heading = "How to run")]
+    pub(crate) timings: Option<TimingsArg>,
 
     /// How commands get their root file systems: for tests, and for kernels that promise overlays
     /// and do not keep it

@@ -51,6 +51,7 @@ impl Engine {
         clock: ClockTimes,
         lineage: Option<Lineage>,
     ) -> Result<LayerRecord, StepError> {
+        let _span = tracing::info_span!("placing and digesting a layer");
         let folder = staging.folder("layer")?;
         let Some(lineage) = lineage else {
             return self.keep_plainly(&folder, rootfs, index, contents, clock);
@@ -142,12 +143,14 @@ impl Engine {
         lineage: Lineage,
         level: u32,
     ) -> Result<Option<Sealed>, StepError> {
+        let span = compressing();
         let watched = self.ending().watch(contents);
         let last = self.last_layer(lineage);
         let earlier = last.as_ref().map(LastLayer::earlier);
         let mut file = staging.file()?;
         let made = Outline::new_packed(index, &watched, level, earlier, threads(), &mut file)?;
         let Some((outline, sealed, members)) = made else { return Ok(None) };
+        span.record("bytes", sealed.tar_size);
         self.put_sealed(file, sealed, Encoding::Gzip(level))?;
         self.remember_blocks(lineage, &outline, &members);
         Ok(Some(sealed))
@@ -277,6 +280,8 @@ impl Engine {
             let sealed = self.write_blob_like_last(staging, index, contents, lineage, level)?;
             return Ok(sealed.map(|sealed| SealedAs { sealed, encoding }.into()));
         }
+        let span = compressing();
+        span.record("bytes", outline.tar_size());
         let watched = self.ending().watch(contents);
         let last = self.last_layer(lineage);
         let earlier = last.as_ref().map(LastLayer::earlier);
@@ -296,6 +301,7 @@ impl Engine {
         encoding: Encoding,
         write: impl FnOnce(&mut dyn Write) -> Result<(), StepError>,
     ) -> Result<SealedAs, StepError> {
+        let span = compressing();
         let file = staging.file()?;
         let path = file.path().to_owned();
         let failed = |error| StepError::io("write", &path)(error);
@@ -304,6 +310,7 @@ impl Engine {
         write(&mut blob)?;
         blob.flush().map_err(failed)?;
         let (file, sealed) = blob.into_inner().finish().map_err(failed)?;
+        span.record("bytes", sealed.tar_size);
         self.put_sealed(file, sealed, encoding)
     }
 
@@ -352,6 +359,11 @@ impl From<SealedAs> for FinalLayer {
     fn from(sealed: SealedAs) -> Self {
         Self { diff_id: sealed.diff_id, blob: sealed.descriptor() }
     }
+}
+
+/// The time that a blob takes, for who wants to know.
+fn compressing() -> tracing::Span {
+    tracing::info_span!("compressing a layer", bytes = tracing::field::Empty)
 }
 
 fn threads() -> usize {

@@ -189,6 +189,7 @@ impl Engine {
         if let Some(path) = self.stored(&name, form) {
             return Ok(path);
         }
+        let _span = tracing::info_span!("unpacking a layer");
         let staging = self.store().stage()?;
         let folder = staging.folder("unpack")?;
         let plain = self.stored(&name, Form::Plain);

@@ -248,7 +248,9 @@ impl<'e> Loaded<'e> {
         let explanation = session.explanation();
         self.keep_explanation(&explanation);
         session.note_stages();
+        let span = tracing::info_span!("syncing the store");
         let committed = engine.store().commit();
+        drop(span);
         let image = outcome?;
         committed?;
         if !explanation.busts.is_empty() {

@@ -140,6 +140,7 @@ pub(super) fn source_digest(
     fetcher: &Fetcher<'_>,
     keep: Keep<'_>,
 ) -> Result<Digest, StepError> {
+    let _span = tracing::info_span!("hashing the sources of", what = step.text.as_str());
     match &step.kind {
         StepKind::Copy(copy) => Selection::find(copy, tree, fetcher)?.digest(copy, tree, keep),
         StepKind::Run(run) => {

@@ -1,0 +1,66 @@
+//! `--timings`: where the time of a build went.
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use common::{dfbuild, folder};
+use dfbuild_testkit::{program, run_or_skip};
+use serde_json::Value;
+
+const DOCKERFILE: &str =
+    "FROM scratch AS first\nCOPY file /\nFROM scratch\nCOPY --from=first /file /a<b\n";
+
+#[test]
+fn data_for_tools() {
+    let folder = folder(&[("Dockerfile", DOCKERFILE), ("file", "content\n")]);
+    let (code, stdout, stderr) = dfbuild(folder.path(), &["build", "--timings=json", "."]);
+    assert_eq!(code, 0, "{stderr}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["version"], 1);
+    let bars = report["bars"].as_array().unwrap();
+    let kinds = |kind: &str| bars.iter().filter(|bar| bar["kind"] == kind).count();
+    assert_eq!((kinds("step"), kinds("cached")), (2, 0), "{stdout}");
+    assert!(kinds("work") > 0 && kinds("task") > 0, "{stdout}");
+    let total = report["total"].as_f64().unwrap();
+    for bar in bars {
+        let (begin, end) = (bar["begin"].as_f64().unwrap(), bar["end"].as_f64().unwrap());
+        assert!(0.0 <= begin && begin <= end && end <= total, "{bar}");
+    }
+    let step = bars.iter().find(|bar| bar["kind"] == "step").unwrap();
+    assert!(step["name"].as_str().unwrap().contains("COPY file /"), "{step}");
+    assert!(step["note"].as_str().unwrap().contains("no earlier run"), "{step}");
+
+    let (_, stdout, _) = dfbuild(folder.path(), &["build", "--timings=json", "."]);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let bars = report["bars"].as_array().unwrap();
+    // A stage is not even asked for if what is copied from it is cached.
+    assert_eq!(bars.iter().filter(|bar| bar["kind"] == "cached").count(), 1, "{stdout}");
+}
+
+#[test]
+fn a_page_for_people() {
+    let folder = folder(&[("Dockerfile", DOCKERFILE), ("file", "content\n")]);
+    let (code, stdout, stderr) = dfbuild(folder.path(), &["build", "--timings", "."]);
+    assert_eq!((code, stdout.as_str()), (0, ""), "{stderr}");
+    let page = folder.path().join("dfbuild-timings.html");
+    let text = fs::read_to_string(&page).unwrap();
+    assert!(text.contains("COPY file /") && !text.contains("a<b"), "{text}");
+    run_or_skip("a_page_for_people", || {
+        let chromium = program("chromium")?;
+        let profile = folder.path().join("profile");
+        let output = Command::new(chromium)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg(format!("file://{}", page.display()))
+            .output()
+            .unwrap();
+        let dom = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(dom.contains("2 ran"), "{dom}\n{errors}");
+        assert!(dom.matches("class=\"bar step\" style=\"left: ").count() == 2, "{dom}");
+        assert!(dom.contains("/a&lt;b"), "{dom}");
+        Ok(())
+    });
+}

@@ -64,6 +64,11 @@ impl Store {
         text.lines().filter_map(|line| line.parse().ok()).collect()
     }
 
+    /// Whether any run of a step is remembered.
+    pub fn has_history(&self, step: &Digest) -> bool {
+        self.history_path(step).is_file()
+    }
+
     /// Adds the object that tells of another run. Of two processes that do so at the same time the
     /// last one counts.
     pub fn add_history(&self, step: &Digest, object: Digest) -> Result<(), Error> {
@@ -120,6 +125,7 @@ mod tests {
         for run in runs.iter().chain([&runs[5]]) {
             store.add_history(&step, *run).unwrap();
         }
+        assert!(store.has_history(&step) && !store.has_history(&Digest::of("other")));
         let known = store.history(&step);
         assert_eq!((known.len(), known[0], known[1]), (8, runs[5], runs[9]));
     }

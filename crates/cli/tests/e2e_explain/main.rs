@@ -12,6 +12,7 @@ as_each_user!(
     every_edit_has_its_line,
     bases_and_their_triggers,
     checksums_and_moved_instructions,
+    another_copy_of_the_context,
     what_ran_last,
     only_what_is_cached,
     steps_that_have_to_run,
@@ -98,6 +99,29 @@ fn checksums_and_moved_instructions(bed: &Bed) {
     bed.write("Dockerfile", with.replace("RUN echo b", "RUN echo c > /c\nRUN echo b"));
     let text = explain(bed, &[]);
     assert!(text.contains("MAYBE RUN echo b > /b: line 4 runs before it"), "{text}");
+}
+
+/// A step that ran for another folder is known in this one as well, also when its text changes.
+fn another_copy_of_the_context(bed: &Bed) {
+    bed.base();
+    let text = "FROM base\nRUN echo one > /one\n";
+    bed.write("Dockerfile", text);
+    let _ = bed.build(&[]).succeeds();
+    let copy = bed.join("copy");
+    fs::create_dir(&copy).unwrap();
+    let dockerfile = copy.join("Dockerfile");
+    let run = |command: &str| {
+        bed.own(&copy);
+        let outcome: dfbuild_testkit::Outcome =
+            bed.command().arg(command).arg(&copy).output().unwrap().into();
+        outcome.succeeds()
+    };
+    fs::write(&dockerfile, text).unwrap();
+    assert_eq!(run("build").ran(), 0);
+    fs::write(&dockerfile, text.replace("echo one", "echo two")).unwrap();
+    let explained = run("explain").stdout;
+    let expect = "MISS RUN echo two > /one: command: echo one > /one → echo two > /one\n";
+    assert!(explained.contains(expect), "{explained}");
 }
 
 fn what_ran_last(bed: &Bed) {

@@ -163,6 +163,18 @@ impl Session<'_> {
         save().ok().map(|()| digest)
     }
 
+    /// Remembers of a step from the cache what it depended on, if nothing is known of its place in
+    /// this Dockerfile: it ran in another one.
+    pub(super) fn note_place(&self, id: StageId, at: usize, step: &Step, record: &Record) {
+        let Some(note) = record.note.filter(|_| self.runs) else { return };
+        let [place, ..] = self.names(id, at, step);
+        let store = self.engine.store();
+        if !store.has_history(&place) {
+            // What is not remembered costs an explanation and nothing else.
+            let _ = store.add_history(&place, note);
+        }
+    }
+
     /// What is known of the runs of a step.
     fn notes(&self, id: StageId, at: usize, step: &Step) -> Vec<Note> {
         let store = self.engine.store();

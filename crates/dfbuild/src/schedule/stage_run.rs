@@ -85,6 +85,7 @@ impl Session<'_> {
                             [by_definition].into_iter().chain(&by_content).collect();
                         self.used.note(self, (id, at), &keys, &record, &result.layers);
                         self.take_cached(info, &record, &mut result);
+                        self.note_place(id, at, step, &record);
                         continue;
                     }
                     Lookup::Miss(why) => unusable = Some(why),
@@ -117,6 +118,7 @@ impl Session<'_> {
                             &result.layers,
                         );
                         self.take_cached(info, &record, &mut result);
+                        self.note_place(id, at, step, &record);
                         continue;
                     }
                     Lookup::Miss(why) => unusable = Some(worst(unusable, why)),
@@ -130,6 +132,7 @@ impl Session<'_> {
                     self.remember(by_definition, &record);
                     self.used.note(self, (id, at), &[by_definition, key], &record, &result.layers);
                     self.take_cached(info, &record, &mut result);
+                    self.note_place(id, at, step, &record);
                     continue;
                 }
                 Went::Ran(record, lock) => Some((record, lock)),

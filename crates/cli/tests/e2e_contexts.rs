@@ -269,9 +269,15 @@ fn git_repositories(bed: &Bed) -> Result<(), Skipped> {
     assert!(!bed.join("out/tree/.git").exists());
     let again = build(bed, &[&format!("{url}#main")]).succeeds();
     assert_eq!((again.ran(), again.image_id()), (0, main.image_id()));
-    for reference in
-        ["#v1", "?tag=v1", "?ref=v1", &format!("#{first}"), &format!("#{}", &first[..10])]
-    {
+    for reference in [
+        "#v1",
+        "?tag=v1",
+        "?ref=v1",
+        "?ref=v1&mtime=commit",
+        "?ref=v1&mtime=checkout",
+        &format!("#{first}"),
+        &format!("#{}", &first[..10]),
+    ] {
         let _ = build(bed, &[&format!("{url}{reference}")]).succeeds();
         assert_eq!(bed.exported("file"), "first\n", "{reference}");
     }
@@ -292,6 +298,7 @@ fn git_repositories(bed: &Bed) -> Result<(), Skipped> {
     );
     fails(build(bed, &[&format!("{url}#:none")]), &["invalid subdir none"]);
     fails(build(bed, &[&format!("{url}?foo=1")]), &["unexpected query"]);
+    fails(build(bed, &[&format!("{url}?mtime=now")]), &["invalid mtime value"]);
     Ok(())
 }
 

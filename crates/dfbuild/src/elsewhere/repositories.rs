@@ -111,7 +111,8 @@ impl Repository {
         let folder = fetcher.staging()?.folder("git")?;
         let client = fetcher.client(&self.reference.remote)?;
         let done = client.checkout(&git, wanted, &folder)?;
-        let checkout = Checkout::new(&folder, &self.reference.sub_dir, done.time)?;
+        let time = Some(done.time).filter(|_| self.reference.mtime != "checkout");
+        let checkout = Checkout::new(&folder, &self.reference.sub_dir, time)?;
         Ok((done.commit, Arc::new(checkout)))
     }
 }

@@ -20,6 +20,8 @@ mod key_value;
 mod named_context;
 mod outputs;
 mod parse_args;
+#[cfg(test)]
+mod reference;
 mod registry_args;
 mod run_args;
 mod secrets;

@@ -278,7 +278,9 @@ impl Engine {
             // With other times it is another archive, with a history of its own.
             let lineage = lineage.with_other_times();
             let sealed = self.write_blob_like_last(staging, index, contents, lineage, level)?;
-            return Ok(sealed.map(|sealed| SealedAs { sealed, encoding }.into()));
+            let Some(sealed) = sealed else { return Ok(None) };
+            self.store().put_layer_size(&sealed.diff_id, sealed.tar_size)?;
+            return Ok(Some(SealedAs { sealed, encoding }.into()));
         }
         let span = compressing();
         span.record("bytes", outline.tar_size());

@@ -6,7 +6,7 @@ use dfbuild::{Diagnostic, LineIndex, Span};
 use crate::source::Source;
 
 /// More than this nobody reads: a file with so many is no Dockerfile.
-const MAX_SHOWN: usize = 1000;
+pub(crate) const MAX_SHOWN: usize = 1000;
 
 /// Shows diagnostics with their places in the Dockerfile, a caret, advice, and the change that would
 /// mend them.

@@ -149,3 +149,120 @@ fix: 2:1: replace `ADD` by `COPY`
         (Some("advice"), Some("COPY"))
     );
 }
+
+/// What an object of SARIF 2.1.0 may have and must have, of what is written here. The schema allows nothing else in any.
+fn sarif_shape(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match kind {
+        "log" => (&["$schema", "version", "runs"], &["version", "runs"]),
+        "run" => (&["tool", "columnKind", "results"], &["tool"]),
+        "tool" => (&["driver"], &["driver"]),
+        "driver" => (&["name", "version", "rules"], &["name"]),
+        "rule" => (&["id", "name", "shortDescription", "defaultConfiguration", "helpUri"], &["id"]),
+        "configuration" => (&["level"], &[]),
+        "result" => (
+            &["ruleId", "ruleIndex", "level", "message", "locations", "fixes"],
+            &["message", "ruleId", "ruleIndex"],
+        ),
+        "text" => (&["text"], &["text"]),
+        "location" => (&["physicalLocation"], &[]),
+        "physicalLocation" => (&["artifactLocation", "region"], &["artifactLocation"]),
+        "artifactLocation" => (&["uri"], &["uri"]),
+        "region" => (&["startLine", "startColumn", "endLine", "endColumn"], &["startLine"]),
+        "fix" => (&["artifactChanges"], &["artifactChanges"]),
+        "artifactChange" => {
+            (&["artifactLocation", "replacements"], &["artifactLocation", "replacements"])
+        }
+        "replacement" => (&["deletedRegion", "insertedContent"], &["deletedRegion"]),
+        other => panic!("no shape of {other}"),
+    }
+}
+
+/// The kind of what stands under a name, in lists too; none for plain values.
+fn sarif_kind(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "runs" => "run",
+        "tool" => "tool",
+        "driver" => "driver",
+        "rules" => "rule",
+        "shortDescription" | "message" | "insertedContent" => "text",
+        "defaultConfiguration" => "configuration",
+        "results" => "result",
+        "locations" => "location",
+        "physicalLocation" => "physicalLocation",
+        "artifactLocation" => "artifactLocation",
+        "region" | "deletedRegion" => "region",
+        "fixes" => "fix",
+        "artifactChanges" => "artifactChange",
+        "replacements" => "replacement",
+        _ => return None,
+    })
+}
+
+fn check_sarif(kind: &str, value: &serde_json::Value) {
+    let object = value.as_object().unwrap_or_else(|| panic!("{kind} is an object: {value}"));
+    let (allowed, required) = sarif_shape(kind);
+    for name in required {
+        assert!(object.contains_key(*name), "{kind} has {name}: {value}");
+    }
+    for (name, value) in object {
+        assert!(allowed.contains(&name.as_str()), "{kind} may not have {name}");
+        match (name.as_str(), sarif_kind(name)) {
+            (_, Some(kind)) => match value.as_array() {
+                Some(list) => list.iter().for_each(|it| check_sarif(kind, it)),
+                None => check_sarif(kind, value),
+            },
+            ("level", _) => {
+                let level = value.as_str().expect("a level is a text");
+                assert!(["none", "note", "warning", "error"].contains(&level), "{level}");
+            }
+            ("columnKind", _) => assert_eq!(value, "unicodeCodePoints"),
+            ("ruleIndex", _) => assert!(value.is_u64(), "{value}"),
+            ("startLine" | "startColumn" | "endLine" | "endColumn", _) => {
+                assert!(value.as_u64().is_some_and(|it| it > 0), "{name}: {value}");
+            }
+            ("helpUri" | "$schema", _) => {
+                assert!(value.as_str().is_some_and(|it| it.starts_with("https://")), "{value}");
+            }
+            ("uri", _) => assert_eq!(value, "a%20b/D%C3%A9"),
+            _ => assert!(value.is_string(), "{name}: {value}"),
+        }
+    }
+}
+
+#[test]
+fn sarif_has_the_shape_of_its_schema() {
+    let folder = folder(&[]);
+    fs::create_dir(folder.path().join("a b")).expect("a folder");
+    let text =
+        "FROM a as b\nENV é  x\nADD x /\nADD y /z\nRUN a &&\nRNU <<A\nCOPY --from=$x a b c\n";
+    fs::write(folder.path().join("a b/Dé"), text).expect("writable");
+    let (code, out, _) = dfbuild(folder.path(), &["check", "--format", "sarif", "-f", "a b/Dé"]);
+    assert_eq!(code, 1);
+    let sarif: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    check_sarif("log", &sarif);
+    let run = &sarif["runs"][0];
+    let rules = run["tool"]["driver"]["rules"].as_array().expect("rules");
+    let results = run["results"].as_array().expect("results");
+    assert!(results.iter().any(|it| it.get("fixes").is_some()), "{out}");
+    for result in results {
+        let index = result["ruleIndex"].as_u64().expect("a number");
+        let rule = &rules[usize::try_from(index).expect("small")];
+        assert_eq!(rule["id"], result["ruleId"]);
+        let region = &result["locations"][0]["physicalLocation"]["region"];
+        let place = |line: &str, column: &str| (region[line].as_u64(), region[column].as_u64());
+        assert!(place("startLine", "startColumn") <= place("endLine", "endColumn"), "{region}");
+    }
+}
+
+#[test]
+fn text_has_an_end_and_json_has_everything() {
+    let folder = folder(&[("Dockerfile", &format!("FROM a:1\n{}", "ENV a b\n".repeat(1002)))]);
+    let (_, out, _) = dfbuild(folder.path(), &["check"]);
+    assert_eq!(out.matches("WARNING: LegacyKeyValueFormat").count(), 1000);
+    let end = "\n2 more are not shown; --format json has them all.\n\n\
+               Check complete, 1002 warnings have been found!\n";
+    assert!(out.ends_with(end), "{}", &out[out.len() - 200..]);
+    let (_, out, _) = dfbuild(folder.path(), &["check", "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(json.as_array().map(Vec::len), Some(1002));
+}

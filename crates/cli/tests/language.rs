@@ -36,6 +36,17 @@ fn trees() {
 }
 
 #[test]
+fn a_variable_in_from_is_for_the_conversion_to_refuse() {
+    let folder = folder(&[("Dockerfile", "FROM a\nCOPY --from=$x a b\n")]);
+    let (code, out, err) = dfbuild(folder.path(), &["parse"]);
+    assert_eq!((code, out.as_str()), (0, "(from \"a\")\n(copy [\"--from=$x\"] \"a\" \"b\")\n"));
+    assert!(err.starts_with("warning: variable expansion is not supported for --from"), "{err}");
+    let (code, _, err) = dfbuild(folder.path(), &["parse", "--expand"]);
+    assert_eq!(code, 1);
+    assert!(err.starts_with("error: variable expansion is not supported for --from"), "{err}");
+}
+
+#[test]
 fn instructions_after_expansion() {
     let folder =
         folder(&[("Dockerfile", "ARG V=1\nFROM a:$V\nARG W=$V\nENV X=\"$W y\"\nUSER ${X#* }\n")]);

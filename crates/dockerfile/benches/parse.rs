@@ -1,8 +1,8 @@
 //! How fast files are read, beside two other crates in the same run.
 //!
 //! What the numbers do not say: the other crates stop at the first error and know fewer shapes of files, so only files
-//! that all three read are compared; `parse-dockerfile` borrows its words from the source, this one owns them, with
-//! continuations resolved and words split as each instruction wants it; nobody else on the machine should be busy.
+//! that all three read are compared; `parse-dockerfile` leaves the arguments of `ENV`, `LABEL` and `ARG` in one piece and
+//! checks no flags, this one splits and checks them as each instruction wants it; nobody else on the machine should be busy.
 //!
 //! The files are made from a number; `DFBUILD_BENCH_DOCKERFILES` names a folder of others, searched for files of any
 //! name.

@@ -1,7 +1,7 @@
 //! A Dockerfile parser: bytes to a spanned syntax tree and every diagnostic; word expansion; lint. Pure.
 //!
-//! A file is read in two layers. [`tree`] joins continued lines, finds heredocs and splits each instruction into words,
-//! as the grammar of that instruction wants it; [`parse`] puts typed instructions ([`ast`]) into stages on top of that.
+//! [`parse`] joins continued lines, finds heredocs, and makes typed instructions ([`ast`]) in stages of them. [`tree`] is another
+//! view of the same text: instructions split into words, as the grammar of each wants it, before any word has a meaning.
 //! Neither ever fails: what cannot be understood is left out and has a [`Diagnostic`] with its place in the source, and
 //! reading goes on with the next instruction. Words keep their quotes and variables until [`expand`] resolves them.
 //!

@@ -1,7 +1,9 @@
 //! A list of objects.
 
+use std::io::{self, Write};
+
 use dfbuild::dockerfile::lint::Finding;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::Checked;
 use super::place::{Places, Region};
@@ -32,26 +34,26 @@ struct Change<'a> {
     text: &'a str,
 }
 
-pub(super) fn render(checked: &Checked) -> String {
+/// Writes one entry after the other, since a file may have a million.
+pub(super) fn write(out: &mut dyn Write, checked: &Checked) -> io::Result<()> {
     let places = Places::new(&checked.source);
-    let entry = |finding: &'_ Finding| -> serde_json::Value {
-        let fix = finding.fix.as_ref();
-        let entry = Entry {
-            rule: finding.rule,
-            name: finding.name,
-            level: finding.level.name(),
-            detail: &finding.detail,
-            doc: finding.doc,
-            url: finding.url,
-            file: &checked.source.name,
-            line: finding.lines.start,
-            end_line: finding.lines.end,
-            place: places.region(finding.span),
-            help: finding.help.as_deref(),
-            fix: fix.map(|fix| Change { place: places.region(fix.span), text: &fix.replacement }),
-        };
-        serde_json::to_value(entry).expect("the fields are texts and numbers")
-    };
-    let entries: Vec<serde_json::Value> = checked.report.findings.iter().map(entry).collect();
-    format!("{:#}\n", serde_json::Value::from(entries))
+    let entries = checked.report.findings.iter().map(|finding: &Finding| Entry {
+        rule: finding.rule,
+        name: finding.name,
+        level: finding.level.name(),
+        detail: &finding.detail,
+        doc: finding.doc,
+        url: finding.url,
+        file: &checked.source.name,
+        line: finding.lines.start,
+        end_line: finding.lines.end,
+        place: places.region(finding.span),
+        help: finding.help.as_deref(),
+        fix: finding
+            .fix
+            .as_ref()
+            .map(|fix| Change { place: places.region(fix.span), text: &fix.replacement }),
+    });
+    serde_json::Serializer::pretty(&mut *out).collect_seq(entries)?;
+    out.write_all(b"\n")
 }

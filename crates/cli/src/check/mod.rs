@@ -7,7 +7,7 @@ mod sarif;
 mod text;
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -36,17 +36,18 @@ pub(crate) fn run(args: &CheckArgs, environment: &dyn Fn(&str) -> Option<String>
         Ok(checked) => checked,
         Err(text) => return report::error(&text),
     };
-    let mut out = io::stdout().lock();
+    // Rust's own buffer ends at each line.
+    let mut out = BufWriter::new(io::stdout().lock());
     let shown_apart = !checked.diagnostics.is_empty()
         && matches!(args.format, CheckFormat::Text | CheckFormat::Json);
-    let text = match args.format {
-        CheckFormat::Text => text::render(&checked),
-        CheckFormat::Json => json::render(&checked),
-        CheckFormat::Sarif => sarif::render(&checked),
-        CheckFormat::Github => github::render(&checked),
+    let written = match args.format {
+        CheckFormat::Text => out.write_all(text::render(&checked).as_bytes()),
+        CheckFormat::Json => json::write(&mut out, &checked),
+        CheckFormat::Sarif => sarif::write(&mut out, &checked),
+        CheckFormat::Github => out.write_all(github::render(&checked).as_bytes()),
     };
     // Where nobody reads, the exit code still tells.
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let _ = written.and_then(|()| out.flush());
     if shown_apart {
         let colour = io::stderr().is_terminal() && environment("NO_COLOR").is_none();
         let text = diagnostics::render(&checked.source, &checked.diagnostics, colour);

@@ -1,7 +1,12 @@
 //! SARIF 2.1.0, the format of code scanning services.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::io::{self, Write};
+
 use dfbuild::dockerfile::lint::{Finding, Level};
-use dfbuild::{Diagnostic, Fix};
+use dfbuild::{Diagnostic, Fix, Span};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::Checked;
@@ -10,55 +15,96 @@ use super::place::{Places, Region};
 /// The rule that errors of the file itself go by.
 const SYNTAX: &str = "DockerfileSyntax";
 
-pub(super) fn render(checked: &Checked) -> String {
-    let places = Places::new(&checked.source);
-    let file = checked.source.name.as_str();
-    let findings = &checked.report.findings;
-    let mut rules: Vec<&Finding> = Vec::new();
-    for finding in findings {
-        if !rules.iter().any(|rule| rule.rule == finding.rule) {
-            rules.push(finding);
+/// The whole document.
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "$schema")]
+    schema: &'static str,
+    version: &'static str,
+    runs: [Run<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Run<'a> {
+    tool: Value,
+    column_kind: &'static str,
+    results: Results<'a>,
+}
+
+/// The results, each made when it is written, since a file may have a million.
+struct Results<'a> {
+    checked: &'a Checked,
+    places: Places<'a>,
+    /// The numbers of the rules.
+    rules: HashMap<&'static str, usize>,
+}
+
+/// Writes the document.
+pub(super) fn write(out: &mut dyn Write, checked: &Checked) -> io::Result<()> {
+    let mut rules = HashMap::new();
+    let mut descriptions = Vec::new();
+    for finding in &checked.report.findings {
+        if let Entry::Vacant(entry) = rules.entry(finding.rule) {
+            entry.insert(descriptions.len());
+            descriptions.push(describe(finding));
         }
     }
-    let index = |finding: &Finding| rules.iter().position(|rule| rule.rule == finding.rule);
-    let mut results: Vec<Value> = Vec::new();
-    for finding in findings {
-        let mut result = json!({
-            "ruleId": finding.rule,
-            "ruleIndex": index(finding),
-            "level": level(finding.level),
-            "message": { "text": message(finding) },
-            "locations": [location(file, places.region(finding.span))],
-        });
-        if let Some(fix) = &finding.fix {
-            result["fixes"] = json!([change(file, fix, &places)]);
-        }
-        results.push(result);
-    }
-    let mut descriptions: Vec<Value> = rules.iter().map(|rule| describe(rule)).collect();
     if !checked.diagnostics.is_empty() {
+        rules.insert(SYNTAX, descriptions.len());
         descriptions.push(json!({
             "id": SYNTAX,
             "shortDescription": { "text": "The Dockerfile has an error, or very likely means something else" },
         }));
-        let index = descriptions.len() - 1;
-        let places = &places;
-        results.extend(checked.diagnostics.iter().map(|it| syntax(it, index, file, places)));
     }
-    let document = json!({
-        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": {
-                "name": "dfbuild",
-                "version": env!("CARGO_PKG_VERSION"),
-                "rules": descriptions,
-            } },
-            "columnKind": "unicodeCodePoints",
-            "results": results,
-        }],
-    });
-    format!("{document:#}\n")
+    let tool = json!({ "driver": {
+        "name": "dfbuild",
+        "version": env!("CARGO_PKG_VERSION"),
+        "rules": descriptions,
+    } });
+    let results = Results { checked, places: Places::new(&checked.source), rules };
+    let document = Document {
+        schema: "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        version: "2.1.0",
+        runs: [Run { tool, column_kind: "unicodeCodePoints", results }],
+    };
+    serde_json::to_writer_pretty(&mut *out, &document)?;
+    out.write_all(b"\n")
+}
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let findings = self.checked.report.findings.iter().map(|it| self.finding(it));
+        let diagnostics = self.checked.diagnostics.iter().map(|it| self.diagnostic(it));
+        serializer.collect_seq(findings.chain(diagnostics))
+    }
+}
+
+impl Results<'_> {
+    fn finding(&self, finding: &Finding) -> Value {
+        let level = level(finding.level);
+        self.result(finding.rule, level, &message(finding), finding.span, finding.fix.as_ref())
+    }
+
+    fn diagnostic(&self, diagnostic: &Diagnostic) -> Value {
+        let level = if diagnostic.is_error() { "error" } else { "warning" };
+        self.result(SYNTAX, level, &diagnostic.text(), diagnostic.span, diagnostic.fix.as_ref())
+    }
+
+    fn result(&self, rule: &str, level: &str, text: &str, span: Span, fix: Option<&Fix>) -> Value {
+        let file = self.checked.source.name.as_str();
+        let mut result = json!({
+            "ruleId": rule,
+            "ruleIndex": self.rules.get(rule),
+            "level": level,
+            "message": { "text": text },
+            "locations": [location(file, self.places.region(span))],
+        });
+        if let Some(fix) = fix {
+            result["fixes"] = json!([change(file, fix, &self.places)]);
+        }
+        result
+    }
 }
 
 fn level(level: Level) -> &'static str {
@@ -86,20 +132,6 @@ fn describe(rule: &Finding) -> Value {
         description["helpUri"] = url.into();
     }
     description
-}
-
-fn syntax(diagnostic: &Diagnostic, index: usize, file: &str, places: &Places) -> Value {
-    let mut result = json!({
-        "ruleId": SYNTAX,
-        "ruleIndex": index,
-        "level": if diagnostic.is_error() { "error" } else { "warning" },
-        "message": { "text": diagnostic.text() },
-        "locations": [location(file, places.region(diagnostic.span))],
-    });
-    if let Some(fix) = &diagnostic.fix {
-        result["fixes"] = json!([change(file, fix, places)]);
-    }
-    result
 }
 
 fn location(file: &str, region: Region) -> Value {

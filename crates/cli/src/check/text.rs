@@ -6,15 +6,20 @@ use dfbuild::dockerfile::lint::{Finding, Level};
 
 use super::Checked;
 use super::place::Places;
+use crate::diagnostics;
 use crate::excerpt;
 use crate::source::Source;
 
 pub(super) fn render(checked: &Checked) -> String {
     let mut out = String::new();
     let places = Places::new(&checked.source);
-    for finding in &checked.report.findings {
+    let findings = &checked.report.findings;
+    for finding in findings.iter().take(diagnostics::MAX_SHOWN) {
         out.push_str(&one(finding, &checked.source, &places));
         out.push('\n');
+    }
+    if let Some(more) = findings.len().checked_sub(diagnostics::MAX_SHOWN).filter(|it| *it > 0) {
+        let _ = writeln!(out, "{more} more are not shown; --format json has them all.\n");
     }
     if let Some(violation) = &checked.report.violation {
         let _ = writeln!(out, "ERROR: {violation}\n");

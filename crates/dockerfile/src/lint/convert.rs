@@ -1,12 +1,13 @@
 //! The stages of a file in the order in which the reference implementation converts them, without building anything.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::dispatch;
 use super::env::Env;
 use super::from::{self, Globals};
 use super::linter::{Linter, Place};
 use super::platform::Platform;
+use super::shared_map::SharedMap;
 use super::{BaseImage, LintOptions, Problem, reference, stages, syntax};
 use crate::Parsed;
 use crate::Word;
@@ -48,10 +49,8 @@ pub(super) struct Scope {
     pub(super) platform: Platform,
     /// `ENV` and `ARG`.
     pub(super) env: Env,
-    /// `ENV` only.
-    pub(super) config_env: BTreeMap<String, String>,
     /// The names of `ARG`.
-    pub(super) arguments: BTreeSet<String>,
+    pub(super) arguments: SharedMap<()>,
     pub(super) shell: bool,
     pub(super) working_dir: String,
     pub(super) workdir_set: bool,
@@ -95,6 +94,7 @@ pub(super) fn run(
         expander: Expander::new(dockerfile.escape()),
         scopes: Vec::new(),
         names: names(dockerfile),
+        triggers: dockerfile.stages.iter().map(triggers).collect(),
         done: vec![false; dockerfile.stages.len()],
     };
     converter.bases(linter)?;
@@ -161,8 +161,19 @@ pub(super) struct Converter<'a> {
     scopes: Vec<Scope>,
     /// The stages of each name in lower case, in order.
     names: HashMap<String, Vec<usize>>,
+    /// The triggers of each stage.
+    triggers: Vec<Vec<String>>,
     /// Which stages have been converted.
     done: Vec<bool>,
+}
+
+/// The triggers of a stage.
+fn triggers(stage: &Stage) -> Vec<String> {
+    let trigger = |it: &Instruction| match &it.kind {
+        InstructionKind::Onbuild(onbuild) => Some(onbuild.trigger.to_string()),
+        _ => None,
+    };
+    stage.instructions.iter().filter_map(trigger).collect()
 }
 
 /// The stages of each name in lower case, in order.
@@ -207,8 +218,7 @@ impl Converter<'_> {
                 name,
                 platform,
                 env: Env::default(),
-                config_env: BTreeMap::new(),
-                arguments: BTreeSet::new(),
+                arguments: SharedMap::default(),
                 shell: false,
                 working_dir: "/".to_owned(),
                 workdir_set: false,
@@ -300,6 +310,7 @@ impl Converter<'_> {
 
     fn check_cycles(&self, dependencies: &Dependencies) -> Result<(), Failed> {
         let mut visited = vec![false; dependencies.len()];
+        let mut on_way = vec![false; dependencies.len()];
         for start in 0..dependencies.len() {
             // The way here: a stage, and which of its dependencies comes next.
             let mut way = vec![(start, 0)];
@@ -308,12 +319,14 @@ impl Converter<'_> {
                     way.pop();
                     continue;
                 }
+                on_way[*stage] = true;
                 let Some((dependency, lines, span)) = dependencies[*stage].get(*next) else {
+                    on_way[*stage] = false;
                     way.pop();
                     continue;
                 };
                 *next += 1;
-                if way.iter().any(|(stage, _)| stage == dependency) {
+                if on_way[*dependency] {
                     let name = &self.scopes[start].name;
                     let message = format!("circular dependency detected on stage: {name}");
                     return Err(Failed { message, span: *span, lines: Some(*lines) });
@@ -410,17 +423,16 @@ impl Converter<'_> {
         let mut scope = match own.base {
             Some(base) => {
                 let parent = &self.scopes[base];
-                let mut scope = Scope {
+                Scope {
                     base: own.base,
                     base_name: own.base_name.clone(),
                     name: own.name.clone(),
-                    ..parent.clone()
-                };
-                // Variables of the image hide arguments of the stage below.
-                for (name, value) in &parent.config_env {
-                    scope.env.set(name, value.clone());
+                    platform: parent.platform.clone(),
+                    env: parent.env.on_top(),
+                    arguments: parent.arguments.clone(),
+                    working_dir: parent.working_dir.clone(),
+                    ..*parent
                 }
-                scope
             }
             None => own.clone(),
         };
@@ -429,10 +441,9 @@ impl Converter<'_> {
             scope.unknown_base = known.is_none() && own.base_name != "scratch";
             let empty = BaseImage::default();
             let image = known.unwrap_or(&empty);
-            scope.config_env.insert("PATH".to_owned(), DEFAULT_PATH.to_owned());
-            scope.config_env.extend(image.env.iter().cloned());
-            for (name, value) in &scope.config_env {
-                scope.env.set(name, value.clone());
+            scope.env.set_in_image("PATH", DEFAULT_PATH);
+            for (name, value) in &image.env {
+                scope.env.set_in_image(name, value);
             }
             scope.shell = image.shell;
             if !image.working_dir.is_empty() {
@@ -448,13 +459,7 @@ impl Converter<'_> {
             let image = self.options.bases.get(&scope.base_name);
             return image.map(|it| it.on_build.clone()).unwrap_or_default();
         };
-        let instructions = self.dockerfile.stages[base].instructions.iter();
-        instructions
-            .filter_map(|it| match &it.kind {
-                InstructionKind::Onbuild(onbuild) => Some(onbuild.trigger.to_string()),
-                _ => None,
-            })
-            .collect()
+        self.triggers[base].clone()
     }
 }
 

@@ -198,7 +198,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
             return;
         }
         for name in unmatched {
-            if self.scope.arguments.contains(name) || NO_VARIABLES.contains(&name.as_str()) {
+            if self.scope.arguments.get(name).is_some() || NO_VARIABLES.contains(&name.as_str()) {
                 continue;
             }
             let closest = if self.linter.may_compare(self.scope.env.len()) {
@@ -255,8 +255,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
         self.legacy(pairs, place, keyword);
         for (name, value) in expanded {
             secrets::check(self.linter, place, "ENV", &name);
-            self.scope.env.set(&name, value.clone());
-            self.scope.config_env.insert(name, value);
+            self.scope.env.set_in_image(&name, &value);
         }
         Ok(())
     }
@@ -274,7 +273,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
             if let Some(value) = value {
                 self.scope.env.set(name, value);
             }
-            self.scope.arguments.insert(name.to_owned());
+            self.scope.arguments.insert(name, ());
         }
         Ok(())
     }

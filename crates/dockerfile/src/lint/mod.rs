@@ -18,6 +18,7 @@ mod platform;
 mod reference;
 mod rule;
 mod secrets;
+mod shared_map;
 mod stages;
 mod syntax;
 

@@ -1,14 +1,13 @@
 //! `FloatingBase`.
 
-use super::{FLOATING_BASE, base_stage, found};
-use crate::ast::Dockerfile;
+use super::{FLOATING_BASE, found};
+use crate::ast::Stage;
 use crate::lint::linter::Linter;
 
-pub(super) fn check(linter: &mut Linter, dockerfile: &Dockerfile, index: usize) {
-    let stage = &dockerfile.stages[index];
+pub(super) fn check(linter: &mut Linter, stage: &Stage, is_on_stage: bool) {
     let name = stage.from.image.as_str();
     let constant = !name.contains('$') && !name.contains('@');
-    if !constant || name == "scratch" || base_stage(dockerfile, index).is_some() {
+    if !constant || name == "scratch" || is_on_stage {
         return;
     }
     let tag = name.rsplit('/').next().and_then(|it| it.split_once(':')).map(|(_, tag)| tag);

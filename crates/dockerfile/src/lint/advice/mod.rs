@@ -8,11 +8,11 @@ mod files;
 mod packages;
 mod shell;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::linter::Linter;
 use super::{Finding, Level};
-use crate::ast::{Dockerfile, Instruction, InstructionKind, Run, Stage};
+use crate::ast::{Dockerfile, Instruction, InstructionKind, Run};
 use crate::diagnostic::Fix;
 use crate::span::Span;
 use shell::Call;
@@ -99,9 +99,10 @@ impl<'a> Step<'a> {
 
 /// Looks at all stages.
 pub(super) fn run(linter: &mut Linter, dockerfile: &Dockerfile) {
-    let shipped = shipped(dockerfile);
+    let bases = bases(dockerfile);
+    let shipped = shipped(&bases);
     for (index, stage) in dockerfile.stages.iter().enumerate() {
-        base::check(linter, dockerfile, index);
+        base::check(linter, stage, bases[index].is_some());
         let steps: Vec<Step> = stage.instructions.iter().map(step).collect();
         caching::check(linter, &steps);
         packages::check(linter, &steps, shipped.contains(&index));
@@ -118,23 +119,27 @@ fn step<'a>(instruction: &'a Instruction<'a>) -> Step<'a> {
 }
 
 /// The stages whose layers are in the image: the last one and what it stands on.
-fn shipped(dockerfile: &Dockerfile) -> BTreeSet<usize> {
+fn shipped(bases: &[Option<usize>]) -> BTreeSet<usize> {
     let mut shipped = BTreeSet::new();
-    let mut next = dockerfile.stages.len().checked_sub(1);
+    let mut next = bases.len().checked_sub(1);
     while let Some(index) = next {
         shipped.insert(index);
-        next = base_stage(dockerfile, index);
+        next = bases[index];
     }
     shipped
 }
 
-/// The stage that a stage stands on.
-fn base_stage(dockerfile: &Dockerfile, index: usize) -> Option<usize> {
-    let base = &dockerfile.stages[index].from.image.value;
-    let is_it = |stage: &Stage| {
-        stage.from.name.as_ref().is_some_and(|it| it.value.eq_ignore_ascii_case(base))
-    };
-    dockerfile.stages[..index].iter().rposition(is_it)
+/// The stage that each stage stands on.
+fn bases(dockerfile: &Dockerfile) -> Vec<Option<usize>> {
+    let mut last: HashMap<String, usize> = HashMap::new();
+    let mut bases = Vec::with_capacity(dockerfile.stages.len());
+    for (index, stage) in dockerfile.stages.iter().enumerate() {
+        bases.push(last.get(&stage.from.image.value.to_ascii_lowercase()).copied());
+        if let Some(name) = &stage.from.name {
+            last.insert(name.value.to_ascii_lowercase(), index);
+        }
+    }
+    bases
 }
 
 /// A finding about an instruction.

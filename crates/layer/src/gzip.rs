@@ -27,7 +27,7 @@ const LEVELS: [i32; 10] = [0, 1, 2, 3, 3, 4, 4, 6, 7, 9];
 /// Compresses an archive into gzip members (RFC 1952, 2.2) on several threads; the bytes do not depend
 /// on their number.
 ///
-/// The input is cut into blocks by a [`Cutter`], and each becomes a member. So the
+/// The input is cut into blocks by a `Cutter`, and each becomes a member. So the
 /// compressed form of a block depends on nothing but the block. The threads start with the second
 /// block. At most twice as many blocks as threads are under way.
 #[must_use = "the stream is cut off unless `finish` is called"]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::{env, fs};
 
-use dfbuild::{Built, Cancel, Error, LineIndex, Loaded, Run};
+use dfbuild::{Built, Cancel, Engine, Error, LineIndex, Loaded, Run};
 
 use crate::args::{BuildArgs, OnErrorArg};
 use crate::failure::{self, Failure};
@@ -16,7 +16,7 @@ use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
 use crate::timings::{Both, Timings};
-use crate::{engine, excerpt, metadata, report, run_command};
+use crate::{daemon, engine, excerpt, metadata, report, run_command};
 
 /// Builds an image.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
@@ -24,14 +24,15 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         let built = loaded.run(&begun.observer());
         begun.write_timings(args);
         let built = built?;
-        let code = finish(args, &begun.request, &begun.progress, begun.mode, &built);
+        let code = finish(args, begun, &built);
         begun.findings.show(begun.mode);
         Ok(code)
     })
 }
 
 /// A build that is about to run.
-pub(crate) struct Begun {
+pub(crate) struct Begun<'e> {
+    engine: &'e Engine,
     pub(crate) progress: Arc<Progress>,
     request: Request,
     mode: Mode,
@@ -39,7 +40,7 @@ pub(crate) struct Begun {
     timings: Option<&'static Timings>,
 }
 
-impl Begun {
+impl Begun<'_> {
     /// Who hears the build: it is shown, and its times are noted if somebody wants them.
     pub(crate) fn observer(&self) -> Both<'_, Progress> {
         Both { shown: &self.progress, timings: self.timings }
@@ -60,7 +61,7 @@ pub(crate) fn begin(
     args: &BuildArgs,
     root: PathBuf,
     debug: bool,
-    work: impl FnOnce(Loaded<'_>, &Begun) -> Result<ExitCode, Error>,
+    work: impl FnOnce(Loaded<'_>, &Begun<'_>) -> Result<ExitCode, Error>,
 ) -> ExitCode {
     let request = match request(args) {
         Ok(request) => request,
@@ -109,7 +110,8 @@ pub(crate) fn begin(
         progress.close();
         return report::error(&format!("failed to build: failed to solve: {violation}"));
     }
-    let begun = Begun { progress: Arc::clone(&progress), request, mode, findings, timings };
+    let progress = Arc::clone(&progress);
+    let begun = Begun { engine: &engine, progress, request, mode, findings, timings };
     work(loaded, &begun).unwrap_or_else(|error| {
         let code = failed(&error, &source);
         if args.on_error == OnErrorArg::Shell && failure::has_shell(&error) {
@@ -142,24 +144,28 @@ pub(crate) fn wants_colour() -> bool {
     !refused && !is_dumb() && io::stderr().is_terminal()
 }
 
-fn finish(
-    args: &BuildArgs,
-    request: &Request,
-    progress: &Progress,
-    mode: Mode,
-    built: &Built,
-) -> ExitCode {
+fn finish(args: &BuildArgs, begun: &Begun<'_>, built: &Built) -> ExitCode {
+    let Begun { progress, request, mode, .. } = begun;
     let summary = Summary::from(built);
     progress.built(&summary);
     let written = write_results(args, built, &summary).and_then(|()| match &request.piped {
         Some(piped) => copy_to_stdout(piped),
-        None if mode == Mode::Quiet => print_id(&summary.image_id),
+        None if *mode == Mode::Quiet => print_id(&summary.image_id),
         None => Ok(()),
     });
-    match written {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(text) => report::error(&text),
+    if let Err(text) = written {
+        return report::error(&text);
     }
+    if args.load {
+        return match daemon::load(begun.engine, &built.tags) {
+            Ok(text) => {
+                progress.note(&text);
+                ExitCode::SUCCESS
+            }
+            Err(failure) => report::failure(&failure),
+        };
+    }
+    ExitCode::SUCCESS
 }
 
 /// Writes the files that scripts read.

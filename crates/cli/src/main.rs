@@ -9,7 +9,10 @@ mod build;
 mod check;
 mod completions;
 mod compose;
+mod copy_out;
+mod daemon;
 mod diagnostics;
+mod diff;
 mod doctor;
 mod engine;
 mod excerpt;
@@ -25,6 +28,8 @@ mod ignore_command;
 mod ignore_file;
 mod images;
 mod inspect;
+mod layers;
+mod logs;
 mod metadata;
 mod names;
 mod output;
@@ -99,6 +104,12 @@ fn main() -> ExitCode {
         Command::Rm(args) => with_root(cli.global.root, |root| status(names::remove(&args, root))),
         Command::Run(args) => with_root(cli.global.root, |root| run_command::run(&args, root)),
         Command::Shell(args) => with_root(cli.global.root, |root| run_command::shell(&args, root)),
+        Command::Logs(args) => with_root(cli.global.root, |root| status(logs::run(&args, root))),
+        Command::Cp(args) => with_root(cli.global.root, |root| status(copy_out::run(&args, root))),
+        Command::Diff(args) => with_root(cli.global.root, |root| diff::run(&args, root)),
+        Command::Layers(args) => {
+            with_root(cli.global.root, |root| status(layers::run(&args, root)))
+        }
         Command::Save(args) => {
             with_root(cli.global.root, |root| status(archives::save(&args, root)))
         }

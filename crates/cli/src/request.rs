@@ -182,6 +182,9 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
     if pushes && args.tag.is_empty() && !names {
         return Err(usage("--push needs a name to push to: give --tag"));
     }
+    if args.load && args.tag.is_empty() && !names {
+        return Err(usage("--load needs a name for the image: give --tag"));
+    }
     for place in &args.no_cache_step {
         let dockerfile = args.file.as_deref().unwrap_or(Path::new("Dockerfile"));
         if place.file.as_ref().is_some_and(|name| !dockerfile.ends_with(name)) {
@@ -201,12 +204,6 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
 
 fn notices(args: &BuildArgs) -> Vec<String> {
     let mut notices = Vec::new();
-    if args.load {
-        notices.push(
-            "--load: the image is in the store anyway; -o type=docker,dest=FILE is for `docker load`"
-                .to_owned(),
-        );
-    }
     let ignored = args.cache_from.iter().filter_map(CacheFlag::ignored);
     let ignored = ignored.chain(args.cache_to.iter().filter_map(CacheFlag::ignored));
     notices.extend(
@@ -435,6 +432,7 @@ mod tests {
     fn what_is_not_there_is_refused() {
         for (line, part) in [
             ("--push .", "--push needs a name"),
+            ("--load .", "--load needs a name"),
             ("-f - -", "cannot both come from standard input"),
             ("-o - -o type=oci .", "only one"),
             ("-o - --progress=classic .", "--progress=classic writes to standard output"),
@@ -442,7 +440,6 @@ mod tests {
             let RequestError::Usage(text) = request(line).unwrap_err() else { panic!("{line}") };
             assert!(text.contains(part), "{line}: {text}");
         }
-        assert_eq!(request("--load .").unwrap().notices.len(), 1);
     }
 
     #[test]

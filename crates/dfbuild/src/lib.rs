@@ -37,6 +37,7 @@ mod explanation;
 mod image_list;
 mod images;
 mod leaks;
+mod logs;
 mod network;
 mod options;
 mod redact;
@@ -71,9 +72,13 @@ pub use error::{Cause, Error, StepError};
 pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream, TransferState};
 pub use explanation::{Bust, ExplainedStep, Explanation, Fate};
 pub use image_list::ImageSummary;
+pub use images::compare::{ConfigDiff, FileDiff, ImageDiff, TreeChange};
+pub use images::copy_out::CopyFrom;
 pub use images::details::{HistoryLine, ImageDetails, LayerDetails};
+pub use images::layer_report::{LayerChange, LayerChangeKind, LayerReport};
 pub use images::load::{LoadSource, LoadedImage};
 pub use images::names::Untagged;
+pub use logs::{BuildLog, LogEnd, StepLog};
 pub use options::{
     Annotation, AnnotationTarget, BuildContext, Compression, ContextStream, Output, OutputKind,
     Secret, SecretLeak, SecretSource, SnapshotterChoice, SshAgent, StoreLimit, Ulimit,

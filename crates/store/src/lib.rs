@@ -17,6 +17,7 @@
 //!   objects/HE/HEX               small things that explain records; may vanish at any time
 //!   history/HE/HEX               the objects that tell of the last runs of a step; the same
 //!   scratch/                     small files that only save work, such as stat caches
+//!   logs/NAME/                   what the commands of a build wrote
 //!   failed/step/                 the staging folder of the step that failed last
 //!   staging/NAME/                work of a running build, locked as long as it runs
 //!   trash/NAME/                  what is being removed

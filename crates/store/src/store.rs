@@ -106,6 +106,11 @@ impl Store {
         Staging::new(&self.disk, &self.path("staging"))
     }
 
+    /// The folder for what builds write, one folder for each. It is made by whoever uses it first.
+    pub fn logs_path(&self) -> PathBuf {
+        self.path("logs")
+    }
+
     /// A file that only saves work; it may vanish or be torn at any time.
     pub fn scratch_path(&self, name: &str) -> PathBuf {
         self.path("scratch").join(name)

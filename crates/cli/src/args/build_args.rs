@@ -87,7 +87,7 @@ pub(crate) struct BuildArgs {
     #[arg(long, value_name = "FILE", help_heading = "What comes out")]
     pub(crate) metadata_file: Option<PathBuf>,
 
-    /// Keep the image in the local store (it always is)
+    /// Hand the image to the Docker or podman of this machine as well
     #[arg(long, help_heading = "What comes out")]
     pub(crate) load: bool,
 

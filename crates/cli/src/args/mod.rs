@@ -11,12 +11,14 @@ mod csv;
 mod doctor_args;
 mod expand_args;
 mod explain_args;
+mod files_args;
 mod fmt_args;
 mod hosts;
 mod ignore_args;
 mod image_args;
 mod images_args;
 mod key_value;
+mod logs_args;
 mod named_context;
 mod outputs;
 mod parse_args;
@@ -45,6 +47,7 @@ pub(crate) use compose_args::ComposeArgs;
 pub(crate) use doctor_args::{DoctorArgs, DoctorFormat};
 pub(crate) use expand_args::ExpandArgs;
 pub(crate) use explain_args::{ExplainArgs, ExplainFormat};
+pub(crate) use files_args::{CopyArgs, DiffArgs, LayersArgs};
 pub(crate) use fmt_args::FmtArgs;
 pub(crate) use ignore_args::IgnoreArgs;
 pub(crate) use image_args::{
@@ -52,6 +55,7 @@ pub(crate) use image_args::{
 };
 pub(crate) use images_args::{ImagesArgs, ImagesFormat};
 pub(crate) use key_value::KeyValue;
+pub(crate) use logs_args::LogsArgs;
 pub(crate) use outputs::{Destination, FlagKind, OutputFlag};
 pub(crate) use parse_args::{ParseArgs, ParseFormat};
 pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
@@ -133,6 +137,14 @@ pub(crate) enum Command {
     Run(Box<RunArgs>),
     /// Open a shell where a RUN failed, in a stage or in an image
     Shell(Box<ShellArgs>),
+    /// Show what the commands of a build wrote, all of it
+    Logs(LogsArgs),
+    /// Copy files of an image to this machine
+    Cp(CopyArgs),
+    /// Tell what differs between two images
+    Diff(DiffArgs),
+    /// Show what each layer of an image adds and wastes
+    Layers(LayersArgs),
     /// Write images to an archive, for `docker load` and others
     Save(SaveArgs),
     /// Load the images of an archive or an OCI folder into the store

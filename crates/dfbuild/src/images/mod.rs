@@ -2,11 +2,15 @@
 
 pub(crate) mod base_images;
 pub(crate) mod blobs;
+pub(crate) mod compare;
+pub(crate) mod copy_out;
+mod daemon;
 pub(crate) mod details;
 pub(crate) mod export;
 pub(crate) mod finish;
 pub(crate) mod image;
 pub(crate) mod last_layer;
+pub(crate) mod layer_report;
 pub(crate) mod layers;
 pub(crate) mod load;
 pub(crate) mod local;

@@ -22,6 +22,7 @@ use crate::event::{Event, Observer};
 use crate::explanation::Explanation;
 use crate::images::base_images::{BaseImages, BaseLayers};
 use crate::images::finish::parse_tags;
+use crate::logs::{LogEnd, Logging};
 use crate::options::{BuildContext, OutputKind};
 use crate::schedule::progress::Progress;
 use crate::schedule::session::Session;
@@ -113,7 +114,12 @@ impl<'e> Loaded<'e> {
     /// Builds. Blocks until the image is there.
     pub fn run(mut self, observer: &dyn Observer) -> Result<Built, Error> {
         let (engine, ending) = (self.engine, self.ending.clone());
-        let built = self.run_with(engine, observer);
+        let logging = Logging::new(engine, observer, &self.source.name, &self.build.tags);
+        let built = self.run_with(engine, &logging);
+        logging.ended(match &built {
+            Ok(built) => LogEnd::Built(built.image_id.to_string()),
+            Err(error) => LogEnd::Failed(error.to_string()),
+        });
         // Whoever wants it to end does not want to wait for that.
         if ending.reason().is_none() {
             engine.keep_limit(observer);

@@ -140,7 +140,7 @@ fn files(
 }
 
 /// The same files as the caller's own. Devices cannot be, and are left out.
-fn callers(index: &Index) -> Result<Index, StepError> {
+pub(crate) fn callers(index: &Index) -> Result<Index, StepError> {
     let kept = index
         .entries()
         .iter()
@@ -150,7 +150,7 @@ fn callers(index: &Index) -> Result<Index, StepError> {
 }
 
 /// Moves everything in `from` to `to`; folders are merged, other things replaced.
-fn merge(from: &Path, to: &Path) -> Result<(), StepError> {
+pub(crate) fn merge(from: &Path, to: &Path) -> Result<(), StepError> {
     let entries = fs::read_dir(from).map_err(StepError::io("read", from))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     paths.sort();

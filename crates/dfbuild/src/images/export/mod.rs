@@ -1,7 +1,7 @@
 //! Images and their files, handed out. A file or folder appears at its place only when it is
 //! complete.
 
-mod files;
+pub(crate) mod files;
 pub(crate) mod layout;
 
 use std::fs::{self, File};

@@ -1,0 +1,26 @@
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+
+use dfbuild::{CopyFrom, SnapshotterChoice};
+
+use crate::args::CopyArgs;
+use crate::engine;
+
+/// Copies files of an image to this machine.
+pub(crate) fn run(args: &CopyArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
+    let to_stdout = args.dest.as_os_str() == "-";
+    if to_stdout && io::stdout().is_terminal() {
+        return Err("copy files: an archive does not go to a terminal".into());
+    }
+    // Layers are unpacked with the owners that they have.
+    let engine = engine::open(root, SnapshotterChoice::Auto)?;
+    let (image, path) = args.source.clone();
+    let (follow_link, platform) = (args.follow_link, args.platform.clone());
+    let from = CopyFrom { image, path, follow_link, platform };
+    if !to_stdout {
+        return Ok(engine.copy_out(&from, &args.dest)?);
+    }
+    let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
+    engine.copy_out_tar(&from, &mut out)?;
+    Ok(out.flush()?)
+}

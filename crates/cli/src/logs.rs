@@ -1,0 +1,121 @@
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use dfbuild::{BuildLog, Engine, LogEnd, StepLog};
+use serde_json::json;
+
+use crate::args::{FormatArg, LogsArgs};
+use crate::images::Created;
+use crate::inspect::shorten;
+use crate::output::{self, columns};
+
+/// Lists the logs of builds, or shows one.
+pub(crate) fn run(args: &LogsArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
+    let engine = Engine::open(root)?;
+    let logs = engine.build_logs()?;
+    let Some(name) = &args.build else {
+        let text = match args.format {
+            FormatArg::Json => output::json_lines(&logs)?,
+            FormatArg::Table => list(&logs, SystemTime::now()),
+        };
+        return Ok(output::print(&text)?);
+    };
+    let found: Vec<&BuildLog> = match name.as_str() {
+        "last" => logs.iter().take(1).collect(),
+        name => logs.iter().filter(|log| log.id.contains(name)).collect(),
+    };
+    let log = match found.as_slice() {
+        [only] => *only,
+        [] => {
+            return Err(format!(
+                "show the log: no build is called {name}; `dfbuild logs` lists them"
+            )
+            .into());
+        }
+        several => {
+            let ids: Vec<&str> = several.iter().map(|log| log.id.as_str()).collect();
+            return Err(format!("show the log: {name} may be {}", ids.join(" or ")).into());
+        }
+    };
+    let wanted = |step: &&StepLog| !args.failed || step.failed;
+    match show(&engine, log, args, log.steps.iter().filter(wanted)) {
+        // `dfbuild logs last | head` is no failure.
+        Err(error) if is_broken_pipe(&*error) => Ok(()),
+        shown => shown,
+    }
+}
+
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn list(logs: &[BuildLog], now: SystemTime) -> String {
+    const MOST: usize = 50;
+    let rows = logs.iter().map(|log| {
+        let name = if log.tags.is_empty() { &log.dockerfile } else { &log.tags.join(", ") };
+        let end = match &log.end {
+            Some(LogEnd::Built(_)) => "built".to_owned(),
+            Some(LogEnd::Failed(_)) => "failed".to_owned(),
+            _ => "did not end".to_owned(),
+        };
+        let started = Created::of(Some(log.started), now).since;
+        let ran = log.steps.len().to_string();
+        [log.id.clone(), started, ran, end, shorten(name, MOST)]
+    });
+    let rows: Vec<[String; 5]> = rows.collect();
+    let mut table = vec![["BUILD", "STARTED", "RAN", "END", "WHAT"]];
+    table.extend(rows.iter().map(|row| row.each_ref().map(String::as_str)));
+    columns(&table)
+}
+
+/// Writes everything that steps wrote, each under a line that names it.
+fn show<'a>(
+    engine: &Engine,
+    log: &BuildLog,
+    args: &LogsArgs,
+    steps: impl Iterator<Item = &'a StepLog>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    for step in steps {
+        let mut output = BufReader::new(engine.step_log(log, step)?);
+        if args.format == FormatArg::Json {
+            let mut bytes = Vec::new();
+            io::Read::read_to_end(&mut output, &mut bytes)?;
+            let value = json!({
+                "stage": step.stage, "number": step.number, "total": step.total, "text": step.text,
+                "line": step.line, "seconds": step.seconds, "failed": step.failed,
+                "output": String::from_utf8_lossy(&bytes),
+            });
+            writeln!(out, "{}", serde_json::to_string(&value)?)?;
+            continue;
+        }
+        let end = match (step.seconds, step.failed) {
+            (Some(seconds), true) => format!("failed after {seconds:.1}s"),
+            (Some(seconds), false) => format!("{seconds:.1}s"),
+            (None, _) => "did not end".to_owned(),
+        };
+        let StepLog { stage, number, total, text, line, .. } = step;
+        writeln!(out, "=== [{stage} {number}/{total}] {text} (line {line}): {end}")?;
+        copy_lines(&mut output, &mut out)?;
+    }
+    if let (Some(LogEnd::Failed(reason)), FormatArg::Table) = (&log.end, args.format) {
+        writeln!(out, "=== failed: {reason}")?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Copies what a command wrote, and ends its last line.
+fn copy_lines(from: &mut impl BufRead, to: &mut impl Write) -> io::Result<()> {
+    let mut last = b'\n';
+    loop {
+        let bytes = from.fill_buf()?;
+        let Some(end) = bytes.last() else { break };
+        last = *end;
+        to.write_all(bytes)?;
+        let count = bytes.len();
+        from.consume(count);
+    }
+    if last == b'\n' { Ok(()) } else { to.write_all(b"\n") }
+}

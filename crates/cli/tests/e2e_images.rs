@@ -118,6 +118,18 @@ fn archives_go_round(bed: &Bed) -> Result<(), Skipped> {
     command.args(["save", "app:1", "app:2"]).stdout(fs::File::create(&again).unwrap());
     assert!(command.status().unwrap().success());
     assert!(fs::read(&archive).unwrap() == fs::read(&again).unwrap());
+    // Several images with one tag have their whole names, so that nobody has to guess.
+    let _ = bed.run(&["tag", "app:1", "me/same:1"]).succeeds();
+    bed.write("Dockerfile", "FROM scratch\nCOPY two /\n");
+    let _ = bed.build(&["-t", "small:1"]).succeeds();
+    let several = bed.join("out/several.tar");
+    let _ = bed.run(&["save", "-o", text(&several), "small:1", "me/same:1"]).succeeds();
+    let config = |tag: &str| {
+        let name = format!("oci-archive:{}:{tag}", several.display());
+        Ok(json(&run("skopeo", &["inspect", "--config", "--raw", &name])?))
+    };
+    assert_eq!(config("me/same:1")?, bed.image("app:1").config);
+    assert_eq!(config("small:1")?, bed.image("small:1").config);
     // Compressed, from standard input; it can be built upon.
     for program in ["gzip", "zstd"] {
         run(program, &["-q", "-k", "-f", text(&archive)])?;

@@ -218,11 +218,23 @@ fn parts(config: &ImageConfig) -> BTreeMap<String, Value> {
                     parts.insert(format!("{name} {key}"), value.clone());
                 }
             }
+            // Other builders write out what means nothing.
+            _ if is_nothing(&value) => {}
             _ => drop(parts.insert(name, value)),
         }
     }
     parts.insert("Platform".to_owned(), Value::from(config.platform().to_string()));
     parts
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(items) => items.is_empty(),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

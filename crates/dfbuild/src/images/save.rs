@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-use dfbuild_image::{Index, Platform, Reference, digest_of};
+use dfbuild_image::{
+    Descriptor, DescriptorExt, Index, Platform, REF_NAME_ANNOTATION, Reference, digest_of,
+};
 
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
@@ -13,7 +15,7 @@ use crate::images::export::layout::{Contents, descriptors, docker_manifest};
 use crate::images::export::write_file;
 use crate::images::finish::Image;
 use crate::images::image::PlatformImage;
-use crate::images::local::LocalPlatform;
+use crate::images::local::{LocalPlatform, short_name};
 use crate::images::transfer::once;
 
 impl Engine {
@@ -59,7 +61,7 @@ impl Engine {
         blobs.dedup();
         Ok(Contents {
             blobs,
-            index: Index::new(images.values().flat_map(descriptors).collect()),
+            index: Index::new(unambiguous(images.values().flat_map(descriptors).collect())),
             docker: Some(docker_manifest(
                 images.values().filter_map(|image| Some((image, own_platform(image)?))),
             )),
@@ -80,6 +82,26 @@ impl Engine {
             source: None,
         })
     }
+}
+
+/// The same descriptors. Where a tag alone stands for several of them, each gets its whole name:
+/// tools that ask for the tag would have to guess.
+fn unambiguous(all: Vec<Descriptor>) -> Vec<Descriptor> {
+    let note = |descriptor: &Descriptor, key: &str| {
+        descriptor.annotations().as_ref().and_then(|notes| notes.get(key).cloned())
+    };
+    let tags: Vec<Option<String>> =
+        all.iter().map(|descriptor| note(descriptor, REF_NAME_ANNOTATION)).collect();
+    let named = all.into_iter().zip(&tags).map(|(descriptor, tag)| {
+        let several = tags.iter().filter(|other| *other == tag).count() > 1;
+        let whole = note(&descriptor, "io.containerd.image.name").filter(|_| several);
+        let whole = whole.and_then(|name| name.parse::<Reference>().ok());
+        match whole {
+            Some(name) => descriptor.with_annotations([(REF_NAME_ANNOTATION, short_name(&name))]),
+            None => descriptor,
+        }
+    });
+    named.collect()
 }
 
 fn exported(path: &Path, error: io::Error) -> Error {

@@ -137,7 +137,7 @@ impl<'o> Disk<'o> {
         let place = entry.path.below(&self.path);
         let mut file = self.create(entry)?;
         file.write_all(content).map_err(Error::io("write", &place))?;
-        self.describe(file.as_fd(), entry).map_err(Error::io("describe", place))
+        self.describe(file.as_fd(), entry).map_err(Error::describe(entry, place))
     }
 
     /// Writes a regular file and says what was in `content`.

@@ -16,10 +16,10 @@ use crate::error::StepError;
 /// Changeset Format").
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct DockerImage {
-    config: String,
+pub(super) struct DockerImage {
+    pub(super) config: String,
     #[serde(default)]
-    repo_tags: Option<Vec<String>>,
+    pub(super) repo_tags: Option<Vec<String>>,
     #[serde(default)]
     layers: Option<Vec<String>>,
 }

@@ -1,7 +1,7 @@
+use super::docker::DockerImage;
 use dfbuild_image::{
     Descriptor, Digest, ImageConfig, Index, Platform, REF_NAME_ANNOTATION, Reference, digest_of,
 };
-use serde::Deserialize;
 
 use super::files::Files;
 use super::{Found, LoadError};
@@ -35,14 +35,6 @@ pub(super) fn load(engine: &Engine, files: &Files) -> Result<Vec<Found>, LoadErr
 
 /// The names that a `manifest.json` beside gives to configurations.
 type DockerNames = Vec<(Digest, Vec<Reference>)>;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct DockerImage {
-    config: String,
-    #[serde(default)]
-    repo_tags: Option<Vec<String>>,
-}
 
 fn docker_names(files: &Files) -> DockerNames {
     let document = files.document("manifest.json").unwrap_or_default();

@@ -84,9 +84,10 @@ impl Builds<'_> {
         for name in ["base", "app"] {
             let image = format!("oci:{}:{name}:latest", store.display());
             run("skopeo", &["inspect", &image])?;
-            let archive =
-                format!("docker-archive:{}:{name}:latest", self.bed().join(name).display());
+            let file = self.bed().join(name);
+            let archive = format!("docker-archive:{}:{name}:latest", file.display());
             run("skopeo", &["copy", "--insecure-policy", "-q", &image, &archive])?;
+            fs::remove_file(file).unwrap();
         }
         Ok(())
     }

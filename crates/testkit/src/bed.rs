@@ -29,8 +29,9 @@ impl Bed {
         for name in ["context", "home", "out"] {
             fs::create_dir(folder.path().join(name)).expect("the folder is new");
         }
-        let binary = reachable(binary, who, folder.path());
         who.own(folder.path())?;
+        // It stays the file of whoever built it, so only after the rest was given away.
+        let binary = reachable(binary, who, folder.path());
         Ok(Self { folder, who, binary, copies: false })
     }
 
@@ -208,6 +209,15 @@ impl Bed {
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
+    /// Removes a folder in it that nobody looks at any more: some hold a whole Debian.
+    ///
+    /// # Panics
+    /// When the folder is not in this bed.
+    pub fn drop_folder(&self, folder: &Path) {
+        assert!(folder.starts_with(self.path()), "{} is not of this bed", folder.display());
+        remove(folder);
+    }
+
     /// The image called `name` in the store.
     pub fn image(&self, name: &str) -> Image {
         let name = if name.contains(':') { name.to_owned() } else { format!("{name}:latest") };
@@ -215,22 +225,27 @@ impl Bed {
     }
 }
 
-/// Root can remove everything. An ordinary user has to open folders first that an image closes, and
-/// what belongs to one of its subordinate ids only such a one can remove.
 impl Drop for Bed {
     fn drop(&mut self) {
-        let mut folders = vec![self.path().to_owned()];
-        while let Some(folder) = folders.pop() {
-            let _ = fs::set_permissions(&folder, Permissions::from_mode(0o700));
-            let entries = fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);
-            let inside = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-            folders.extend(inside.map(|entry| entry.path()));
-        }
-        if fs::remove_dir_all(self.path()).is_err() {
-            let maps = ["--map-root-user", "--map-users=auto", "--map-groups=auto"];
-            let mut command = Command::new("unshare");
-            let _ = command.args(maps).args(["rm", "-rf"]).arg(self.path()).output();
-        }
+        remove(self.path());
+    }
+}
+
+/// Removes a folder that builds wrote. Root can remove everything. An ordinary user has to open folders
+/// first that an image closes, and what belongs to one of its subordinate ids only such a one can
+/// remove.
+fn remove(root: &Path) {
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let _ = fs::set_permissions(&folder, Permissions::from_mode(0o700));
+        let entries = fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);
+        let inside = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        folders.extend(inside.map(|entry| entry.path()));
+    }
+    if fs::remove_dir_all(root).is_err() {
+        let maps = ["--map-root-user", "--map-users=auto", "--map-groups=auto"];
+        let mut command = Command::new("unshare");
+        let _ = command.args(maps).args(["rm", "-rf"]).arg(root).output();
     }
 }
 
@@ -263,6 +278,10 @@ fn reachable(binary: &Path, who: Who, folder: &Path) -> PathBuf {
         return binary.to_owned();
     }
     let copy = folder.join("dfbuild");
+    // A hundred megabytes for each test are worth a link.
+    if fs::hard_link(binary, &copy).is_ok() {
+        return copy;
+    }
     // Not by this process: a child that another test starts meanwhile would hold the file open for
     // writing, and what is written to cannot be executed.
     let copied = Command::new("cp").arg(binary).arg(&copy).status();

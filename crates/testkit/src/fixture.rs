@@ -82,13 +82,17 @@ impl<'a> Fixture<'a> {
         let pulled = self.bed.run(&["--root", root, "pull", &remote]).succeeds();
         assert_eq!(pulled.stdout.trim(), digest);
         assert_eq!(crate::Image::open(&other, &remote), self.bed.image(name));
+        // Each of these has all files of a Debian: no more of them at a time than have to be compared.
+        self.bed.drop_folder(&other);
 
         let copy = self.bed.join(format!("{name}-by-skopeo"));
         let to = format!("oci:{}:latest", copy.display());
         let from = format!("docker://{remote}");
         let args_of_skopeo = ["copy", "-q", "--insecure-policy", "--src-tls-verify=false"];
         run("skopeo", &[&args_of_skopeo[..], &["--preserve-digests", &from, &to]].concat())?;
-        let bundle = Bundle::unpack(&copy, "latest", &self.bed.join(format!("{name}-by-umoci")))?;
+        let unpacked = self.bed.join(format!("{name}-by-umoci"));
+        let bundle = Bundle::unpack(&copy, "latest", &unpacked)?;
+        self.bed.drop_folder(&copy);
 
         let tree = self.bed.join(format!("out/{name}-files"));
         let output = format!("type=local,dest={}", tree.display());
@@ -97,6 +101,7 @@ impl<'a> Fixture<'a> {
         let may = if self.bed.who().is_root() { Differ::Nothing } else { Differ::Owners };
         let found = differences(&bundle.rootfs(), &tree, may);
         assert_eq!(found, [] as [String; 0], "{} in all", found.len());
+        self.bed.drop_folder(&unpacked);
         for name in NOT_IN_IMAGES {
             assert!(!tree.join(name).exists(), "{name}");
         }

@@ -63,6 +63,10 @@ use registry::Told;
 use signals::Interrupted;
 
 fn main() -> ExitCode {
+    // For programs that embed the library and have no `main` of their own to be a worker with.
+    if let Some(code) = dfbuild::worker::serve_if_asked(env::args_os()) {
+        return code;
+    }
     let cli = match Cli::read(env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dfbuild_image::{Descriptor, Digest, Platform, Reference};
+use serde::{Deserialize, Serialize};
 
 use crate::cancel::Cancel;
 use crate::engine::Engine;
@@ -16,7 +17,7 @@ use crate::sharing::{CacheExport, CacheSource};
 
 /// What to build. Each method changes one thing and returns the build, so that calls can be
 /// chained; the defaults are those of `docker build`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[must_use = "a build does nothing until `run` is called"]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub struct Build {
@@ -41,6 +42,8 @@ pub struct Build {
     pub(crate) cache_from: Vec<CacheSource>,
     pub(crate) cache_to: Vec<CacheExport>,
     pub(crate) outputs: Vec<Output>,
+    /// Not written: they are nobody's business.
+    #[serde(skip)]
     pub(crate) secrets: Vec<Secret>,
     pub(crate) secret_leak: SecretLeak,
     pub(crate) ssh: Vec<SshAgent>,
@@ -56,7 +59,7 @@ pub struct Build {
 }
 
 /// Where the Dockerfile is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Dockerfile {
     /// `Dockerfile` in the context.
     Default,
@@ -333,7 +336,10 @@ impl Build {
         observer: &dyn Observer,
         cancel: &Cancel,
     ) -> Result<Built, Error> {
-        self.load(engine, observer, cancel)?.run(observer)
+        match engine.worker() {
+            Some(worker) => worker.build(self, engine, observer, &|| cancel.is_cancelled()),
+            None => self.load(engine, observer, cancel)?.run(observer),
+        }
     }
 
     /// Gets the context from where it is and reads the Dockerfile, for who wants to look at that
@@ -349,7 +355,7 @@ impl Build {
 }
 
 /// A finished build.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Built {
     /// The digest of the image configuration, which `docker images` shows as image id; for several

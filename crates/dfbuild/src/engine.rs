@@ -17,6 +17,7 @@ use crate::options::{SnapshotterChoice, StoreLimit};
 use crate::sharing::Lost;
 use crate::snapshots::Support;
 use crate::teller::Teller;
+use crate::worker::Worker;
 
 /// Where builds happen: a store, and what this process may do. Usable for many builds at once,
 /// from many threads.
@@ -38,6 +39,8 @@ pub struct Engine {
     lost: Lost,
     teller: Teller,
     store_limit: StoreLimit,
+    /// The process that builds, if not this one.
+    worker: Option<Worker>,
     /// Where base images are looked for, if the store itself is only for one build.
     behind: Option<Arc<Engine>>,
 }
@@ -73,6 +76,7 @@ impl Engine {
             lost: Lost::default(),
             teller: Teller::default(),
             store_limit: StoreLimit::default(),
+            worker: None,
             behind: None,
         })
     }
@@ -80,9 +84,23 @@ impl Engine {
     /// The same engine for a process that could not enter a user namespace
     /// ([`crate::rootless::enter`]): it refuses a build with `RUN` before it begins, for `reason`.
     /// Everything else works.
-    pub fn refusing_commands(mut self, reason: dfbuild_sandbox::Error) -> Self {
-        self.refusal = Some(Arc::new(reason));
+    pub fn refusing_commands(self, reason: dfbuild_sandbox::Error) -> Self {
+        self.refusing(Arc::new(reason))
+    }
+
+    pub(crate) fn refusing(mut self, reason: Arc<dfbuild_sandbox::Error>) -> Self {
+        self.refusal = Some(reason);
         self
+    }
+
+    /// The same engine whose builds happen in a process of their own: for programs with threads.
+    pub fn with_worker(mut self, worker: Worker) -> Self {
+        self.worker = Some(worker);
+        self
+    }
+
+    pub(crate) fn worker(&self) -> Option<&Worker> {
+        self.worker.as_ref()
     }
 
     /// The same engine with another way to give commands their root file systems. To be set only
@@ -146,6 +164,7 @@ impl Engine {
             lost: Lost::default(),
             teller: Teller::default(),
             store_limit: self.store_limit,
+            worker: self.worker.clone(),
             behind: self.behind.clone(),
         }
     }
@@ -187,6 +206,10 @@ impl Engine {
     /// Whether somebody asked for nothing to be fetched.
     pub(crate) fn is_offline(&self) -> bool {
         self.network.as_ref().is_some_and(Network::is_offline)
+    }
+
+    pub(crate) fn network_options(&self) -> Option<&ClientOptions> {
+        self.network.as_ref().map(Network::options)
     }
 
     /// The way to registries and web servers, if there is one.

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -5,15 +6,19 @@ use std::time::Duration;
 use dfbuild_cache::Reason;
 use dfbuild_dockerfile::Diagnostic;
 use dfbuild_image::{Digest, Platform};
+use serde::{Deserialize, Serialize};
 
 use crate::damage::Damaged;
 use crate::event::StepInfo;
+use crate::relayed::{self, Relayed};
 
 /// The cause of an error, of any type.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why there is no image.
-#[derive(Debug, thiserror::Error)]
+///
+/// [`Self::relayed`] gives the form that can be written with serde.
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Error {
     /// The Dockerfile has errors.
@@ -40,6 +45,7 @@ pub enum Error {
         /// Where it was expected.
         path: PathBuf,
         /// What the operating system answered.
+        #[serde(with = "relayed::io_error")]
         source: io::Error,
     },
     /// The context is not a folder.
@@ -60,6 +66,7 @@ pub enum Error {
     },
     /// The ignore file has a rule that is none.
     #[error("read {} line {line}: {source}", path.display())]
+    #[serde(skip)]
     IgnoreFile {
         /// The file.
         path: PathBuf,
@@ -80,13 +87,14 @@ pub enum Error {
         /// The line of the Dockerfile that names it, from 1, if one does.
         line: Option<usize>,
         /// What caused it.
+        #[serde(with = "relayed::cause")]
         source: Option<Cause>,
     },
     /// An image could not be moved from or to its registry.
     #[error("{action} {name}: {reason}")]
     Transfer {
-        /// `pull` or `push`.
-        action: &'static str,
+        /// `pull`, `push`, `load`, …
+        action: Cow<'static, str>,
         /// The image.
         name: String,
         /// Why.
@@ -94,6 +102,7 @@ pub enum Error {
         /// What to do about it.
         hint: Option<String>,
         /// What caused it.
+        #[serde(with = "relayed::cause")]
         source: Option<Cause>,
     },
     /// What was built could not be handed out.
@@ -129,20 +138,34 @@ pub enum Error {
         /// The limit.
         limit: Duration,
     },
+    /// The worker process could not be had, or ended before the build did.
+    #[error("build in the worker process: {reason}")]
+    Worker {
+        /// Why.
+        reason: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// What another process said that has no other form here.
+    #[error(transparent)]
+    Relayed(Relayed),
     /// The store cannot be used.
     #[error(transparent)]
+    #[serde(skip)]
     Store(#[from] dfbuild_store::Error),
     /// A layer could not be read or written.
     #[error(transparent)]
+    #[serde(skip)]
     Layer(#[from] dfbuild_layer::Error),
     /// The operating system refused something.
     #[error("{action} {}", path.display())]
     Io {
         /// What was tried, as a verb.
-        action: &'static str,
+        action: Cow<'static, str>,
         /// The file or folder.
         path: PathBuf,
         /// What it answered.
+        #[serde(with = "relayed::io_error")]
         source: io::Error,
     },
 }
@@ -153,7 +176,7 @@ fn first(diagnostics: &[Diagnostic]) -> String {
 }
 
 /// Why a step failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StepError {
     /// The command ended with another exit code than 0.
@@ -215,30 +238,39 @@ pub enum StepError {
     /// Something that this version cannot do.
     #[error("{0}")]
     Unsupported(String),
+    /// What another process said that has no other form here.
+    #[error(transparent)]
+    Relayed(Relayed),
     /// The sandbox could not be set up.
     #[error(transparent)]
+    #[serde(skip)]
     Sandbox(#[from] dfbuild_sandbox::Error),
     /// The build context could not be read.
     #[error(transparent)]
+    #[serde(skip)]
     Context(#[from] dfbuild_context::Error),
     /// A layer could not be read or written.
     #[error(transparent)]
+    #[serde(skip)]
     Layer(#[from] dfbuild_layer::Error),
     /// The store refused something.
     #[error(transparent)]
+    #[serde(skip)]
     Store(#[from] dfbuild_store::Error),
     /// The operating system refused something.
     #[error("{action} {}", path.display())]
     Io {
         /// What was tried, as a verb.
-        action: &'static str,
+        action: Cow<'static, str>,
         /// The file or folder.
         path: PathBuf,
         /// What it answered.
+        #[serde(with = "relayed::io_error")]
         source: io::Error,
     },
     /// Something could not be had from the network.
     #[error(transparent)]
+    #[serde(skip)]
     Remote(#[from] dfbuild_remote::Error),
     /// What came from the network is not what was expected.
     #[error("digest mismatch {found}: {expected}")]
@@ -276,6 +308,7 @@ pub enum StepError {
     ContextChanged,
     /// Something in the store is not what its name promises, or not whole.
     #[error("{}", .0.problem())]
+    #[serde(skip)]
     Damaged(Damaged),
     /// The command is one of another processor, and nothing here emulates that.
     #[error("cannot run a command for {platform} on this machine, which is {host}")]
@@ -313,16 +346,55 @@ impl StepError {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io { action: action.into(), path, source }
+    }
+
+    /// The same error in a form that can be written.
+    fn relayed(self) -> Self {
+        match self {
+            Self::Sandbox(error) => {
+                let hint = error.hint().map(ToString::to_string);
+                Self::Relayed(Relayed::of(&error).with_hint(hint))
+            }
+            Self::Remote(error) => Self::Relayed(Relayed::of(&error).with_hint(error.hint())),
+            Self::Context(error) => Self::Relayed(Relayed::of(&error)),
+            Self::Layer(error) => Self::Relayed(Relayed::of(&error)),
+            Self::Store(error) => Self::Relayed(Relayed::of(&error)),
+            Self::Damaged(_) => Self::Relayed(Relayed::of(&self)),
+            other => other,
+        }
     }
 }
 
 impl Error {
+    /// The same error in a form that can be written with serde: what this crate has no words of its
+    /// own for becomes [`Self::Relayed`].
+    ///
+    /// ```
+    /// use dfbuild::Error;
+    ///
+    /// let text = serde_json::to_string(&Error::Cancelled.relayed())?;
+    /// assert!(matches!(serde_json::from_str(&text)?, Error::Cancelled));
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub fn relayed(self) -> Self {
+        let inner = |error: Box<StepError>| Box::new(error.relayed());
+        match self {
+            Self::Step { step, source } => Self::Step { step, source: inner(source) },
+            Self::LoadContext { name, source } => Self::LoadContext { name, source: inner(source) },
+            Self::Export { path, source } => Self::Export { path, source: inner(source) },
+            Self::Store(error) => Self::Relayed(Relayed::of(&error)),
+            Self::Layer(error) => Self::Relayed(Relayed::of(&error)),
+            Self::IgnoreFile { .. } => Self::Relayed(Relayed::of(&self)),
+            other => other,
+        }
+    }
+
     /// For `map_err`: the image was not to be built, only to be moved.
     pub(crate) fn transfer(action: &'static str) -> impl FnOnce(Self) -> Self {
         move |error| match error {
             Self::Image { name, reason, hint, source, .. } => {
-                Self::Transfer { action, name, reason, hint, source }
+                Self::Transfer { action: action.into(), name, reason, hint, source }
             }
             other => other,
         }
@@ -346,6 +418,6 @@ impl Error {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io { action: action.into(), path, source }
     }
 }

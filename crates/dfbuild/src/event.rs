@@ -3,15 +3,16 @@ use std::time::{Duration, SystemTime};
 use dfbuild_cache::Reason;
 use dfbuild_dockerfile::Diagnostic;
 use dfbuild_image::Digest;
+use serde::{Deserialize, Serialize};
 
 use crate::explanation::Bust;
 
 /// A step of a build: its place in [`Event::Planned`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StepId(pub usize);
 
 /// What is known of a step before it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepInfo {
     /// How events name it.
@@ -31,7 +32,7 @@ pub struct StepInfo {
 }
 
 /// What a build tells while it runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Event {
     /// The stages that the target needs are known.
@@ -117,7 +118,7 @@ pub enum Event {
 }
 
 /// How far a blob is that is pulled or pushed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TransferState {
     /// Some of its bytes were moved. Told about each mebibyte.
@@ -134,7 +135,7 @@ pub enum TransferState {
 }
 
 /// Where a command writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stream {
     /// Standard output.
     Stdout,
@@ -143,7 +144,7 @@ pub enum Stream {
 }
 
 /// How a step went.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StepResult {
     /// Its result was in the cache.

@@ -41,6 +41,7 @@ mod logs;
 mod network;
 mod options;
 mod redact;
+mod relayed;
 pub mod rootless;
 mod run;
 mod schedule;
@@ -51,6 +52,7 @@ mod steps;
 mod teller;
 pub mod upkeep;
 mod verify;
+pub mod worker;
 
 pub use build::{Build, Built};
 pub use cancel::Cancel;
@@ -83,6 +85,7 @@ pub use options::{
     Annotation, AnnotationTarget, BuildContext, Compression, ContextStream, Output, OutputKind,
     Secret, SecretLeak, SecretSource, SnapshotterChoice, SshAgent, StoreLimit, Ulimit,
 };
+pub use relayed::Relayed;
 pub use run::{BuiltStage, FailedStep, Run, RunEnd, Signaller, Streams, Volume};
 pub use schedule::scheduler::Loaded;
 pub use sharing::{CacheExport, CacheMode, CacheSource, CacheTarget};

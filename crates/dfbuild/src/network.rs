@@ -26,6 +26,10 @@ impl Network {
         Self::new(self.options.clone(), ending.clone())
     }
 
+    pub(crate) fn options(&self) -> &ClientOptions {
+        &self.options
+    }
+
     /// Whether nothing may be fetched after all.
     pub(crate) fn is_offline(&self) -> bool {
         self.options.offline

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dfbuild_dockerfile::git_ref;
 use dfbuild_image::Platform;
+use serde::{Deserialize, Serialize};
 
 /// Where the files of a build come from: its context, and what the Dockerfile can name besides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum BuildContext {
     /// A folder.
@@ -16,6 +17,7 @@ pub enum BuildContext {
     Empty,
     /// An archive, compressed or not, or a Dockerfile alone: what it is shows in its bytes. Only
     /// for the context itself, and read by the first build.
+    #[serde(skip)]
     Stream(ContextStream),
     /// A git repository as `ADD` names it: `https://host/x.git#ref:folder`.
     Git(String),
@@ -103,7 +105,7 @@ impl PartialEq for ContextStream {
 impl Eq for ContextStream {}
 
 /// Where an image goes, beside the store, and in which form.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Output {
     /// Where to, and as what.
@@ -119,7 +121,7 @@ pub struct Output {
 }
 
 /// Where an image goes, beside the store, and as what.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum OutputKind {
     /// The store alone.
@@ -150,7 +152,7 @@ impl Output {
 }
 
 /// How a layer is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Compression {
     /// gzip at a level from 0 to 9.
@@ -174,7 +176,7 @@ impl Default for Compression {
 }
 
 /// A note on an image that is not part of its configuration (OCI image-spec, annotations.md).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Annotation {
     /// What it is a note on.
     pub target: AnnotationTarget,
@@ -187,7 +189,7 @@ pub struct Annotation {
 }
 
 /// What an [`Annotation`] is a note on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnnotationTarget {
     /// The manifest.
     Manifest,
@@ -210,7 +212,7 @@ pub struct Secret {
 
 /// What happens if the value of a secret is found in a file of a layer. Values of fewer than 12
 /// bytes are not looked for: they are in files by chance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum SecretLeak {
     /// The step fails.
     Error,
@@ -222,7 +224,7 @@ pub enum SecretLeak {
 }
 
 /// An ssh agent for `RUN --mount=type=ssh`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SshAgent {
     /// Its name; `default` is that of a mount without one.
     pub id: String,
@@ -249,7 +251,7 @@ impl fmt::Debug for SecretSource {
 }
 
 /// A resource limit of every command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
     /// As `docker run --ulimit` names it: `nofile`.
     pub name: String,
@@ -260,7 +262,7 @@ pub struct Ulimit {
 }
 
 /// How commands get their root file systems. The layers they make are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SnapshotterChoice {
     /// Overlays, and copies where the kernel has none for this process.
@@ -274,7 +276,7 @@ pub enum SnapshotterChoice {
 
 /// How much a store may take on the disk. What was not used for the longest time is removed at the end
 /// of a build that leaves it over its limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StoreLimit {
     /// A tenth of the file system that it is on, and 2 GB at least, as BuildKit has it.

@@ -1,14 +1,11 @@
 //! The example that shows how to embed a build, run as a program: cargo builds it with the tests.
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::Path;
 use std::process::Command;
 
-/// Beside the folder of the test programs.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let target = test.parent().and_then(Path::parent).expect("tests are in target/PROFILE/deps");
-    target.join("examples").join(name)
-}
+use common::example;
 
 #[test]
 fn embed_builds_an_image() {

@@ -3,6 +3,7 @@
 use crate::span::{LineIndex, Span};
 
 /// How bad a diagnostic is.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Severity {
     /// The file builds; somebody should look.
@@ -12,6 +13,7 @@ pub enum Severity {
 }
 
 /// What a diagnostic is about, for programs. The text is for people and may change.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DiagnosticKind {
@@ -60,6 +62,7 @@ pub enum DiagnosticKind {
 }
 
 /// A second place that explains the first.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
     /// The place.
@@ -69,6 +72,7 @@ pub struct Label {
 }
 
 /// A change to the source that would mend it.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
     /// What to replace; empty to insert.
@@ -78,6 +82,7 @@ pub struct Fix {
 }
 
 /// One error or warning, at its place in the source.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// How bad it is.

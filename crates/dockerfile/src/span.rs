@@ -10,6 +10,7 @@ pub type Text<'a> = Cow<'a, str>;
 pub type Word<'a> = Spanned<Text<'a>>;
 
 /// A half-open range of bytes in the source.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
     /// Offset of the first byte.

@@ -122,6 +122,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// What an error of another process said.
+    #[error("{message}")]
+    Relayed {
+        /// Its words.
+        message: String,
+    },
     /// An option of the client that cannot be used.
     #[error("invalid {what}: {reason}")]
     Option {

@@ -163,7 +163,7 @@ fn copy_error(from: &CopyFrom, error: StepError) -> Error {
         _ => None,
     };
     Error::Transfer {
-        action: "copy",
+        action: "copy".into(),
         name: format!("{}:{}", from.image, from.path),
         reason: error.to_string(),
         hint,

@@ -19,7 +19,7 @@ impl Engine {
         names: &[impl AsRef<str>],
     ) -> Result<String, Error> {
         let failed = |error: io::Error| Error::Transfer {
-            action: "load into the daemon at",
+            action: "load into the daemon at".into(),
             name: socket.display().to_string(),
             reason: error.to_string(),
             hint: None,

@@ -317,7 +317,7 @@ fn error_of(name: &str, error: crate::error::StepError) -> Error {
         _ => None,
     };
     Error::Transfer {
-        action: "run",
+        action: "run".into(),
         name: name.to_owned(),
         reason: error.to_string(),
         hint,

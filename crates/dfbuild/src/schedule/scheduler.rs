@@ -114,6 +114,10 @@ impl<'e> Loaded<'e> {
     /// Builds. Blocks until the image is there.
     pub fn run(mut self, observer: &dyn Observer) -> Result<Built, Error> {
         let (engine, ending) = (self.engine, self.ending.clone());
+        if let Some(worker) = engine.worker() {
+            let is_cancelled = || matches!(ending.reason(), Some(Error::Cancelled));
+            return worker.build(&self.build, engine, observer, &is_cancelled);
+        }
         let logging = Logging::new(engine, observer, &self.source.name, &self.build.tags);
         let built = self.run_with(engine, &logging);
         logging.ended(match &built {

@@ -2,11 +2,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 use dfbuild_image::{Digest, Reference};
+use serde::{Deserialize, Serialize};
 
 use crate::options::Compression;
 
 /// A cache to read from (`--cache-from`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CacheSource {
     /// In a registry: a cache, or an image with one inside.
@@ -23,7 +24,7 @@ pub enum CacheSource {
 }
 
 /// A cache to write to (`--cache-to`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CacheExport {
     /// Where to.
@@ -43,7 +44,7 @@ impl CacheExport {
 }
 
 /// Where a cache is written to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum CacheTarget {
     /// To a registry, as an image of its own.
@@ -60,7 +61,7 @@ pub enum CacheTarget {
 }
 
 /// Which steps a cache holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum CacheMode {
     /// Those of the image.
     #[default]

@@ -138,7 +138,7 @@ impl LoadError {
 
     fn of(self, name: &str) -> Error {
         Error::Transfer {
-            action: "load",
+            action: "load".into(),
             name: name.to_owned(),
             reason: self.reason,
             hint: self.hint.map(str::to_owned),

@@ -1,0 +1,231 @@
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use dfbuild_remote::ClientOptions;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::message::{Message, Request};
+use super::network::{SentNetwork, credential};
+use super::request::BuildRequest;
+use super::{Worker, frame};
+use crate::build::{Build, Built};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::event::{Event, Observer};
+use crate::options::ContextStream;
+use crate::relayed::Relayed;
+
+/// How late it may be noticed that a build was cancelled: that is only a flag.
+const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+
+/// How much of a context is sent at once.
+const CHUNK: usize = 256 << 10;
+
+impl Worker {
+    /// Builds in the worker. `is_cancelled` is asked often.
+    pub(crate) fn build(
+        &self,
+        build: &Build,
+        engine: &Engine,
+        observer: &dyn Observer,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Built, Error> {
+        let failed = |error: io::Error| Error::Worker { reason: error.to_string(), hint: None };
+        let (request, stream) = BuildRequest::new(build, engine).map_err(failed)?;
+        let options = engine.network_options();
+        let request = Request::Build(Box::new((request, options.map(SentNetwork::of))));
+        let socket = self.connect()?;
+        let mut embedder = Embedder { socket, options, stream, buffer: None, observer };
+        let talk = embedder.talk(&request, is_cancelled);
+        match talk {
+            Ok(Some(done)) => done,
+            Ok(None) => Err(self.loss()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(self.loss()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
+/// The embedder's end of the socket of a build.
+struct Embedder<'a> {
+    socket: UnixStream,
+    options: Option<&'a ClientOptions>,
+    stream: Option<ContextStream>,
+    /// The stream, once it is read.
+    buffer: Option<Box<dyn Read + Send>>,
+    observer: &'a dyn Observer,
+}
+
+impl Embedder<'_> {
+    /// Speaks with the worker until the build is done; `None` if the worker is gone.
+    fn talk(
+        &mut self,
+        request: &Request,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> io::Result<Option<Result<Built, Error>>> {
+        frame::write(&self.socket, request, &[])?;
+        let mut told = false;
+        loop {
+            if !told && is_cancelled() {
+                told = true;
+                frame::write(&self.socket, &Request::Cancel, &[])?;
+            }
+            if !readable(&self.socket)? {
+                continue;
+            }
+            let Some((message, bytes)) = frame::read(&self.socket)? else { return Ok(None) };
+            match message {
+                Message::Event(event) => self.observer.event(&event),
+                Message::Output { step, stream } => {
+                    self.observer.event(&Event::Output { step, stream, bytes });
+                }
+                Message::Retry { error, wait } => self.retry(error, wait),
+                Message::Credential { registry } => {
+                    let answer = Request::Credential(credential(self.options, &registry));
+                    frame::write(&self.socket, &answer, &[])?;
+                }
+                Message::Context => {
+                    let (error, bytes) = match self.chunk() {
+                        Ok(bytes) => (None, bytes),
+                        Err(error) => (Some(Relayed::of(&error)), Vec::new()),
+                    };
+                    frame::write(&self.socket, &Request::Context(error), &bytes)?;
+                }
+                Message::Done(done) => return Ok(Some(*done)),
+            }
+        }
+    }
+
+    fn retry(&self, message: String, wait: Duration) {
+        if let Some(on_retry) = self.options.and_then(|options| options.on_retry.as_ref()) {
+            on_retry(&dfbuild_remote::Error::Relayed { message }, wait);
+        }
+    }
+
+    /// The next bytes of the context; none at its end.
+    fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        if let Some(stream) = self.stream.take() {
+            self.buffer = stream.take();
+        }
+        let Some(stream) = &mut self.buffer else {
+            return Err(io::Error::other("the context was read by another build"));
+        };
+        let mut chunk = Vec::new();
+        stream.take(CHUNK as u64).read_to_end(&mut chunk)?;
+        Ok(chunk)
+    }
+}
+
+/// Whether something came within a moment.
+fn readable(socket: &UnixStream) -> io::Result<bool> {
+    match poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&LOOK_EVERY)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+    use std::sync::{Arc, Mutex};
+    use std::thread;
+
+    use dfbuild_remote::{Credential, Credentials};
+
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::worker::line::{Line, Streamed};
+
+    struct Known;
+
+    impl fmt::Debug for Known {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Known")
+        }
+    }
+
+    impl Credentials for Known {
+        fn get(&self, registry: &str) -> Result<Option<Credential>, dfbuild_remote::Error> {
+            match registry {
+                "known" => Ok(Some(Credential::Bearer("token".to_owned()))),
+                "broken" => Err(dfbuild_remote::Error::Relayed { message: "no helper".to_owned() }),
+                _ => Ok(None),
+            }
+        }
+    }
+
+    /// An embedder talks with a worker that does `work` instead of a build, and is then asked to
+    /// cancel it.
+    fn talk(options: &ClientOptions, work: impl FnOnce(&Arc<Line>, &Cancel) + Send) -> Vec<String> {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (line, answers) = Line::new(theirs);
+        let cancel = Cancel::new();
+        let told = Mutex::new(Vec::new());
+        let observer = |event: &Event| told.lock().unwrap().push(format!("{event:?}"));
+        let stream = ContextStream::new(io::Cursor::new(vec![7; 300_000]));
+        thread::scope(|scope| {
+            let (line, cancel) = (&line, &cancel);
+            scope.spawn(move || line.listen(cancel, &answers));
+            scope.spawn(move || {
+                work(line, cancel);
+                line.tell(&Message::Done(Box::new(Err(Error::Cancelled))), &[]);
+                line.close();
+            });
+            let stream = Some(stream);
+            let (options, observer) = (Some(options), &observer);
+            let mut embedder = Embedder { socket: ours, options, stream, buffer: None, observer };
+            let is_cancelled = || !told.lock().unwrap().is_empty();
+            let done = embedder.talk(&Request::Cancel, &is_cancelled).unwrap();
+            assert!(matches!(done, Some(Err(Error::Cancelled))));
+        });
+        told.into_inner().unwrap()
+    }
+
+    #[test]
+    fn credentials_and_retries_are_the_embedders() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hear = Arc::clone(&heard);
+        let options = ClientOptions {
+            credentials: Arc::new(Known),
+            on_retry: Some(Arc::new(move |error: &dfbuild_remote::Error, wait| {
+                hear.lock().unwrap().push((error.to_string(), wait));
+            })),
+            ..ClientOptions::default()
+        };
+        let sent = SentNetwork::of(&options);
+        talk(&options, |line, _| {
+            let there = sent.options(line);
+            let bearer = Credential::Bearer("token".to_owned());
+            assert_eq!(there.credentials.get("known").unwrap(), Some(bearer));
+            assert_eq!(there.credentials.get("other").unwrap(), None);
+            let error = there.credentials.get("broken").unwrap_err().to_string();
+            assert!(error.contains("no helper"), "{error}");
+            let error = dfbuild_remote::Error::Relayed { message: "try again".to_owned() };
+            there.on_retry.unwrap()(&error, Duration::from_secs(3));
+        });
+        let heard = heard.lock().unwrap();
+        assert_eq!(*heard, [("try again".to_owned(), Duration::from_secs(3))]);
+    }
+
+    #[test]
+    fn a_context_is_streamed_whole() {
+        talk(&ClientOptions::default(), |line, _| {
+            let mut bytes = Vec::new();
+            Streamed::new(line).read_to_end(&mut bytes).unwrap();
+            assert_eq!(bytes, vec![7; 300_000]);
+        });
+    }
+
+    #[test]
+    fn an_event_is_heard_and_a_cancellation_comes_back() {
+        let told = talk(&ClientOptions::default(), |line, cancel| {
+            line.event(&Event::Notice { text: "begun".to_owned() });
+            while !cancel.is_cancelled() {
+                thread::yield_now();
+            }
+        });
+        assert_eq!(told, ["Notice { text: \"begun\" }"]);
+    }
+}

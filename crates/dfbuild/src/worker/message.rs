@@ -1,0 +1,70 @@
+//! What an embedder and its worker say to each other. Both are of the same version, which they
+//! check first; so the form may change with each version.
+//!
+//! There is a control socket, and a socket for each build:
+//!
+//! ```text
+//! worker   → embedder  Greeting                     on the control socket
+//! embedder → worker    a byte with a socket         for each build
+//!   embedder → worker    Request::Build             on that socket
+//!   worker   → embedder  Message::Event …, of which Credential and Context want a Request as answer
+//!   embedder → worker    Request::Cancel            at any time
+//!   worker   → embedder  Message::Done              last
+//! ```
+//!
+//! A socket that ends is as good as a `Cancel` for a worker, and the death of the worker for an
+//! embedder.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::network::{SentCredential, SentNetwork};
+use super::request::BuildRequest;
+use crate::build::Built;
+use crate::error::Error;
+use crate::event::{Event, StepId, Stream};
+use crate::relayed::Relayed;
+
+/// Both sides have to be of this version.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a worker says when it is ready.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Greeting {
+    pub(super) version: String,
+}
+
+/// From an embedder.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Request {
+    Build(Box<(BuildRequest, Option<SentNetwork>)>),
+    Cancel,
+    /// The answer to [`Message::Credential`].
+    Credential(Result<Option<SentCredential>, String>),
+    /// The answer to [`Message::Context`]: its bytes are the next ones; none are the end.
+    Context(Option<Relayed>),
+}
+
+/// From a worker.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Message {
+    Event(Box<Event>),
+    /// [`Event::Output`], whose bytes need no encoding here.
+    Output {
+        step: StepId,
+        stream: Stream,
+    },
+    /// Something will be tried again after a wait.
+    Retry {
+        error: String,
+        wait: Duration,
+    },
+    /// A credential for this registry is needed.
+    Credential {
+        registry: String,
+    },
+    /// More bytes of the context are needed.
+    Context,
+    Done(Box<Result<Built, Error>>),
+}

@@ -1,0 +1,116 @@
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use super::fds::receive;
+use super::frame;
+use super::line::{Line, Streamed};
+use super::message::{Greeting, Message, Request, VERSION};
+use super::{ARGUMENT, network::SentNetwork, request::BuildRequest};
+use crate::cancel::Cancel;
+use crate::ending::Ending;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::options::ContextStream;
+use crate::rootless;
+
+/// Is the worker if this process was started as one, and returns what to exit with once the process
+/// that started it needs it no more. Does nothing otherwise.
+///
+/// To be called first in `main`, before there are threads: an ordinary user's process cannot enter a
+/// user namespace with more than one. `args` are those of the process, the library does not look at
+/// them by itself.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// fn main() -> ExitCode {
+///     if let Some(code) = dfbuild::worker::serve_if_asked(std::env::args_os()) {
+///         return code;
+///     }
+///     // The program itself: threads, a runtime, …
+///     ExitCode::SUCCESS
+/// }
+/// ```
+pub fn serve_if_asked(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    if args.into_iter().nth(1)? != ARGUMENT {
+        return None;
+    }
+    // Whoever started it is gone if it cannot be spoken with, and nobody else would listen.
+    Some(if serve().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn serve() -> io::Result<()> {
+    let control = UnixStream::from(rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?);
+    // Programs that are started from here must not read what is not for them.
+    rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    let refused = rootless::enter().err().map(Arc::new);
+    frame::write(&control, &Greeting { version: VERSION.to_owned() }, &[])?;
+    let mut engines = HashMap::new();
+    thread::scope(|scope| {
+        while let Some(socket) = receive(&control)? {
+            let socket = UnixStream::from(socket);
+            let Some((Request::Build(request), _)) = frame::read(&socket)? else { continue };
+            let (request, network) = *request;
+            let engine = engine(&mut engines, &request.root, refused.as_ref());
+            // Without a thread the socket is closed, which its other end notices.
+            let build = move || build(socket, request, network, engine);
+            let _ = thread::Builder::new().name("build".to_owned()).spawn_scoped(scope, build);
+        }
+        Ok(())
+    })
+}
+
+/// Builds on one store share an engine.
+fn engine(
+    engines: &mut HashMap<PathBuf, Engine>,
+    root: &PathBuf,
+    refused: Option<&Arc<dfbuild_sandbox::Error>>,
+) -> Result<Engine, Error> {
+    if !engines.contains_key(root) {
+        let mut engine = Engine::open(root)?;
+        if let Some(reason) = refused {
+            engine = engine.refusing(Arc::clone(reason));
+        }
+        engines.insert(root.clone(), engine);
+    }
+    Ok(engines[root].for_build(&Ending::default()))
+}
+
+fn build(
+    socket: UnixStream,
+    mut request: BuildRequest,
+    network: Option<SentNetwork>,
+    engine: Result<Engine, Error>,
+) {
+    let (line, answers) = Line::new(socket);
+    let cancel = Cancel::new();
+    thread::scope(|scope| {
+        let (line, cancel) = (&line, &cancel);
+        scope.spawn(move || line.listen(cancel, &answers));
+        // The listener ends with the line, also when the build panics.
+        let _closing = Closing(line);
+        let done = engine.and_then(|engine| {
+            let mut engine = request.configure(engine);
+            if let Some(network) = network {
+                engine = engine.with_network(network.options(line));
+            }
+            let build = request.build(|| ContextStream::new(Streamed::new(line)));
+            build.run(&engine, &**line, cancel)
+        });
+        line.tell(&Message::Done(Box::new(done.map_err(Error::relayed))), &[]);
+    });
+}
+
+struct Closing<'a>(&'a Line);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

@@ -1,0 +1,213 @@
+//! Builds in a worker process, from a program with threads, as a test is. The worker is the example
+//! `server`, whose `main` begins as an embedder's has to.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+mod common;
+
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use common::example;
+use dfbuild::worker::Worker;
+use dfbuild::{
+    Build, BuildContext, Built, Cancel, ContextStream, Engine, Error, Event, Secret, SecretSource,
+    StepError,
+};
+use dfbuild_testkit::{Bed, Skipped, Who, eventually, fill_base, run_or_skip};
+use tempfile::TempDir;
+
+/// A store, a base, and an engine with a worker.
+struct World {
+    folder: TempDir,
+    engine: Engine,
+    worker: Worker,
+}
+
+impl World {
+    fn new() -> Result<Self, Skipped> {
+        let folder = TempDir::new().unwrap();
+        fill_base(&folder.path().join("base"));
+        let worker = Worker::program(example("server"));
+        let engine = Engine::open(folder.path().join("store")).unwrap();
+        let world = Self { folder, engine: engine.with_worker(worker.clone()), worker };
+        match world.build(&format!("{BASE}RUN true\n")) {
+            Ok(_) => Ok(world),
+            Err(error @ Error::Sandbox { .. }) => Err(Skipped::because(error.to_string())),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn of(&self, dockerfile: &str) -> Build {
+        let base = BuildContext::Directory(self.folder.path().join("base"));
+        let text = dockerfile.to_owned();
+        Build::new(BuildContext::Empty).dockerfile_text(text).build_context("base", base)
+    }
+
+    fn build(&self, dockerfile: &str) -> Result<Built, Error> {
+        self.of(dockerfile).run(&self.engine, &|_: &Event| {}, &Cancel::new())
+    }
+}
+
+const BASE: &str = "FROM scratch\nCOPY --from=base . /\n";
+
+fn test(name: &str, body: impl FnOnce(&World)) {
+    run_or_skip(name, || {
+        body(&World::new()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn eight_builds_of_which_three_are_cancelled_leave_nothing() {
+    for who in [Who::Caller, Who::Mapped, Who::SingleId] {
+        run_or_skip(&format!("eight builds as {who:?}"), || {
+            let bed = Bed::new(&example("server"), who)?;
+            let (base, temporary) = (bed.join("base"), bed.join("temporary"));
+            fill_base(&base);
+            std::fs::create_dir(&temporary).unwrap();
+            bed.own(&temporary);
+            let output = bed.command().arg(bed.store()).arg(base).env("TMPDIR", temporary).output();
+            let text = String::from_utf8(output.unwrap().stdout).unwrap();
+            if text.contains("run commands on this machine") {
+                return Err(Skipped::because(text));
+            }
+            assert!(text.contains("\nnothing left over: "), "{who:?}: {text}");
+            let cancelled = text.matches("failed to finish the build: it was cancelled").count();
+            assert_eq!((text.matches("ran\n").count(), cancelled), (5, 3), "{who:?}: {text}");
+            Ok(())
+        });
+    }
+}
+
+#[test]
+fn events_and_errors_keep_their_types() {
+    test("worker: events and errors", |world| {
+        let heard = Mutex::new(Vec::new());
+        let observer = |event: &Event| heard.lock().unwrap().push(event.clone());
+        let build = world.of(&format!("{BASE}RUN echo out && echo err >&2 && exit 3\n"));
+        let error = build.run(&world.engine, &observer, &Cancel::new()).unwrap_err();
+        let Error::Step { step, source } = error else { panic!("{error}") };
+        assert_eq!(step.line, 3);
+        assert!(matches!(*source, StepError::ExitCode { code: 3, .. }), "{source}");
+        let heard = heard.into_inner().unwrap();
+        assert!(matches!(&heard[0], Event::Planned { steps } if steps.len() == 2), "{heard:?}");
+        let output = heard.iter().filter_map(|event| match event {
+            Event::Output { bytes, .. } => Some(String::from_utf8_lossy(bytes).into_owned()),
+            _ => None,
+        });
+        let mut output: Vec<String> = output.collect();
+        output.sort();
+        assert_eq!(output, ["err\n", "out\n"]);
+
+        let error = world.build("FROM scratch\nRUM true\n").unwrap_err();
+        let Error::Dockerfile { diagnostics, .. } = error else { panic!("{error}") };
+        assert_eq!(diagnostics[0].suggestion.as_deref(), Some("RUN"));
+    });
+}
+
+#[test]
+fn what_the_embedder_has_reaches_the_build() {
+    test("worker: streamed contexts and secrets", |world| {
+        let mut archive = Vec::new();
+        let text = format!(
+            "{BASE}COPY note /\nRUN --mount=type=secret,id=word test $(cat /run/secrets/word) = \
+             a-secret-of-the-embedder && test $(cat /note) = hello\n"
+        );
+        let mut tar = tar::Builder::new(&mut archive);
+        for (name, content) in [("Dockerfile", text.as_str()), ("note", "hello\n")] {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            tar.append_data(&mut header, name, content.as_bytes()).unwrap();
+        }
+        drop(tar);
+        let value = SecretSource::Value(b"a-secret-of-the-embedder".to_vec());
+        let stream = ContextStream::new(std::io::Cursor::new(archive));
+        let base = BuildContext::Directory(world.folder.path().join("base"));
+        let build = Build::new(BuildContext::Stream(stream))
+            .build_context("base", base)
+            .secret(Secret { id: "word".into(), source: value })
+            .tag("streamed");
+        let image = build.run(&world.engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+        assert_eq!(image.tags[0].familiar_name(), "streamed");
+        // The store is the same, so what needs no commands works here.
+        assert_eq!(world.engine.images().unwrap()[0].id, image.image_id);
+    });
+}
+
+#[test]
+fn a_worker_that_dies_is_an_error_and_the_next_build_has_another() {
+    test("worker: death of the worker", |world| {
+        let dead = world.worker.pid().unwrap();
+        let kill = |event: &Event| {
+            if matches!(event, Event::Output { .. }) {
+                let status = Command::new("kill").args(["-9", &dead.to_string()]).status();
+                assert!(status.unwrap().success());
+            }
+        };
+        let build = world.of(&format!("{BASE}RUN echo begun && sleep 3600\n"));
+        let error = build.run(&world.engine, &kill, &Cancel::new()).unwrap_err();
+        let Error::Worker { reason, .. } = &error else { panic!("{error}") };
+        assert_eq!(*reason, format!("process {dead} was killed by signal 9"));
+        world.build(&format!("{BASE}RUN echo again\n")).unwrap();
+        assert_ne!(world.worker.pid().unwrap(), dead);
+    });
+}
+
+#[test]
+fn a_program_that_is_no_worker_is_told_of() {
+    let folder = TempDir::new().unwrap();
+    for (program, expected) in [
+        ("/bin/true", "did not become one: process"),
+        ("/does/not/exist", "start /does/not/exist: "),
+    ] {
+        let engine = Engine::open(folder.path()).unwrap();
+        let engine = engine.with_worker(Worker::program(program));
+        let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\n");
+        let error = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+        let Error::Worker { reason, .. } = &error else { panic!("{error}") };
+        assert!(reason.contains(expected), "{reason}");
+    }
+}
+
+/// Says that this process is the embedder of the test below.
+const EMBEDDER: &str = "DFBUILD_TEST_EMBEDDER";
+
+#[test]
+fn a_worker_does_not_outlive_its_embedder() {
+    if env::var_os(EMBEDDER).is_some() {
+        return test("worker: an embedder", |world| {
+            let tell = |event: &Event| {
+                if let Event::Output { .. } = event {
+                    println!("\nworker {}", world.worker.pid().unwrap());
+                }
+            };
+            let build = world.of(&format!("{BASE}RUN echo begun && sleep 3600\n"));
+            let ended = build.run(&world.engine, &tell, &Cancel::new());
+            panic!("nobody killed this process: {ended:?}");
+        });
+    }
+    test("worker: death of the embedder", |world| {
+        let mut embedder = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "a_worker_does_not_outlive_its_embedder"])
+            .env(EMBEDDER, "1")
+            // What it leaves when it is killed goes with this world.
+            .env("TMPDIR", world.folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(embedder.stdout.take().unwrap()).lines();
+        let mut told = lines.map_while(Result::ok);
+        let pid = told.find_map(|line| line.strip_prefix("worker ").map(str::to_owned)).unwrap();
+        let worker = format!("/proc/{pid}/cmdline");
+        assert!(Path::new(&worker).exists());
+        embedder.kill().unwrap();
+        embedder.wait().unwrap();
+        // A zombie has an empty command line until its new parent has waited for it.
+        let is_gone = || std::fs::read(&worker).map_or(true, |line| line.is_empty());
+        eventually("the worker is gone", is_gone);
+    });
+}

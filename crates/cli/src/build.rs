@@ -156,7 +156,7 @@ fn finish(args: &BuildArgs, begun: &Begun<'_>, built: &Built) -> ExitCode {
     if let Err(text) = written {
         return report::error(&text);
     }
-    if args.load {
+    if args.loads() {
         return match daemon::load(begun.engine, &built.tags) {
             Ok(text) => {
                 progress.note(&text);

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 use dfbuild::{Engine, ImageDetails};
 use serde::Serialize;
 
-use crate::args::{FormatArg, HistoryArgs};
+use crate::args::{HistoryArgs, ListFormat};
 use crate::images::Created;
 use crate::inspect::shorten;
 use crate::output::{self, columns};
@@ -14,9 +14,12 @@ use crate::units;
 pub(crate) fn run(args: &HistoryArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let image = Engine::open(root)?.inspect(&args.image, args.platform.as_ref())?;
     let rows = rows(&image, args.no_trunc, SystemTime::now());
-    let text = match args.format {
-        FormatArg::Json => output::json_lines(&rows)?,
-        FormatArg::Table => table(&rows),
+    let text = match &args.format {
+        _ if args.quiet => rows.iter().flat_map(|row| [row.id.as_str(), "\n"]).collect(),
+        ListFormat::Json => output::json_lines(&rows)?,
+        ListFormat::Template(template) => output::templated(&rows, template, false)?,
+        ListFormat::TableOf(template) => output::templated(&rows, template, true)?,
+        ListFormat::Table => table(&rows),
     };
     Ok(output::print(&text)?)
 }

@@ -4,20 +4,20 @@ use std::time::{Duration, SystemTime};
 use dfbuild::{Engine, ImageSummary, Reference, Timestamp};
 use serde::Serialize;
 
-use crate::args::{ImagesArgs, ImagesFormat};
+use crate::args::{ImagesArgs, ListFormat};
 use crate::output::columns;
 use crate::{output, units};
 
 /// Lists the images of the store as `docker images` does.
 pub(crate) fn run(args: &ImagesArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
-    let filter = args.name.as_deref().map(Filter::parse).transpose()?;
+    let names = [args.name.as_deref(), args.filter.as_deref()].into_iter().flatten();
+    let filters = names.map(Filter::parse).collect::<Result<Vec<_>, _>>()?;
     let now = SystemTime::now();
     let images = Engine::open(root)?.images()?;
-    let wanted = images
-        .iter()
-        .filter(|image| filter.as_ref().is_none_or(|filter| filter.matches(&image.reference)));
+    let wanted =
+        images.iter().filter(|image| filters.iter().all(|filter| filter.matches(&image.reference)));
     let rows: Vec<Row> = wanted.map(|image| Row::of(image, now)).collect();
-    Ok(output::print(&render(&rows, args))?)
+    Ok(output::print(&render(rows, args)?)?)
 }
 
 /// When something was made, in docker's words.
@@ -71,24 +71,30 @@ impl Row {
     }
 }
 
-fn render(rows: &[Row], args: &ImagesArgs) -> String {
+fn render(mut rows: Vec<Row>, args: &ImagesArgs) -> Result<String, Box<dyn std::error::Error>> {
+    for row in &mut rows {
+        row.id = row.shown_id(args.no_trunc).to_owned();
+    }
     if args.quiet {
-        return rows.iter().flat_map(|row| [row.shown_id(args.no_trunc), "\n"]).collect();
+        return Ok(rows.iter().flat_map(|row| [row.id.as_str(), "\n"]).collect());
     }
-    if args.format == ImagesFormat::Json {
-        let rows = rows.iter().map(|row| {
-            let id = row.shown_id(args.no_trunc).to_owned();
-            Row { id, ..row.clone() }
-        });
-        return output::json_lines(rows).expect("text is always written to memory");
+    match &args.format {
+        ListFormat::Json => return Ok(output::json_lines(rows)?),
+        ListFormat::Template(template) => return output::templated(&rows, template, false),
+        ListFormat::TableOf(template) => return output::templated(&rows, template, true),
+        ListFormat::Table => {}
     }
-    let header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
-    let mut table = vec![header];
+    let mut table = vec![vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]];
     table.extend(rows.iter().map(|row| {
-        let id = row.shown_id(args.no_trunc);
-        [row.repository.as_str(), &row.tag, id, &row.created_since, &row.size]
+        vec![row.repository.as_str(), &row.tag, &row.id, &row.created_since, &row.size]
     }));
-    columns(&table)
+    if args.digests {
+        let digests = rows.iter().map(|row| row.digest.as_str());
+        for (line, digest) in table.iter_mut().zip(std::iter::once("DIGEST").chain(digests)) {
+            line.insert(2, digest);
+        }
+    }
+    Ok(columns(&table))
 }
 
 /// Which images are asked for: a name, with any tag if none is given.
@@ -126,8 +132,18 @@ mod tests {
         }
     }
 
-    fn args(format: ImagesFormat, quiet: bool, no_trunc: bool) -> ImagesArgs {
-        ImagesArgs { name: None, format, quiet, no_trunc }
+    fn args(line: &str) -> ImagesArgs {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: ImagesArgs,
+        }
+        let words = std::iter::once("images").chain(line.split_whitespace());
+        <Line as clap::Parser>::parse_from(words).args
+    }
+
+    fn text(rows: &[Row], line: &str) -> String {
+        render(rows.to_vec(), &args(line)).unwrap()
     }
 
     #[test]
@@ -137,32 +153,39 @@ mod tests {
             row("registry.example/team/app", "1.0", "About an hour ago", "1.2GB"),
         ];
         assert_eq!(
-            render(&rows, &args(ImagesFormat::Table, false, false)),
+            text(&rows, ""),
             "\
 REPOSITORY                  TAG       IMAGE ID       CREATED             SIZE
 base                        latest    abababababab   2 minutes ago       72.8MB
 registry.example/team/app   1.0       abababababab   About an hour ago   1.2GB
 "
         );
-        assert_eq!(
-            render(&[], &args(ImagesFormat::Table, false, false)),
-            "REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n"
-        );
+        assert_eq!(text(&[], ""), "REPOSITORY   TAG       IMAGE ID   CREATED   SIZE\n");
     }
 
     #[test]
     fn ids_and_json() {
         let rows = [row("base", "latest", "2 minutes ago", "72.8MB")];
-        assert_eq!(render(&rows, &args(ImagesFormat::Table, true, false)), "abababababab\n");
+        assert_eq!(text(&rows, "-q"), "abababababab\n");
         let whole = format!("sha256:{}\n", "ab".repeat(32));
-        assert_eq!(render(&rows, &args(ImagesFormat::Table, true, true)), whole);
+        assert_eq!(text(&rows, "-aq --no-trunc"), whole);
         let digest = format!("sha256:{}", "cd".repeat(32));
         assert_eq!(
-            render(&rows, &args(ImagesFormat::Json, false, false)),
+            text(&rows, "--format json"),
             format!(
                 r#"{{"CreatedAt":"2024-01-01T00:00:00Z","CreatedSince":"2 minutes ago","Digest":"{digest}","ID":"abababababab","Repository":"base","Size":"72.8MB","Tag":"latest"}}"#
             ) + "\n"
         );
+    }
+
+    #[test]
+    fn templates_and_digests() {
+        let rows = [row("base", "latest", "2 minutes ago", "72.8MB")];
+        assert_eq!(text(&rows, "--format {{.Repository}}:{{.Tag}}"), "base:latest\n");
+        let digests = text(&rows, "--digests");
+        let head = digests.lines().next().unwrap().split_whitespace().collect::<Vec<_>>();
+        assert_eq!(head[..3], ["REPOSITORY", "TAG", "DIGEST"]);
+        assert!(digests.contains(&format!("sha256:{}   abababababab", "cd".repeat(32))));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 use dfbuild::{Engine, ImageDetails};
 use serde_json::{Value, json};
 
-use crate::args::{FormatArg, InspectArgs};
+use crate::args::{InspectArgs, ListFormat};
 use crate::images::Created;
 use crate::summary::short_name;
 use crate::{output, units};
@@ -16,9 +16,12 @@ pub(crate) fn run(args: &InspectArgs, root: PathBuf) -> Result<(), Box<dyn std::
     for name in &args.images {
         found.push(engine.inspect(name, args.platform.as_ref())?);
     }
-    let text = match args.format {
-        FormatArg::Json => output::json(&found.iter().map(document).collect::<Vec<_>>())?,
-        FormatArg::Table => {
+    let documents = || found.iter().map(document).collect::<Vec<_>>();
+    let text = match &args.format {
+        ListFormat::Json => output::json(&documents())?,
+        ListFormat::Template(template) => output::templated(&documents(), template, false)?,
+        ListFormat::TableOf(template) => output::templated(&documents(), template, true)?,
+        ListFormat::Table => {
             let now = SystemTime::now();
             found.iter().map(|image| table(image, now)).collect::<Vec<_>>().join("\n")
         }

@@ -45,6 +45,7 @@ mod source;
 mod step;
 mod store_root;
 mod summary;
+mod template;
 mod terminal;
 #[cfg(test)]
 mod testing;
@@ -78,7 +79,7 @@ fn main() -> ExitCode {
     let debug = cli.global.debug;
     match cli.command {
         // What looks at files only needs no store.
-        Command::Build(args) if args.check => check::run(&CheckArgs::from(&*args), &environment),
+        Command::Build(args) if args.checks() => check::run(&CheckArgs::from(&*args), &environment),
         Command::Check(args) => check::run(&args, &environment),
         Command::Parse(args) => parse_command::run(&args, &environment),
         Command::Expand(args) => expand_command::run(&args, &environment),
@@ -141,7 +142,7 @@ fn main() -> ExitCode {
 /// Runs a command that needs the store's folder.
 fn with_root(given: Option<PathBuf>, run: impl FnOnce(PathBuf) -> ExitCode) -> ExitCode {
     let is_root = rustix::process::geteuid().is_root();
-    match given.map_or_else(|| store_root::default(is_root, &|name| env::var(name).ok()), Ok) {
+    match store_root::choose(given, is_root, &|name| env::var(name).ok()) {
         Ok(root) => run(root),
         Err(text) => report::error(&text),
     }

@@ -17,6 +17,11 @@ pub(crate) fn line(reasons: &[Reason]) -> String {
     reasons.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
+/// Whether there is nothing to tell: that a step runs for the first time is no surprise.
+pub(crate) fn is_first_run(reasons: &[Reason]) -> bool {
+    reasons.iter().all(|reason| matches!(reason, Reason::New))
+}
+
 /// How old a cached result is: `2 hours old`.
 pub(crate) fn age(created: SystemTime) -> String {
     // What a clock that was set back says is from the future is new.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use dfbuild::remote::{ClientOptions, DockerConfig, Helpers, Proxy};
 use dfbuild::{Cancel, Engine, Error, Platform, Reference};
 
-use crate::args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
+use crate::args::{ProgressArg, PullArgs, PushArgs, RegistryArgs, TransferArgs};
 use crate::failure::Failure;
 use crate::progress::{Mode, Progress};
 use crate::signals::{self, Asked, Interrupted};
@@ -56,29 +56,45 @@ pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdErro
         None => Platform::host(),
     };
     let engine = Engine::open(root)?;
-    let pulled = transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
-        engine.pull(&reference, &platform, show, cancel)
-    })?;
+    let (pulled, _) =
+        transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
+            engine.pull(&reference, &platform, show, cancel)
+        })?;
     print(pulled.digest().as_ref())
+}
+
+/// Pulls an image that is to be run, and gives the engine back.
+pub(crate) fn pull_for_run(
+    engine: Engine,
+    reference: &Reference,
+    platform: &Platform,
+    registries: &RegistryArgs,
+) -> Result<Engine, Box<dyn StdError>> {
+    let show = TransferArgs { progress: ProgressArg::Auto, quiet: false };
+    let (_, engine) = transfer(engine, &show, registries, |engine, show, cancel| {
+        engine.pull(reference, platform, show, cancel)
+    })?;
+    Ok(engine)
 }
 
 /// Pushes an image of the store.
 pub(crate) fn push(args: &PushArgs, root: PathBuf) -> Result<(), Box<dyn StdError>> {
     let reference: Reference = args.name.parse()?;
     let engine = Engine::open(root)?;
-    let digest = transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
-        engine.push(&reference, show, cancel)
-    })?;
+    let (digest, _) =
+        transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
+            engine.push(&reference, show, cancel)
+        })?;
     print(&digest.to_string())
 }
 
-/// Does work that shows what happens, and that Ctrl-C ends.
+/// Does work that shows what happens, and that Ctrl-C ends. Gives the engine back with its result.
 fn transfer<T>(
     engine: Engine,
     args: &TransferArgs,
     registries: &RegistryArgs,
     work: impl FnOnce(&Engine, &Progress, &Cancel) -> Result<T, Error>,
-) -> Result<T, Box<dyn StdError>> {
+) -> Result<(T, Engine), Box<dyn StdError>> {
     let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     let mode = Mode::resolve(args.progress, args.quiet, dumb);
     let progress = Arc::new(Progress::new(mode, false));
@@ -91,10 +107,12 @@ fn transfer<T>(
         }
     };
     let ended = signals::watch(cancel.clone(), on_signal)?;
-    let error = match work(&engine, &progress, &cancel) {
+    let done = work(&engine, &progress, &cancel);
+    ended.release();
+    let error = match done {
         Ok(done) => {
             progress.close();
-            return Ok(done);
+            return Ok((done, engine));
         }
         Err(error) => error,
     };

@@ -98,7 +98,7 @@ impl Request {
             FlagKind::Docker => OutputKind::DockerArchive(path),
             FlagKind::Local => OutputKind::Directory(path),
             FlagKind::Tar => OutputKind::Tar(path),
-            FlagKind::Image => OutputKind::Store,
+            FlagKind::Image | FlagKind::Daemon => OutputKind::Store,
         });
         output.compression = flag.compression;
         output.rewrite_timestamp = flag.rewrite_timestamp;
@@ -182,7 +182,7 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
     if pushes && args.tag.is_empty() && !names {
         return Err(usage("--push needs a name to push to: give --tag"));
     }
-    if args.load && args.tag.is_empty() && !names {
+    if args.loads() && args.tag.is_empty() && !names {
         return Err(usage("--load needs a name for the image: give --tag"));
     }
     for place in &args.no_cache_step {
@@ -203,7 +203,7 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
 }
 
 fn notices(args: &BuildArgs) -> Vec<String> {
-    let mut notices = Vec::new();
+    let mut notices = args.docker.notices();
     let ignored = args.cache_from.iter().filter_map(CacheFlag::ignored);
     let ignored = ignored.chain(args.cache_to.iter().filter_map(CacheFlag::ignored));
     notices.extend(

@@ -8,23 +8,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::{env, fs, thread};
 
 use dfbuild::{
-    BuiltStage, Engine, Error, FailedStep, Run, RunEnd, Signaller, SnapshotterChoice, Streams,
-    Volume,
+    BuiltStage, Engine, Error, FailedStep, Platform, Reference, Run, RunEnd, Signaller,
+    SnapshotterChoice, Streams, Volume,
 };
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
-use crate::args::{CommonRunArgs, NetworkArg, RunArgs, ShellArgs};
+use crate::args::{CommonRunArgs, NetworkArg, PullArg, RunArgs, ShellArgs};
 use crate::failure::Failure;
 use crate::inspect::shorten;
 use crate::request::{self, RequestError};
+use crate::signals::Interrupted;
 use crate::terminal::{Resizer, Terminal};
-use crate::{engine, exit_code, report};
+use crate::{engine, exit_code, registry, report};
 
 /// Runs a command in an image.
 pub(crate) fn run(args: &RunArgs, root: PathBuf) -> ExitCode {
     let made = || -> Result<(Engine, Run), Box<dyn std::error::Error>> {
-        let engine = open(root)?;
+        for notice in args.docker.notices() {
+            tell(&notice);
+        }
+        let engine = with_image(open(root)?, args)?;
         let mut run = Run::image(&args.image).args(&args.command);
         if let Some(entrypoint) = &args.entrypoint {
             run = run.entrypoint(Some(entrypoint).filter(|it| !it.is_empty()));
@@ -51,6 +55,31 @@ pub(crate) fn run(args: &RunArgs, root: PathBuf) -> ExitCode {
         Ok((engine, run)) => start(&engine, &run, args.interactive, args.tty),
         Err(error) => failed(&*error),
     }
+}
+
+/// The engine, with the image in its store if it can be had.
+fn with_image(engine: Engine, args: &RunArgs) -> Result<Engine, Box<dyn std::error::Error>> {
+    let reference = args.image.parse::<Reference>();
+    let wanted = match args.pull {
+        PullArg::Always => true,
+        PullArg::Never => false,
+        PullArg::Missing => {
+            let found = engine.inspect(&args.image, args.platform.as_ref());
+            if let Err(Error::Image { hint: Some(hint), .. }) = &found
+                && reference.is_ok()
+                && !args.registries.offline
+            {
+                tell(&format!("{} is not in the store ({hint}); asking its registry", args.image));
+            }
+            matches!(found, Err(Error::Image { .. }))
+        }
+    };
+    // What is no name of an image cannot be pulled, and the store says so.
+    let (true, Ok(reference)) = (wanted && !args.registries.offline, reference) else {
+        return Ok(engine);
+    };
+    let platform = args.platform.clone().unwrap_or_else(Platform::host);
+    registry::pull_for_run(engine, &reference, &platform, &args.registries)
 }
 
 /// Opens a shell.
@@ -323,6 +352,9 @@ impl Forwarding {
 }
 
 fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+        return ExitCode::from(interrupted.code);
+    }
     match error.downcast_ref::<Error>() {
         Some(known) => report::failure(&Failure::outside_build(known)),
         None => report::error(&error.to_string()),

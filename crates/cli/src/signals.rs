@@ -4,16 +4,24 @@ use std::{io, process, thread};
 
 use dfbuild::Cancel;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::{Handle, Signals};
 
 /// The signal that ended a build, if one did.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Ended(Arc<AtomicI32>);
+pub(crate) struct Ended {
+    signal: Arc<AtomicI32>,
+    watch: Option<Handle>,
+}
 
 impl Ended {
+    /// Ends the watch: what comes next minds signals itself.
+    pub(crate) fn release(&self) {
+        self.watch.iter().for_each(Handle::close);
+    }
+
     /// What the shell expects as exit code: 128 and the signal's number; 130 for Ctrl-C.
     pub(crate) fn exit_code(&self) -> Option<u8> {
-        let signal = self.0.load(Ordering::SeqCst);
+        let signal = self.signal.load(Ordering::SeqCst);
         u8::try_from(signal).ok().filter(|signal| *signal > 0).map(|signal| 128 + signal)
     }
 }
@@ -33,12 +41,12 @@ pub(crate) fn watch(
     cancel: Cancel,
     listener: impl Fn(Asked) + Send + 'static,
 ) -> io::Result<Ended> {
-    let ended = Ended::default();
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let ended = Ended { signal: Arc::default(), watch: Some(signals.handle()) };
     let seen = ended.clone();
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in signals.forever() {
-            let first = seen.0.swap(signal, Ordering::SeqCst) == 0;
+            let first = seen.signal.swap(signal, Ordering::SeqCst) == 0;
             if first {
                 cancel.cancel();
                 listener(Asked::End);

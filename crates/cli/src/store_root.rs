@@ -1,10 +1,17 @@
 use std::path::PathBuf;
 
-/// The folder of the store where none was named. `environment` looks up a variable.
-pub(crate) fn default(
+/// The folder of the store: the one that was named, `DFBUILD_ROOT`, or the usual one. `environment`
+/// looks up a variable.
+pub(crate) fn choose(
+    given: Option<PathBuf>,
     is_root: bool,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<PathBuf, String> {
+    let named = || environment("DFBUILD_ROOT").filter(|text| !text.is_empty()).map(PathBuf::from);
+    given.or_else(named).map_or_else(|| default(is_root, environment), Ok)
+}
+
+fn default(is_root: bool, environment: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, String> {
     if is_root {
         return Ok("/var/lib/dfbuild".into());
     }
@@ -36,5 +43,8 @@ mod tests {
         assert_eq!(default(false, &data).unwrap(), PathBuf::from("/data/dfbuild"));
         assert_eq!(default(false, &relative).unwrap(), default(false, &home).unwrap());
         assert!(default(false, &|_| None).is_err());
+        let named = |name: &str| (name == "DFBUILD_ROOT").then(|| "/s".to_owned());
+        assert_eq!(choose(None, false, &named).unwrap(), PathBuf::from("/s"));
+        assert_eq!(choose(Some("/t".into()), false, &named).unwrap(), PathBuf::from("/t"));
     }
 }

@@ -53,7 +53,12 @@ fn images_are_tried_out(bed: &Bed) {
     let _ = folder.says(&["failed to execute /srv"]);
     let killed = bed.run(&["run", "app", "sh", "-c", "sh -c 'kill -9 $$'; exit $?"]);
     let _ = killed.exits_with(137);
-    fails(bed.run(&["run", "apq"]), &["did you mean app?", "failed to find image apq"]);
+    fails(
+        bed.run(&["run", "--pull=never", "apq"]),
+        &["did you mean app?", "failed to find image apq"],
+    );
+    let offline = bed.run(&["run", "--offline", "apq"]);
+    fails(offline, &["did you mean app?", "failed to find image apq"]);
     fails(bed.run(&["run", "-u", "nobody", "app"]), &["unable to find user nobody"]);
 }
 

@@ -9,9 +9,9 @@ use dfbuild::{
 
 use super::upkeep_args::parse_limit;
 use super::{
-    Annotations, CacheFlag, Entitlement, KeyValue, OnErrorArg, OutputFlag, RegistryArgs,
-    SecretFlag, SshFlag, StepPlace, allow, annotation, caches, hosts, key_value, named_context,
-    outputs, secrets, ssh, step_place, ulimits,
+    Annotations, CacheFlag, DockerFlags, Entitlement, FlagKind, KeyValue, OnErrorArg, OutputFlag,
+    RegistryArgs, SecretFlag, SshFlag, StepPlace, allow, annotation, caches, hosts, key_value,
+    named_context, outputs, secrets, ssh, step_place, ulimits,
 };
 use crate::timings::{self, TimingsArg};
 use crate::units;
@@ -59,6 +59,10 @@ pub(crate) struct BuildArgs {
     /// Look at the Dockerfile like `dfbuild check`, and build nothing
     #[arg(long, help_heading = "What to build")]
     pub(crate) check: bool,
+
+    /// `check` or `build`, as buildx has it
+    #[arg(long, value_parser = parse_call, hide = true)]
+    call: Option<Call>,
 
     /// Name of the image, as app or me/app:1.0; repeatable
     #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "What comes out")]
@@ -247,6 +251,40 @@ pub(crate) struct BuildArgs {
     /// Print nothing but the image id
     #[arg(short, long, help_heading = "How to run")]
     pub(crate) quiet: bool,
+
+    #[command(flatten)]
+    pub(crate) docker: DockerFlags,
+}
+
+impl BuildArgs {
+    /// Whether the Dockerfile is only looked at.
+    pub(crate) fn checks(&self) -> bool {
+        self.check || self.call == Some(Call::Check)
+    }
+
+    /// Whether the image goes to the Docker or podman of this machine.
+    pub(crate) fn loads(&self) -> bool {
+        self.load || self.output.iter().any(|output| output.kind == FlagKind::Daemon)
+    }
+}
+
+/// What to do with the Dockerfile: a `--call`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    Build,
+    Check,
+}
+
+fn parse_call(text: &str) -> Result<Call, String> {
+    match text {
+        "build" => Ok(Call::Build),
+        "check" | "lint" => Ok(Call::Check),
+        _ => {
+            Err("there are build and check; `dfbuild parse` prints stages and arguments, `dfbuild \
+                  check --format=json` is for programs"
+                .to_owned())
+        }
+    }
 }
 
 /// How to show progress.
@@ -302,7 +340,8 @@ impl From<SnapshotterArg> for SnapshotterChoice {
 /// Which network commands have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum NetworkArg {
-    /// This machine's.
+    /// This machine's. Nothing here has a bridge, which is docker's word for the default.
+    #[value(alias = "bridge")]
     Default,
     None,
     /// This machine's, which is the default here.

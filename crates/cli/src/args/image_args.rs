@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use dfbuild::{Platform, Reference};
 
 use super::build_args::parse_platform;
+use super::list_format::{self, ListFormat};
 
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -21,16 +22,21 @@ pub(crate) enum FormatArg {
 #[command(after_help = "Examples:\n  \
     dfbuild inspect app                          docker's JSON, an array of one\n  \
     dfbuild inspect --format table app           the same for people\n  \
+    dfbuild inspect -f '{{.Id}}' app             a part of it\n  \
     dfbuild inspect app | jq '.[0].Config.Env'")]
 pub(crate) struct InspectArgs {
     /// Names of images, or the beginnings of their ids
     #[arg(value_name = "IMAGE", required = true)]
     pub(crate) images: Vec<String>,
 
-    /// How to print them; json has docker's keys
-    #[arg(short, long, value_enum, value_name = "json|table", default_value_t = FormatArg::Json,
-          hide_default_value = true, hide_possible_values = true)]
-    pub(crate) format: FormatArg,
+    /// How to print them: json has docker's keys, and a template takes from it
+    #[arg(short, long, value_name = "json|table|TEMPLATE", value_parser = list_format::parse,
+          default_value = "json", hide_default_value = true)]
+    pub(crate) format: ListFormat,
+
+    /// What docker calls images here; there is nothing else
+    #[arg(long = "type", value_name = "image", value_parser = ["image"], hide = true)]
+    pub(crate) kind: Option<String>,
 
     /// The platform to look at, of an image for several
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
@@ -44,10 +50,14 @@ pub(crate) struct HistoryArgs {
     #[arg(value_name = "IMAGE")]
     pub(crate) image: String,
 
-    /// How to print it; json is one object a line
-    #[arg(long, value_enum, value_name = "table|json", default_value_t = FormatArg::Table,
-          hide_default_value = true, hide_possible_values = true)]
-    pub(crate) format: FormatArg,
+    /// How to print it: json is one object a line, a template as docker has it
+    #[arg(long, value_name = "table|json|TEMPLATE", value_parser = list_format::parse,
+          default_value = "table", hide_default_value = true)]
+    pub(crate) format: ListFormat,
+
+    /// Print ids only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 
     /// Print whole instructions and ids
     #[arg(long)]

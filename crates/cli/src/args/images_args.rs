@@ -1,16 +1,23 @@
-use clap::{Args, ValueEnum};
+use clap::Args;
+
+use super::list_format::{self, ListFormat};
 
 /// List images
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    dfbuild images app                            those of one name\n  \
+    dfbuild images --format '{{.Repository}}:{{.Tag}}'\n  \
+    dfbuild images --format json | jq -r .ID")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct ImagesArgs {
     /// Only images of this name, as app or app:1.0
     #[arg(value_name = "NAME[:TAG]")]
     pub(crate) name: Option<String>,
 
-    /// How to print them; json is one object a line
-    #[arg(long, value_enum, value_name = "table|json",
-          default_value_t = ImagesFormat::Table, hide_default_value = true, hide_possible_values = true)]
-    pub(crate) format: ImagesFormat,
+    /// How to print them: json is one object a line, a template as docker has it
+    #[arg(long, value_name = "table|json|TEMPLATE", value_parser = list_format::parse,
+          default_value = "table", hide_default_value = true)]
+    pub(crate) format: ListFormat,
 
     /// Print ids only
     #[arg(short, long)]
@@ -19,13 +26,27 @@ pub(crate) struct ImagesArgs {
     /// Print whole ids
     #[arg(long)]
     pub(crate) no_trunc: bool,
+
+    /// Print digests too
+    #[arg(long)]
+    pub(crate) digests: bool,
+
+    /// Only images of this name: reference=NAME, as docker has it
+    #[arg(short, long, value_name = "reference=NAME", value_parser = parse_filter)]
+    pub(crate) filter: Option<String>,
+
+    /// All images have names here
+    #[arg(short, long, hide = true)]
+    pub(crate) all: bool,
 }
 
-/// How to print images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ImagesFormat {
-    /// Columns.
-    Table,
-    /// One JSON object a line.
-    Json,
+fn parse_filter(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some(("reference", name)) => Ok(name.to_owned()),
+        Some(("dangling", _)) => {
+            Err("no image is without a name here; `dfbuild prune` removes what none needs"
+                .to_owned())
+        }
+        _ => Err("there is reference=NAME".to_owned()),
+    }
 }

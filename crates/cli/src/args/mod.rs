@@ -8,16 +8,20 @@ mod check_args;
 mod completions_args;
 mod compose_args;
 mod csv;
+mod docker_flags;
+mod docker_words;
 mod doctor_args;
 mod expand_args;
 mod explain_args;
 mod files_args;
 mod fmt_args;
+mod groups;
 mod hosts;
 mod ignore_args;
 mod image_args;
 mod images_args;
 mod key_value;
+mod list_format;
 mod logs_args;
 mod named_context;
 mod outputs;
@@ -33,9 +37,11 @@ mod ulimits;
 mod upkeep_args;
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use dfbuild::dockerfile::suggest;
 
 pub(crate) use allow::Entitlement;
 pub(crate) use annotation::Annotations;
@@ -44,6 +50,7 @@ pub(crate) use caches::CacheFlag;
 pub(crate) use check_args::{CheckArgs, CheckFormat};
 pub(crate) use completions_args::{CompletionsArgs, ManArgs};
 pub(crate) use compose_args::ComposeArgs;
+pub(crate) use docker_flags::DockerFlags;
 pub(crate) use doctor_args::{DoctorArgs, DoctorFormat};
 pub(crate) use expand_args::ExpandArgs;
 pub(crate) use explain_args::{ExplainArgs, ExplainFormat};
@@ -53,13 +60,14 @@ pub(crate) use ignore_args::IgnoreArgs;
 pub(crate) use image_args::{
     FormatArg, HistoryArgs, InspectArgs, LoadArgs, RemoveArgs, SaveArgs, TagArgs,
 };
-pub(crate) use images_args::{ImagesArgs, ImagesFormat};
+pub(crate) use images_args::ImagesArgs;
 pub(crate) use key_value::KeyValue;
+pub(crate) use list_format::ListFormat;
 pub(crate) use logs_args::LogsArgs;
 pub(crate) use outputs::{Destination, FlagKind, OutputFlag};
 pub(crate) use parse_args::{ParseArgs, ParseFormat};
 pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
-pub(crate) use run_args::{CommonRunArgs, OnErrorArg, RunArgs, ShellArgs};
+pub(crate) use run_args::{CommonRunArgs, OnErrorArg, PullArg, RunArgs, ShellArgs};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};
 pub(crate) use ssh::{SshFlag, USE_AN_AGENT};
 pub(crate) use step_place::StepPlace;
@@ -75,6 +83,7 @@ pub(crate) use upkeep_args::{DuArgs, FsckArgs, PruneArgs, UpkeepFormat};
                   (a folder called like a command is written `./images`). Its flags: `dfbuild build --help`.",
     args_override_self = true,
     disable_help_subcommand = true,
+    arg_required_else_help = true,
     max_term_width = 100
 )]
 pub(crate) struct Cli {
@@ -87,8 +96,91 @@ pub(crate) struct Cli {
 impl Cli {
     /// Reads the arguments, the first of which is the program's name.
     pub(crate) fn read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let matches = Self::command().try_get_matches_from(with_default_command(args))?;
+        let mut args: Vec<OsString> = args.into_iter().collect();
+        let at = first_word(&args);
+        docker_words::ungroup(&mut args, at);
+        let word = args.get(at).cloned().unwrap_or_default();
+        let defaulted = !word.is_empty() && !stands_alone(&word);
+        if defaulted {
+            args.insert(at, "build".into());
+        }
+        let command = args.get(at).and_then(|arg| arg.to_str());
+        if matches!(command, Some("build" | "verify" | "explain" | "compose")) {
+            docker_words::switches(&mut args);
+        }
+        let grammar = groups::grouped(Self::command()).mut_subcommand("explain", |explain| {
+            // What ran last is told of the Dockerfile that is here.
+            explain.mut_arg("context", |arg| {
+                arg.required(false)
+                    .required_unless_present("last")
+                    .default_value_if("last", "true", ".")
+            })
+        });
+        let matches = grammar.try_get_matches_from(args).map_err(|error| {
+            let hint = if defaulted { no_such_command(Path::new(&word)) } else { None };
+            helpful(error, hint)
+        })?;
         Self::from_arg_matches(&matches)
+    }
+}
+
+/// Where the command is, or what stands in its place: behind the global options.
+fn first_word(args: &[OsString]) -> usize {
+    let mut at = 1;
+    while let Some(arg) = args.get(at) {
+        match arg.to_str() {
+            Some("--debug" | "-D") => at += 1,
+            Some("--root") => at += 2,
+            Some(text) if text.starts_with("--root=") => at += 1,
+            _ => break,
+        }
+    }
+    at
+}
+
+/// What to say of a context that was perhaps meant for a command.
+pub(crate) fn no_such_command(context: &Path) -> Option<String> {
+    let word = context.to_str()?;
+    if word.is_empty()
+        || !word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        || word.starts_with('-')
+    {
+        return None;
+    }
+    if let Some(instead) = docker_words::elsewhere(word) {
+        return Some(format!("dfbuild has no command `{word}`: {instead}"));
+    }
+    let command = Cli::command();
+    let names = || command.get_subcommands().flat_map(clap::Command::get_name_and_visible_aliases);
+    let lower = word.to_ascii_lowercase();
+    let close = names().find(|name| *name == lower).or_else(|| suggest::closest(&lower, names()));
+    Some(match close {
+        Some(close) => format!("there is no command `{word}`; did you mean `{close}`?"),
+        None => {
+            format!("there is no command `{word}`; `dfbuild --help` lists those that there are")
+        }
+    })
+}
+
+/// The error with what helps most: that a word is no command, or what a context is.
+fn helpful(error: clap::Error, no_such_command: Option<String>) -> clap::Error {
+    let mut grammar = Cli::command();
+    grammar.build();
+    let missing = |error: &clap::Error| match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(args)) => args.iter().any(|arg| arg == "<CONTEXT>"),
+        _ => false,
+    };
+    match (error.kind(), no_such_command) {
+        (ErrorKind::UnknownArgument, Some(text)) => {
+            grammar.error(ErrorKind::InvalidSubcommand, text)
+        }
+        (ErrorKind::MissingRequiredArgument, _) if missing(&error) => {
+            let build = grammar.find_subcommand_mut("build").expect("there is such a command");
+            let text =
+                "the context is missing: the folder whose files COPY and ADD see, `.` for this one";
+            build.error(ErrorKind::MissingRequiredArgument, text)
+        }
+        _ => error,
     }
 }
 
@@ -96,14 +188,8 @@ impl Cli {
 #[derive(Debug, clap::Args)]
 pub(crate) struct GlobalArgs {
     /// Folder of the store [default: /var/lib/dfbuild for root, else ~/.local/share/dfbuild]
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "DFBUILD_ROOT",
-        hide_env_values = true,
-        global = true,
-        help_heading = "Global"
-    )]
+    /// [env: DFBUILD_ROOT]
+    #[arg(long, value_name = "DIR", global = true, help_heading = "Global")]
     pub(crate) root: Option<PathBuf>,
 
     /// Tell more about failures
@@ -116,7 +202,7 @@ pub(crate) struct GlobalArgs {
 pub(crate) enum Command {
     /// Build an image
     Build(Box<BuildArgs>),
-    /// Build twice in empty stores and tell what differs; takes what `build` takes
+    /// Build twice in empty stores, and tell what differs
     Verify(Box<BuildArgs>),
     /// Build the images of a compose file
     Compose(Box<ComposeArgs>),
@@ -177,25 +263,6 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
-/// Puts `build` before the first argument that is no global option, unless that is a command or
-/// asks for help: this is what makes it the default.
-fn with_default_command(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut args: Vec<OsString> = args.into_iter().collect();
-    let mut at = 1;
-    while let Some(arg) = args.get(at) {
-        match arg.to_str() {
-            Some("--debug" | "-D") => at += 1,
-            Some("--root") => at += 2,
-            Some(text) if text.starts_with("--root=") => at += 1,
-            _ => break,
-        }
-    }
-    if args.get(at).is_some_and(|arg| !stands_alone(arg)) {
-        args.insert(at, "build".into());
-    }
-    args
-}
-
 fn stands_alone(arg: &OsStr) -> bool {
     let Some(arg) = arg.to_str() else { return false };
     matches!(arg, "-h" | "--help" | "-V" | "--version")
@@ -249,8 +316,45 @@ mod tests {
 
     #[test]
     fn the_context_is_required() {
-        let error = read("-t base").unwrap_err();
-        assert!(error.contains("<CONTEXT>"), "{error}");
+        for line in ["-t base", "build", "verify", "explain"] {
+            let error = read(line).unwrap_err();
+            assert!(error.contains("the context is missing: "), "{error}");
+        }
+        let Command::Explain(args) = read("explain --last").unwrap().command else { panic!() };
+        assert_eq!(args.build.context, Path::new("."));
+    }
+
+    #[test]
+    fn words_that_are_no_commands() {
+        for (line, expect) in [
+            ("biuld -t a .", "there is no command `biuld`; did you mean `build`?"),
+            ("Images x", "there is no command `Images`; did you mean `images`?"),
+            ("login -u me host", "dfbuild has no command `login`: dfbuild keeps no passwords"),
+            ("image", "the context"),
+            ("frobnicate a b", "there is no command `frobnicate`; `dfbuild --help`"),
+        ] {
+            match read(line) {
+                Err(error) => assert!(error.contains(expect), "{line}: {error}"),
+                Ok(cli) => assert!(matches!(cli.command, Command::Build(_)), "{line}"),
+            }
+        }
+        assert!(read("a/b c").unwrap_err().contains("unexpected argument 'c'"));
+        assert_eq!(no_such_command(Path::new(".")), None);
+    }
+
+    #[test]
+    fn flags_of_docker_without_meaning() {
+        let args = build(
+            "--rm=false --force-rm --compress -m 1g --cpu-shares 2 --builder b --no-cache=true \
+             --pull=false --network=bridge --call=build .",
+        );
+        assert!(args.no_cache && !args.pull);
+        let told = args.docker.notices();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].starts_with("--builder does not count here: "), "{told:?}");
+        assert!(build("--call=check .").checks() && build("--check=true .").checks());
+        assert!(build("-o type=docker -t a .").loads() && !build(".").loads());
+        assert!(read("--call=outline .").unwrap_err().contains("dfbuild parse"));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) enum FlagKind {
     Tar,
     /// Nothing but the image in the store, which is there with every output.
     Image,
+    /// The image goes to the Docker or podman of this machine: `type=docker` without a file.
+    Daemon,
 }
 
 /// Where to.
@@ -76,6 +78,9 @@ pub(crate) fn parse(text: &str) -> Result<OutputFlag, String> {
     if folder && output.kind == FlagKind::Oci {
         output.kind = FlagKind::OciFolder;
     }
+    if output.kind == FlagKind::Docker && dest.is_none() {
+        output.kind = FlagKind::Daemon;
+    }
     output.compression = with_level(output.compression, level.as_deref())?;
     output.destination = destination(&output, dest.as_deref())?;
     Ok(output)
@@ -83,7 +88,7 @@ pub(crate) fn parse(text: &str) -> Result<OutputFlag, String> {
 
 fn destination(output: &OutputFlag, dest: Option<&str>) -> Result<Destination, String> {
     Ok(match (output.kind, dest) {
-        (FlagKind::Image, None) => Destination::None,
+        (FlagKind::Image, None) | (FlagKind::Daemon, _) => Destination::None,
         (FlagKind::Image, Some(_)) => {
             return Err("an image goes into the store: `dest=` is for files".to_owned());
         }
@@ -93,9 +98,6 @@ fn destination(output: &OutputFlag, dest: Option<&str>) -> Result<Destination, S
         }
         (FlagKind::OciFolder, Some("-") | None) | (FlagKind::Local, None) => {
             return Err("`dest=FOLDER` is missing".to_owned());
-        }
-        (FlagKind::Docker, None) => {
-            return Err("`dest=FILE` is missing: there is no docker daemon to load into".to_owned());
         }
         (_, Some("-") | None) => Destination::Stdout,
         (_, Some(path)) => Destination::Path(path.into()),
@@ -210,6 +212,8 @@ mod tests {
         let clamped = parse("type=local,dest=a,rewrite-timestamp=true,platform-split=false");
         let clamped = clamped.unwrap();
         assert!(clamped.rewrite_timestamp && !clamped.platform_split);
+        let loaded = parse("type=docker").unwrap();
+        assert!(loaded.kind == FlagKind::Daemon && loaded.destination == Destination::None);
         let named = parse("type=docker,dest=a,\"name=x,y:1\"").unwrap();
         assert_eq!(named.names, ["x", "y:1"]);
     }
@@ -225,7 +229,6 @@ mod tests {
             ("dest=a", "`type=…` is missing"),
             ("type=local", "`dest=FOLDER` is missing"),
             ("type=local,dest=-", "use type=tar"),
-            ("type=docker", "no docker daemon"),
             ("type=oci,dest=", "empty"),
             ("type=oci,dest=a,compression=lzma", "unknown compression `lzma`"),
             ("type=oci,dest=a,force-compression=true", "not there yet"),

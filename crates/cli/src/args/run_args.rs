@@ -6,7 +6,10 @@ use clap::{Args, ValueEnum};
 use dfbuild::{Platform, Ulimit};
 
 use super::build_args::parse_platform;
-use super::{KeyValue, NetworkArg, SecretFlag, SshFlag, hosts, key_value, secrets, ssh, ulimits};
+use super::{
+    KeyValue, NetworkArg, RegistryArgs, SecretFlag, SshFlag, hosts, key_value, secrets, ssh,
+    ulimits,
+};
 use crate::units;
 
 /// `run`.
@@ -14,7 +17,8 @@ use crate::units;
 #[command(after_help = "Examples:\n  \
     dfbuild run --rm -it app sh                   look around in an image\n  \
     dfbuild run -v \"$PWD\":/src -w /src app make   work on files of this machine\n  \
-    dfbuild run --network none --user 1000 app\n\n\
+    dfbuild run --network none --user 1000 app\n  \
+    dfbuild run debian:12 cat /etc/os-release     an image that is not here is pulled\n\n\
     Nothing is kept of what the command changes, as with `docker run --rm`. It has this machine's\n\
     network, unless --network none takes it away.")]
 pub(crate) struct RunArgs {
@@ -66,8 +70,72 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
     pub(crate) platform: Option<Platform>,
 
+    /// When to pull the image: if it is missing, always, or never
+    #[arg(long, value_enum, value_name = "missing|always|never", default_value_t = PullArg::Missing,
+          hide_default_value = true, hide_possible_values = true)]
+    pub(crate) pull: PullArg,
+
     #[command(flatten)]
     pub(crate) common: CommonRunArgs,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
+
+    #[command(flatten)]
+    pub(crate) docker: DockerRunFlags,
+}
+
+/// When `run` pulls an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PullArg {
+    /// If the store has none of that name.
+    Missing,
+    /// Whatever the store has.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// Flags of `docker run` that mean nothing here.
+#[derive(Debug, Default, Args)]
+pub(crate) struct DockerRunFlags {
+    /// What is called so would be gone at once.
+    #[arg(long, hide = true)]
+    name: Option<String>,
+    /// Whoever starts a command here reaps its children.
+    #[arg(long, hide = true)]
+    init: bool,
+    #[arg(short, long, hide = true)]
+    publish: Vec<String>,
+    #[arg(long, hide = true)]
+    privileged: bool,
+    #[arg(long, hide = true)]
+    restart: Option<String>,
+    #[arg(short, long, hide = true)]
+    detach: bool,
+    #[arg(short, long, hide = true)]
+    memory: Option<String>,
+    #[arg(long, hide = true)]
+    cpus: Option<String>,
+}
+
+impl DockerRunFlags {
+    /// What people should know of those that were given.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        const PORTS: &str = "the command has this machine's network, and its ports are open";
+        const LIMITS: &str =
+            "limit dfbuild itself, as `systemd-run --user --scope -p MemoryMax=1G dfbuild run …`";
+        let flags = [
+            (!self.publish.is_empty(), "publish", PORTS),
+            (self.privileged, "privileged", "the command has what the commands of builds have"),
+            (self.restart.is_some(), "restart", "a command runs once"),
+            (self.detach, "detach", "a command runs in the foreground"),
+            (self.memory.is_some(), "memory", LIMITS),
+            (self.cpus.is_some(), "cpus", LIMITS),
+        ];
+        let given = flags.into_iter().filter(|(given, ..)| *given);
+        given.map(|(_, name, why)| format!("--{name} does not count here: {why}")).collect()
+    }
 }
 
 /// What `run` and `shell` have in common.

@@ -71,9 +71,11 @@ impl Observer for Member<'_> {
                 }
                 *steps = steps.iter().map(|step| self.step(step)).collect();
             }
-            Event::Started { step } | Event::Output { step, .. } | Event::Finished { step, .. } => {
-                *step = self.id(*step);
-            }
+            Event::Waiting { step, .. }
+            | Event::Missed { step, .. }
+            | Event::Started { step }
+            | Event::Output { step, .. }
+            | Event::Finished { step, .. } => *step = self.id(*step),
             Event::Notice { text: what }
             | Event::TaskStarted { what }
             | Event::TaskFinished { what, .. }

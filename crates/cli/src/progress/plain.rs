@@ -137,6 +137,7 @@ impl<W: Write> Renderer for Plain<W> {
                 let number = self.step(*step);
                 self.line(&format!("#{number} {}", units::waiting(*pid, *since)));
             }
+            Event::Missed { reasons, .. } if reasons::is_first_run(reasons) => {}
             Event::Missed { step, reasons } => {
                 let number = self.step(*step);
                 self.line(&format!("#{number} MISS {}", reasons::line(reasons)));
@@ -266,6 +267,7 @@ mod tests {
             steps,
             &[
                 (0, Event::Finished { step: StepId(0), result: cached }),
+                (998, Event::Missed { step: StepId(1), reasons: vec![Reason::New] }),
                 (999, Event::Missed { step: StepId(2), reasons: vec![Reason::Below { line: 3 }] }),
                 (1000, Event::Started { step: StepId(2) }),
                 (1000, Event::Started { step: StepId(1) }),

@@ -1,12 +1,13 @@
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
-use dfbuild::upkeep::Prune;
+use dfbuild::upkeep::{ItemKind, Prune, Removed};
 
 use super::{kind_of, open, shown_id};
 use crate::args::PruneArgs;
-use crate::output::print;
+use crate::output::{columns, print};
 use crate::units;
 
 /// Removes what is not needed from the store, as `docker buildx prune` does.
@@ -18,19 +19,36 @@ pub(crate) fn run(args: &PruneArgs, root: PathBuf) -> Result<(), Box<dyn Error>>
         return Ok(());
     }
     let removed = engine.prune(&prune)?;
-    let mut text = String::new();
+    Ok(print(&told(&removed))?)
+}
+
+/// What was removed. What nobody knows by name, such as the notes of builds, is counted only.
+fn told(removed: &Removed) -> String {
+    let mut rows = Vec::new();
+    let mut unnamed: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
     for item in &removed.items {
-        let size = units::human_size(item.bytes);
-        text += &format!("{}  {size}  {}\n", kind_of(item), shown_id(item));
+        if let ItemKind::Leftover(_) | ItemKind::Scratch(_) = item.kind {
+            let (count, bytes) = unnamed.entry(kind_of(item)).or_default();
+            (*count, *bytes) = (*count + 1, *bytes + item.bytes);
+        } else {
+            rows.push([kind_of(item).to_owned(), shown_id(item), units::human_size(item.bytes)]);
+        }
     }
-    text += &format!("Total:  {}\n", units::human_size(removed.bytes));
-    Ok(print(&text)?)
+    rows.extend(unnamed.into_iter().map(|(kind, (count, bytes))| {
+        [kind.to_owned(), format!("{count} of them"), units::human_size(bytes)]
+    }));
+    let rows: Vec<_> = rows.iter().map(|row| row.each_ref().map(String::as_str)).collect();
+    columns(&rows) + &format!("Total:  {}\n", units::human_size(removed.bytes))
 }
 
 /// Asks, as docker does.
 fn agreed(bytes: u64) -> Result<bool, Box<dyn Error>> {
     if !io::stdin().is_terminal() {
-        return Err("there is nobody to ask: use --force".into());
+        return Err(format!(
+            "there is nobody to ask whether to remove {}: use --force",
+            units::human_size(bytes)
+        )
+        .into());
     }
     let mut out = io::stderr().lock();
     write!(

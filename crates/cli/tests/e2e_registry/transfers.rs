@@ -72,6 +72,30 @@ fn layers_of_a_pulled_base_are_mounted() {
 }
 
 #[test]
+fn an_image_that_is_missing_is_pulled_to_be_run() {
+    check("transfers::an_image_that_is_missing_is_pulled_to_be_run", |bed| {
+        let registry = registry()?;
+        let proxy = listening(&registry);
+        let name = format!("{}/app:1", proxy.server().address());
+        image(bed, &[&name]);
+        let _ = bed.run(&["push", &name]).succeeds();
+
+        let never = elsewhere(bed, &["run", "--pull=never", &name, "cat", "/made"]);
+        let _ = never.exits_with(1).says(&["failed to find image"]);
+        let missing = elsewhere(bed, &["run", &name, "cat", "/made"]).succeeds();
+        assert_eq!(missing.stdout, "made\n");
+        let asked = proxy.server().requests().len();
+        let there = elsewhere(bed, &["run", &name, "cat", "/made"]).succeeds();
+        assert_eq!((&*there.stdout, &*there.stderr), ("made\n", ""));
+        assert_eq!(proxy.server().requests().len(), asked);
+        let always = elsewhere(bed, &["run", "--pull=always", &name, "cat", "/made"]).succeeds();
+        assert_eq!(always.stdout, "made\n");
+        assert!(proxy.server().requests().len() > asked);
+        Ok(())
+    });
+}
+
+#[test]
 fn what_is_there_is_not_fetched() {
     check("transfers::what_is_there_is_not_fetched", |bed| {
         let registry = registry()?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use dfbuild_testkit::{
-    Bed, GitServer, HttpServer, Outcome, Reply, Skipped, as_each_user, fails, program,
+    Bed, GitServer, HttpServer, Outcome, Reply, Skipped, SshServer, as_each_user, fails, program,
 };
 
 as_each_user!(
@@ -16,6 +16,7 @@ as_each_user!(
     hostile_archives,
     files_of_web_servers,
     git_repositories,
+    git_repositories_by_ssh,
     hostile_repositories,
     named_contexts,
 );
@@ -299,6 +300,66 @@ fn git_repositories(bed: &Bed) -> Result<(), Skipped> {
     fails(build(bed, &[&format!("{url}#:none")]), &["invalid subdir none"]);
     fails(build(bed, &[&format!("{url}?foo=1")]), &["unexpected query"]);
     fails(build(bed, &[&format!("{url}?mtime=now")]), &["invalid mtime value"]);
+    Ok(())
+}
+
+/// With the keys and hosts in the user's own folder, also where a user namespace makes ssh take itself
+/// for root.
+fn git_repositories_by_ssh(bed: &Bed) -> Result<(), Skipped> {
+    let (git, ssh) = (GitServer::start()?, SshServer::start()?);
+    let _ = git.commit(&[
+        ("Dockerfile", "FROM scratch\nARG FROM\nADD --keep-git-dir $FROM /added/\nCOPY . /\n"),
+        ("file", "by ssh\n"),
+        ("sub/Dockerfile", "FROM scratch\nCOPY file /sub\n"),
+        ("sub/file", "in sub\n"),
+    ]);
+    let folder = bed.join("home/.ssh");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("known_hosts"), ssh.known_host()).unwrap();
+    fs::copy(ssh.key(), folder.join("id_ed25519")).unwrap();
+    // Real root's ssh looks in the home of its account, which is not the test's.
+    let own = format!(
+        "Host forge\n HostName 127.0.0.1\n Port {}\n User {}\n IdentitiesOnly yes\n \
+         IdentityFile {folder}/id_ed25519\n UserKnownHostsFile {folder}/known_hosts\n",
+        ssh.address().port(),
+        ssh.user(),
+        folder = folder.display()
+    );
+    fs::write(folder.join("config"), own).unwrap();
+    bed.own(&bed.join("home"));
+    let as_root = format!("ssh -o BatchMode=yes -F {}/config", folder.display());
+    let built = |name: &str, args: &[&str]| {
+        let mut command = bed.command();
+        if bed.who().is_root() {
+            command.env("GIT_SSH_COMMAND", &as_root);
+        }
+        let tree = bed.join("out").join(name);
+        let output = format!("type=local,dest={}", tree.display());
+        let outcome: Outcome = command
+            .args(["build", "--progress=plain", "-o", &output])
+            .args(args)
+            .output()
+            .unwrap()
+            .into();
+        (outcome, tree)
+    };
+    let repository = git.repository();
+    let path = repository.display();
+    // Both forms that git knows.
+    let (short, long) = (format!("{}@forge:{path}", ssh.user()), format!("ssh://forge{path}"));
+    for (name, url) in [("short", &short), ("long", &long)] {
+        let (outcome, tree) = built(name, &["--build-arg", &format!("FROM={url}"), url]);
+        let _ = outcome.succeeds();
+        assert_eq!(fs::read_to_string(tree.join("file")).unwrap(), "by ssh\n");
+        assert!(tree.join("added/.git/HEAD").exists());
+        let (outcome, tree) = built(&format!("{name}-sub"), &[&format!("{url}#main:sub")]);
+        let _ = outcome.succeeds();
+        assert_eq!(fs::read_to_string(tree.join("sub")).unwrap(), "in sub\n");
+    }
+    // Nobody is asked whether a host that nobody knows may be trusted.
+    fs::write(folder.join("known_hosts"), "").unwrap();
+    let (outcome, _) = built("unknown", &[&long]);
+    fails(outcome, &["load build context", "Host key verification failed"]);
     Ok(())
 }
 

@@ -264,11 +264,15 @@ fn is_commit(reference: &str) -> bool {
     (4..=64).contains(&reference.len()) && reference.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-/// The line that says what is wrong: the last `fatal:`, else the last line.
+/// The line that says what is wrong: the last `fatal:`, else the last line. Where git only says that
+/// there was no talking to the other side, ssh has said why just before.
 fn last_words(complaint: &str) -> String {
+    const NO_TALK: &str = "fatal: Could not read from remote repository.";
     let lines = || complaint.lines().map(str::trim).filter(|line| !line.is_empty());
-    let fatal = lines().rev().find_map(|line| line.strip_prefix("fatal: "));
-    printable(fatal.or(lines().next_back()).unwrap_or("it failed without a word"))
+    let of_ssh = || lines().rev().skip_while(|line| *line != NO_TALK).nth(1);
+    let fatal = || lines().rev().find_map(|line| line.strip_prefix("fatal: "));
+    let last = || lines().next_back();
+    printable(of_ssh().or_else(fatal).or_else(last).unwrap_or("it failed without a word"))
 }
 
 #[cfg(test)]
@@ -293,6 +297,10 @@ mod tests {
     fn what_git_says() {
         assert_eq!(last_words("hint: x\nfatal: no such ref\nhint: y\n"), "no such ref");
         assert_eq!(last_words("error: a\nerror: b\n"), "error: b");
+        let no_talk = "fatal: Could not read from remote repository.\n\nPlease make sure\n";
+        let refused = format!("Host key verification failed.\n{no_talk}");
+        assert_eq!(last_words(&refused), "Host key verification failed.");
+        assert_eq!(last_words(no_talk), "Could not read from remote repository.");
         assert_eq!(last_words(""), "it failed without a word");
     }
 }

@@ -52,6 +52,11 @@ impl GitServer {
         format!("http://{}/app.git", self.server.address())
     }
 
+    /// The bare repository that the server gives.
+    pub fn repository(&self) -> PathBuf {
+        self.folder.path().join("app.git")
+    }
+
     /// Where the server is.
     pub fn address(&self) -> SocketAddr {
         self.server.address()
@@ -111,7 +116,7 @@ impl GitServer {
     /// # Panics
     /// When it cannot be done.
     pub fn publish(&self) {
-        let bare = self.folder.path().join("app.git");
+        let bare = self.repository();
         let bare = bare.to_str().expect("a temporary folder has a plain name");
         if !Path::new(bare).exists() {
             self.git(&["init", "--quiet", "--bare", "--initial-branch=main", bare]);

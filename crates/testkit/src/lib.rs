@@ -34,6 +34,7 @@ mod processes;
 mod proxy;
 mod registry;
 mod skip;
+mod ssh;
 mod tree;
 mod who;
 
@@ -53,6 +54,7 @@ pub use processes::{mounts_below, processes_with};
 pub use proxy::{FaultProxy, Tunnel};
 pub use registry::{DebianRegistry, RegistrySetup};
 pub use skip::{Ended, Skipped, program, run_or_skip};
+pub use ssh::SshServer;
 pub use tree::{Differ, differences};
 pub use who::Who;
 

@@ -56,6 +56,7 @@ fn run_until(work: Work, context: &Path, root: &Path, at: usize) -> ExitStatus {
 #[test]
 fn a_process_may_die_at_any_change() {
     let changes = dies_at_each_change(Work::Copies);
+    println!("{changes} changes");
     assert!(changes > 100, "only {changes} changes were made");
 }
 
@@ -67,6 +68,7 @@ fn a_process_that_runs_commands_may_die_at_any_change() {
             return Err(Skipped::because("only root runs commands from a process with threads"));
         }
         let changes = dies_at_each_change(Work::Commands);
+        println!("{changes} changes");
         assert!(changes > 60, "only {changes} changes were made");
         Ok(())
     });
@@ -98,9 +100,7 @@ fn dies_at_each_change(work: Work) -> usize {
             });
         }
     });
-    let end = end.into_inner();
-    println!("{end} changes");
-    end
+    end.into_inner()
 }
 
 /// A folder in memory, if there is one: there a sync costs nothing, and nothing is lost with power here.

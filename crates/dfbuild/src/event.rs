@@ -132,6 +132,11 @@ pub enum TransferState {
     Existed,
     /// The registry took it from another of its repositories: nothing was sent.
     Mounted,
+    /// Another build fetches it; this one waits for that.
+    Waiting {
+        /// The process of the other build.
+        pid: u32,
+    },
 }
 
 /// Where a command writes.

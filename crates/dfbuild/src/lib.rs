@@ -50,6 +50,7 @@ mod sharing;
 mod snapshots;
 mod steps;
 mod teller;
+mod turn;
 pub mod upkeep;
 mod verify;
 pub mod worker;

@@ -89,10 +89,13 @@ enum Message<'a> {
         blob: String,
         /// All in bytes.
         size: u64,
-        /// `moving`, `moved`, `existed` or `mounted`.
+        /// `moving`, `moved`, `existed`, `mounted` or `waiting`.
         state: &'static str,
         #[serde(skip_serializing_if = "Option::is_none")]
         done: Option<u64>,
+        /// For which process it waits.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pid: Option<u32>,
     },
     TaskFinished {
         what: &'a str,
@@ -187,15 +190,16 @@ impl<W: Write> Renderer for Json<W> {
             Event::Finished { step, result } => self.finished(*step, result, at),
             Event::TaskStarted { what } => self.write(at, Message::TaskStarted { what }),
             Event::Transfer { what, blob, size, state } => {
-                let (state, done) = match state {
-                    TransferState::Moving { done } => ("moving", Some(*done)),
-                    TransferState::Moved => ("moved", None),
-                    TransferState::Existed => ("existed", None),
-                    TransferState::Mounted => ("mounted", None),
-                    _ => ("unknown", None),
+                let (state, done, pid) = match state {
+                    TransferState::Moving { done } => ("moving", Some(*done), None),
+                    TransferState::Moved => ("moved", None, None),
+                    TransferState::Existed => ("existed", None, None),
+                    TransferState::Mounted => ("mounted", None, None),
+                    TransferState::Waiting { pid } => ("waiting", None, Some(*pid)),
+                    _ => ("unknown", None, None),
                 };
                 let (blob, size) = (blob.to_string(), *size);
-                self.write(at, Message::Transfer { what, blob, size, state, done });
+                self.write(at, Message::Transfer { what, blob, size, state, done, pid });
             }
             Event::TaskFinished { what, duration } => {
                 self.write(at, Message::TaskFinished { what, seconds: duration.as_secs_f64() });

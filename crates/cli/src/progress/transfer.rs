@@ -23,7 +23,7 @@ impl Transfer {
 
     /// Whether it is still on its way.
     pub(super) fn is_moving(&self) -> bool {
-        matches!(self.state, TransferState::Moving { .. })
+        matches!(self.state, TransferState::Moving { .. } | TransferState::Waiting { .. })
     }
 }
 
@@ -34,6 +34,7 @@ impl fmt::Display for Transfer {
         match self.state {
             TransferState::Moving { done } => write!(f, "{} / {size}", human_size(done)),
             TransferState::Existed => write!(f, "{size} exists"),
+            TransferState::Waiting { pid } => write!(f, "{size} waiting for process {pid}"),
             TransferState::Mounted => write!(f, "{size} mounted"),
             _ => write!(f, "{size} / {size} done"),
         }

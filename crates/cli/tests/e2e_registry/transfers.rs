@@ -1,11 +1,14 @@
 //! What is sent and fetched, and what is not.
 
 use std::fs;
-use std::sync::{Arc, Barrier};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
 
-use dfbuild_testkit::{Bed, DebianRegistry, FaultProxy, Outcome, Request};
+use dfbuild_testkit::{Bed, DebianRegistry, FaultProxy, Outcome, Request, eventually};
 
-use super::{build_elsewhere, check, elsewhere, image, registry};
+use super::{NOISE, build_elsewhere, check, elsewhere, elsewhere_command, image, registry};
 
 /// A proxy that only listens.
 fn listening(registry: &DebianRegistry) -> FaultProxy {
@@ -216,6 +219,51 @@ fn progress_in_bytes() {
             let done: Vec<u64> = of_large.filter_map(|event| event["done"].as_u64()).collect();
             assert!(done.len() > 1 && done.is_sorted(), "{args:?}: {done:?}");
         }
+        Ok(())
+    });
+}
+
+#[test]
+fn two_processes_fetch_a_blob_once() {
+    check("transfers::two_processes_fetch_a_blob_once", |bed| {
+        let registry = registry()?;
+        let name = registry.image("app:1");
+        image(bed, &[&name]);
+        let digest = bed.run(&["push", "-q", &name]).succeeds().stdout;
+        // What is large comes when the test says so.
+        let (asked, go) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (large, gate) = (Arc::clone(&asked), Arc::clone(&go));
+        let proxy = FaultProxy::start(registry.address(), move |request, _, ask| {
+            let reply = ask();
+            if request.method == "GET" && reply.body.len() > NOISE / 4 {
+                large.lock().unwrap().push(request.path.clone());
+                eventually("the test lets it go on", || gate.load(Ordering::SeqCst));
+            }
+            reply
+        });
+        let name = format!("{}/app:1", proxy.server().address());
+        let start = || {
+            let mut command = elsewhere_command(bed, &["pull", &name]);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let first = start();
+        eventually("the first one asks", || !asked.lock().unwrap().is_empty());
+        let mut second = start();
+        let waits = format!("waiting for process {}", first.id());
+        let mut lines = BufReader::new(second.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().ends_with(&waits)));
+        go.store(true, Ordering::SeqCst);
+        let rest: Vec<String> = lines.map(Result::unwrap).collect();
+        for ended in [first, second] {
+            let outcome = Outcome::from(ended.wait_with_output().unwrap()).succeeds();
+            assert_eq!(outcome.stdout, digest);
+        }
+        assert!(rest.iter().any(|line| line.ends_with(" exists")), "{rest:?}");
+        let mut asked = asked.lock().unwrap();
+        let count = asked.len();
+        asked.sort();
+        asked.dedup();
+        assert_eq!(asked.len(), count, "{asked:?}");
         Ok(())
     });
 }

@@ -5,13 +5,14 @@ use std::sync::PoisonError;
 
 use dfbuild_image::{Descriptor, Digest, ImageConfig, Platform, Reference, digest_of};
 use dfbuild_remote::{BlobSink, Client};
-use dfbuild_store::{StagedFile, Staging};
+use dfbuild_store::{Holder, StagedFile, Staging};
 
 use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::event::{Observer, TransferState};
 use crate::images::transfer::{Transfers, each, once, remote, sha256};
+use crate::turn::Turn;
 
 impl Engine {
     /// Pulls an image from its registry and gives it its name in the store. What is there already
@@ -106,10 +107,18 @@ impl Engine {
         let size = blob.size();
         let lock = self.layers().fetching.of(&digest);
         let _turn = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.store().has_blob(&digest, size) {
-            transfers.tell(digest, size, TransferState::Existed);
-            return Ok(());
-        }
+        let waits = |holder: Holder| {
+            transfers.tell(digest, size, TransferState::Waiting { pid: holder.pid });
+        };
+        let look = || self.store().has_blob(&digest, size).then_some(());
+        let _right = match self.take_turn(&digest, &waits, &look) {
+            Some(Turn::Make(right)) => right,
+            Some(Turn::Made(())) => {
+                transfers.tell(digest, size, TransferState::Existed);
+                return Ok(());
+            }
+            None => return Err(StepError::Cancelled),
+        };
         let staging: Staging = self.store().stage()?;
         let mut sink = Sink(staging.file()?);
         let progress = transfers.moving(digest, size);

@@ -17,8 +17,8 @@ use crate::schedule::lookup::{Lookup, Unusable};
 use crate::schedule::misses::{Miss, Told};
 use crate::schedule::session::{Failed, Session};
 use crate::schedule::sources::{Handle, source_ids};
-use crate::schedule::step_lock::Turn;
 use crate::steps::draft::Draft;
+use crate::turn::Turn;
 
 /// A finished stage.
 #[derive(Debug)]
@@ -181,9 +181,9 @@ impl Session<'_> {
         let may_run = self.runs && !self.build.require_cache;
         let mut lock = None;
         if may_run && miss.forced.is_none() {
-            match self.take_turn(info, step, key, below)? {
+            match self.step_turn(info, step, key, below)? {
                 Turn::Made(record) => return Ok(Went::Cached(record)),
-                Turn::Run(taken) => lock = Some(taken),
+                Turn::Make(taken) => lock = Some(taken),
             }
         }
         let Told { reasons, milliseconds, dragged_by } = self.tell(miss);

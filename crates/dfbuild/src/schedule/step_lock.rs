@@ -1,25 +1,17 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use dfbuild_cache::{Key, Record};
 use dfbuild_plan::Step;
-use dfbuild_store::{KeyLock, KeyLocking};
+use dfbuild_store::{Holder, KeyLock};
 
 use crate::error::Error;
 use crate::event::{Event, StepInfo};
 use crate::schedule::lookup::Lookup;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::StageResult;
-
-/// How a step that is not in the cache goes on.
-pub(super) enum Turn {
-    /// This build runs it, and the others that need it wait.
-    Run(KeyLock),
-    /// Another build ran it.
-    Made(Box<Record>),
-}
+use crate::turn::{LOOK_INTERVAL, Turn};
 
 /// The locks of steps that ran, until the store has promised their results to all: whoever gets one
 /// of them before that would run the step again.
@@ -38,45 +30,25 @@ impl Default for Finished {
 /// Syncing costs tens of milliseconds on a busy file system, a lost step its whole time.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often one looks whether somebody waits, or whether one still has to wait.
-const LOOK_INTERVAL: Duration = Duration::from_millis(20);
-
 impl Session<'_> {
-    /// The right to run a step. While another build runs the same one this waits, without a place
-    /// among the running steps; it takes over when the other one failed or died. `Err(None)` when
+    /// The right to run a step, waited for without a place among the running steps. `Err(None)` when
     /// this build is to end.
-    pub(super) fn take_turn(
+    pub(super) fn step_turn(
         &self,
         info: &StepInfo,
         step: &Step,
         key: &Key,
         below: &StageResult,
-    ) -> Result<Turn, Option<Error>> {
-        let digest = key.digest();
-        let mut told = false;
-        loop {
-            let lock = match self.engine.store().lock_key(&digest) {
-                KeyLocking::Locked(lock) => Some(lock),
-                KeyLocking::Held(Some(holder)) if !told => {
-                    let (pid, since) = (holder.pid, holder.since);
-                    self.progress.tell(&Event::Waiting { step: info.id, pid, since });
-                    told = true;
-                    None
-                }
-                KeyLocking::Held(_) => None,
-            };
-            // Also with the lock: whoever had it may have given it back since the last look.
-            if let Lookup::Hit(record) = self.lookup(step, key, below) {
-                return Ok(Turn::Made(Box::new(record)));
-            }
-            if let Some(lock) = lock {
-                return Ok(Turn::Run(lock));
-            }
-            if self.ending().is_near() {
-                return Err(None);
-            }
-            thread::sleep(LOOK_INTERVAL);
-        }
+    ) -> Result<Turn<Box<Record>>, Option<Error>> {
+        let waits = |holder: Holder| {
+            let (pid, since) = (holder.pid, holder.since);
+            self.progress.tell(&Event::Waiting { step: info.id, pid, since });
+        };
+        let look = || match self.lookup(step, key, below) {
+            Lookup::Hit(record) => Some(Box::new(record)),
+            _ => None,
+        };
+        self.engine.take_turn(&key.digest(), &waits, &look).ok_or(None)
     }
 
     /// Keeps the lock of a step that ran until its result is promised to all.

@@ -27,7 +27,7 @@ impl Engine {
         &self,
         digest: &Digest,
         waits: &dyn Fn(Holder),
-        look: &dyn Fn() -> Option<T>,
+        made: &dyn Fn() -> Option<T>,
     ) -> Option<Turn<T>> {
         let mut told = false;
         loop {
@@ -41,8 +41,8 @@ impl Engine {
                 KeyLocking::Held(_) => None,
             };
             // Also with the lock: whoever had it may have given it back since the last look.
-            if let Some(made) = look() {
-                return Some(Turn::Made(made));
+            if let Some(result) = made() {
+                return Some(Turn::Made(result));
             }
             if let Some(lock) = lock {
                 return Some(Turn::Make(lock));

@@ -110,8 +110,8 @@ impl Engine {
         let waits = |holder: Holder| {
             transfers.tell(digest, size, TransferState::Waiting { pid: holder.pid });
         };
-        let look = || self.store().has_blob(&digest, size).then_some(());
-        let _right = match self.take_turn(&digest, &waits, &look) {
+        let made = || self.store().has_blob(&digest, size).then_some(());
+        let _right = match self.take_turn(&digest, &waits, &made) {
             Some(Turn::Make(right)) => right,
             Some(Turn::Made(())) => {
                 transfers.tell(digest, size, TransferState::Existed);

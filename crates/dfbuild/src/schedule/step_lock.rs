@@ -44,11 +44,11 @@ impl Session<'_> {
             let (pid, since) = (holder.pid, holder.since);
             self.progress.tell(&Event::Waiting { step: info.id, pid, since });
         };
-        let look = || match self.lookup(step, key, below) {
+        let made = || match self.lookup(step, key, below) {
             Lookup::Hit(record) => Some(Box::new(record)),
-            _ => None,
+            Lookup::Miss(_) => None,
         };
-        self.engine.take_turn(&key.digest(), &waits, &look).ok_or(None)
+        self.engine.take_turn(&key.digest(), &waits, &made).ok_or(None)
     }
 
     /// Keeps the lock of a step that ran until its result is promised to all.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dfbuild_image::Digest;
 use dfbuild_layer::Limits;
 use dfbuild_remote::git::Git;
-use dfbuild_remote::{Client, ClientOptions};
+use dfbuild_remote::{Client, ClientOptions, Registry};
 use dfbuild_sandbox::{IdMap, IdMode};
 use dfbuild_store::Store;
 
@@ -14,6 +14,8 @@ use crate::error::Error;
 use crate::images::layers::{Form, LayerCache};
 use crate::network::Network;
 use crate::options::{SnapshotterChoice, StoreLimit};
+use crate::registry::Checked;
+use crate::sandbox::{Namespaces, Sandbox};
 use crate::sharing::Lost;
 use crate::snapshots::Support;
 use crate::teller::Teller;
@@ -30,6 +32,10 @@ pub struct Engine {
     /// Why commands cannot run here, if that is known.
     refusal: Option<Arc<dfbuild_sandbox::Error>>,
     snapshotter: SnapshotterChoice,
+    /// What runs commands, if not namespaces of this process.
+    sandbox: Option<Arc<dyn Sandbox>>,
+    /// Where images are pulled from and pushed to, if not by the network.
+    registry: Option<Arc<Checked>>,
     support: Support,
     /// What ends the build that this is the engine of.
     ending: Ending,
@@ -70,6 +76,8 @@ impl Engine {
             git: None,
             refusal: None,
             snapshotter: SnapshotterChoice::Auto,
+            sandbox: None,
+            registry: None,
             support: Support::default(),
             ending: Ending::default(),
             limits: Limits::default(),
@@ -108,6 +116,69 @@ impl Engine {
     pub fn with_snapshotter(mut self, snapshotter: SnapshotterChoice) -> Self {
         self.snapshotter = snapshotter;
         self
+    }
+
+    /// The same engine with another way to run commands.
+    ///
+    /// ```
+    /// use dfbuild::testing::FakeSandbox;
+    /// use dfbuild::{Build, BuildContext, Cancel, Engine, Event};
+    ///
+    /// let store = tempfile::tempdir()?;
+    /// let sandbox = FakeSandbox::new(|command| {
+    ///     command.print("not really\n");
+    ///     0
+    /// });
+    /// let engine = Engine::open(store.path())?.with_sandbox(sandbox);
+    /// let built = Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nRUN make install\n")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(built.ran, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_sandbox(mut self, sandbox: impl Sandbox + 'static) -> Self {
+        self.sandbox = Some(Arc::new(sandbox));
+        self
+    }
+
+    pub(crate) fn sandbox(&self) -> &dyn Sandbox {
+        self.sandbox.as_deref().unwrap_or(&Namespaces)
+    }
+
+    /// Whether it works with what only this process has.
+    pub(crate) fn has_parts_of_its_own(&self) -> bool {
+        self.sandbox.is_some() || self.registry.is_some()
+    }
+
+    /// The same engine with another place for images than registries of the network. What it gives
+    /// is digested here; it need not be trusted.
+    ///
+    /// ```
+    /// use dfbuild::testing::MemoryRegistry;
+    /// use dfbuild::{Build, BuildContext, Cancel, Engine, Event};
+    ///
+    /// let store = tempfile::tempdir()?;
+    /// let registry = MemoryRegistry::new();
+    /// let engine = Engine::open(store.path())?.with_registry(registry.clone());
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .tag("registry.example/app:1")
+    ///     .push(true)
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(registry.names(), ["registry.example/app:1"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn with_registry(mut self, registry: impl Registry + 'static) -> Self {
+        self.registry = Some(Arc::new(Checked::new(registry, self.ending.clone())));
+        self
+    }
+
+    /// The way to registries, if there is one.
+    pub(crate) fn registry(&self) -> Result<Option<&dyn Registry>, dfbuild_remote::Error> {
+        match &self.registry {
+            Some(registry) => Ok(Some(&**registry)),
+            None => Ok(self.client()?.map(|client| client as &dyn Registry)),
+        }
     }
 
     /// The same engine with a way to registries and web servers. Without one nothing is fetched.
@@ -157,6 +228,8 @@ impl Engine {
             git: self.git.clone(),
             refusal: self.refusal.clone(),
             snapshotter: self.snapshotter,
+            sandbox: self.sandbox.clone(),
+            registry: self.registry.as_ref().map(|registry| Arc::new(registry.for_build(ending))),
             // The kernel is asked once for each build.
             support: Support::default(),
             ending: ending.clone(),
@@ -200,19 +273,20 @@ impl Engine {
 
     /// Whether anything may be fetched.
     pub(crate) fn can_fetch(&self) -> bool {
-        self.network.as_ref().is_some_and(|network| !network.is_offline())
+        self.registry.is_some()
+            || self.network.as_ref().is_some_and(|network| !network.is_offline())
     }
 
     /// Whether somebody asked for nothing to be fetched.
     pub(crate) fn is_offline(&self) -> bool {
-        self.network.as_ref().is_some_and(Network::is_offline)
+        self.registry.is_none() && self.network.as_ref().is_some_and(Network::is_offline)
     }
 
     pub(crate) fn network_options(&self) -> Option<&ClientOptions> {
         self.network.as_ref().map(Network::options)
     }
 
-    /// The way to registries and web servers, if there is one.
+    /// The way to web servers and git repositories, if there is one.
     pub(crate) fn client(&self) -> Result<Option<&Client>, dfbuild_remote::Error> {
         self.network.as_ref().map(Network::client).transpose()
     }

@@ -41,15 +41,18 @@ mod logs;
 mod network;
 mod options;
 mod redact;
+mod registry;
 mod relayed;
 pub mod rootless;
 mod run;
+pub mod sandbox;
 mod schedule;
 mod secrets;
 mod sharing;
 mod snapshots;
 mod steps;
 mod teller;
+pub mod testing;
 mod turn;
 pub mod upkeep;
 mod verify;
@@ -69,6 +72,7 @@ pub use dfbuild_image::{
 /// The patterns of ignore files.
 pub use dfbuild_pattern as pattern;
 pub use dfbuild_remote as remote;
+pub use dfbuild_remote::Registry;
 pub use dfbuild_sandbox::Error as SandboxError;
 pub use engine::Engine;
 pub use error::{Cause, Error, StepError};
@@ -88,6 +92,7 @@ pub use options::{
 };
 pub use relayed::Relayed;
 pub use run::{BuiltStage, FailedStep, Run, RunEnd, Signaller, Streams, Volume};
+pub use sandbox::Sandbox;
 pub use schedule::scheduler::Loaded;
 pub use sharing::{CacheExport, CacheMode, CacheSource, CacheTarget};
 pub use verify::{Difference, DifferentPart, FileDifference, Verification};

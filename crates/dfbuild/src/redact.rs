@@ -116,7 +116,7 @@ impl Redacting<'_> {
     }
 
     /// What was held back, at the end of the stream.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
         let mut shown = Vec::new();
         self.release(0, &mut shown);
         shown

@@ -6,13 +6,14 @@ use serde::Deserialize;
 use ureq::http::header::CONTENT_TYPE;
 use ureq::http::{HeaderMap, HeaderValue, Method};
 
+use crate::address::basic;
 use crate::challenge::Challenge;
 use crate::client::{Access, Call, lock};
 use crate::endpoint::Endpoint;
 use crate::http::{Body, read_limited};
 use crate::retry::Failure;
 use crate::scope::{Scope, wanted};
-use crate::url::{Url, basic, is_loopback, percent_encoded};
+use crate::url::{Url, is_loopback, percent_encoded};
 use crate::{Client, Credential, Error};
 
 /// What is known of how registries want to be asked.

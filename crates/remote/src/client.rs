@@ -1,9 +1,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dfbuild_image::Reference;
+use dfbuild_image::{Descriptor, Digest, MediaType, Reference};
 use ureq::http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use ureq::http::{HeaderMap, HeaderValue, Method};
 
@@ -15,7 +16,7 @@ use crate::http::{Agents, Body, Response, header, read_limited, unreachable};
 use crate::retry::{Failure, Retry, Tries, retry_after};
 use crate::scope::Scope;
 use crate::url::Url;
-use crate::{Answer, ClientOptions, Error, Problem};
+use crate::{Answer, BlobSink, ClientOptions, Error, Problem, Pushed, Registry, RemoteManifest};
 
 /// Speaks with registries and web servers. A clone is the same client: connections, tokens and
 /// what was learnt of registries are shared, also between threads.
@@ -298,6 +299,42 @@ impl Client {
             authenticated,
         };
         Failure { error: Error::Answer(Box::new(answer)), retry }
+    }
+}
+
+impl Registry for Client {
+    fn manifest(&self, reference: &Reference) -> Result<RemoteManifest, Error> {
+        Self::manifest(self, reference)
+    }
+
+    fn blob(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        sink: &mut dyn BlobSink,
+        progress: &dyn Fn(u64),
+    ) -> Result<(), Error> {
+        Self::blob(self, reference, descriptor, sink, progress)
+    }
+
+    fn push_blob(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        open: &dyn Fn() -> io::Result<Box<dyn Read>>,
+        mount_from: Option<&Reference>,
+        progress: &dyn Fn(u64),
+    ) -> Result<Pushed, Error> {
+        Self::push_blob(self, reference, descriptor, open, mount_from, progress)
+    }
+
+    fn push_manifest(
+        &self,
+        reference: &Reference,
+        media_type: &MediaType,
+        bytes: &[u8],
+    ) -> Result<Digest, Error> {
+        Self::push_manifest(self, reference, media_type, bytes)
     }
 }
 

@@ -2,6 +2,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+#[cfg(feature = "http")]
 use dfbuild_image::Digest;
 
 /// What can go wrong when something comes from elsewhere or goes there. [`Error::hint`] says what
@@ -122,6 +123,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// This program was built without the feature that has a network.
+    #[error(
+        "{action}: this program was built without the feature `registry`, so it has no network"
+    )]
+    Disabled {
+        /// What was wanted.
+        action: String,
+    },
     /// What an error of another process said.
     #[error("{message}")]
     Relayed {
@@ -184,8 +193,10 @@ pub struct RegistryError {
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: `{}` answered {}", self.action, self.host, self.status)?;
-        let reason = ureq::http::StatusCode::from_u16(self.status).ok();
-        if let Some(reason) = reason.and_then(|status| status.canonical_reason()) {
+        #[cfg(feature = "http")]
+        if let Ok(status) = ureq::http::StatusCode::from_u16(self.status)
+            && let Some(reason) = status.canonical_reason()
+        {
             write!(f, " {reason}")?;
         }
         for error in &self.errors {
@@ -203,6 +214,19 @@ impl fmt::Display for Answer {
 }
 
 impl Answer {
+    /// An answer of `host` with an HTTP status and without words.
+    pub fn new(action: impl Into<String>, host: impl Into<String>, status: u16) -> Self {
+        Self {
+            action: action.into(),
+            host: host.into(),
+            status,
+            errors: Vec::new(),
+            tries: 1,
+            retry_after: None,
+            authenticated: false,
+        }
+    }
+
     /// Whether the registry gave this error code.
     pub fn has_code(&self, code: &str) -> bool {
         self.errors.iter().any(|error| error.code == code)
@@ -285,6 +309,7 @@ impl Error {
     }
 
     /// The same error after `count` tries.
+    #[cfg(feature = "http")]
     pub(crate) fn after_tries(mut self, count: u32) -> Self {
         match &mut self {
             Self::Answer(answer) => answer.tries = count,
@@ -294,6 +319,7 @@ impl Error {
         self
     }
 
+    #[cfg(feature = "http")]
     pub(crate) fn corrupt(action: &str, host: &str, expected: Digest, found: Digest) -> Self {
         Self::Corrupt {
             action: action.to_owned(),
@@ -304,6 +330,7 @@ impl Error {
         }
     }
 
+    #[cfg(feature = "http")]
     pub(crate) fn wrong_length(action: &str, host: &str, expected: u64, found: u64) -> Self {
         Self::Corrupt {
             action: action.to_owned(),
@@ -360,6 +387,7 @@ fn mirrors_of(mirrors: &[(String, Error)]) -> String {
 }
 
 /// The errors in the body of an answer: the registry's own, else the beginning of a short text.
+#[cfg(feature = "http")]
 pub(crate) fn registry_errors(body: &[u8]) -> Vec<RegistryError> {
     #[derive(serde::Deserialize)]
     struct Document {
@@ -401,6 +429,7 @@ pub(crate) fn registry_errors(body: &[u8]) -> Vec<RegistryError> {
 }
 
 /// A page of HTML says nothing that helps.
+#[cfg(feature = "http")]
 fn plain_text(body: &[u8]) -> Option<RegistryError> {
     let text = std::str::from_utf8(body).ok()?.trim();
     let plain = !text.is_empty() && !text.starts_with(['<', '{', '[']);

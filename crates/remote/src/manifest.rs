@@ -1,6 +1,4 @@
-use dfbuild_image::{
-    Descriptor, Digest, Index, Manifest, MediaType, Platform, Reference, descriptor, digest_of,
-};
+use dfbuild_image::{Descriptor, Digest, MediaType, Platform, Reference, descriptor};
 use ureq::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
 use ureq::http::{HeaderMap, HeaderValue, Method};
 
@@ -10,31 +8,7 @@ use crate::http::{Body, Response, header, read_limited};
 use crate::retry::Failure;
 use crate::scope::Scope;
 use crate::url::Url;
-use crate::{Client, Error};
-
-/// A manifest or an index as a registry has it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RemoteManifest {
-    /// Its media type, digest and length.
-    pub descriptor: Descriptor,
-    /// Its bytes, which have that digest.
-    pub bytes: Vec<u8>,
-}
-
-/// An image for one platform as a registry has it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RemoteImage {
-    /// The index that led to it, if one did.
-    pub index: Option<RemoteManifest>,
-    /// The descriptor of the manifest.
-    pub descriptor: Descriptor,
-    /// The manifest as it is.
-    pub manifest_bytes: Vec<u8>,
-    /// The manifest, read.
-    pub manifest: Manifest,
-    /// The image's configuration as it is.
-    pub config: Vec<u8>,
-}
+use crate::{Client, Error, Registry, RemoteImage, RemoteManifest};
 
 /// Every kind of manifest that can be used, Docker's and OCI's.
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
@@ -42,15 +16,8 @@ const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, \
      application/vnd.docker.distribution.manifest.v2+json";
 
-const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-
 /// Registries take manifests of 4 MiB (distribution-spec, "Pushing Manifests"); containerd reads 8.
 const LONGEST_MANIFEST: u64 = 8 * 1024 * 1024;
-const LONGEST_CONFIG: u64 = 16 * 1024 * 1024;
-/// An index may name an index; nobody nests them deeper.
-const DEEPEST_INDEX: u32 = 3;
-
 impl Client {
     /// The manifest or index that `reference` names; by its digest if it has one.
     pub fn manifest(&self, reference: &Reference) -> Result<RemoteManifest, Error> {
@@ -104,46 +71,13 @@ impl Client {
         }
     }
 
-    /// The image for `platform` that `reference` names, by way of an index if it is one.
-    ///
-    /// An image that no index names is taken whatever its platform: the configuration says which.
+    /// [`Registry::resolve`].
     pub fn resolve(
         &self,
         reference: &Reference,
         platform: &Platform,
     ) -> Result<RemoteImage, Error> {
-        let action = format!("pull manifest of {reference}");
-        let mut found = self.manifest(reference)?;
-        let mut index = None;
-        for _ in 0..DEEPEST_INDEX {
-            let malformed = |e: serde_json::Error| Error::Malformed {
-                action: action.clone(),
-                reason: e.to_string(),
-            };
-            match found.descriptor.media_type().to_string().as_str() {
-                DOCKER_INDEX | "application/vnd.oci.image.index.v1+json" => {
-                    let list = Index::from_json(&found.bytes).map_err(malformed)?;
-                    let chosen = choose(&list, platform, reference)?;
-                    let digest = digest_in(&action, &chosen)?;
-                    let pinned = Reference { tag: None, digest: Some(digest), ..reference.clone() };
-                    index.get_or_insert(found);
-                    found = self.manifest(&pinned)?;
-                }
-                DOCKER_MANIFEST | "application/vnd.oci.image.manifest.v1+json" => {
-                    let manifest = Manifest::from_json(&found.bytes).map_err(malformed)?;
-                    let config = self.config(reference, manifest.0.config())?;
-                    return Ok(RemoteImage {
-                        index,
-                        descriptor: found.descriptor,
-                        manifest_bytes: found.bytes,
-                        manifest,
-                        config,
-                    });
-                }
-                other => return Err(Error::Unsupported { action, media_type: other.to_owned() }),
-            }
-        }
-        Err(Error::Malformed { action, reason: "indexes name indexes without an end".to_owned() })
+        Registry::resolve(self, reference, platform)
     }
 
     /// Stores `bytes` under the tag of `reference`, else under their digest, which it returns.
@@ -210,41 +144,6 @@ impl Client {
             expected: &[],
         })
     }
-
-    fn config(&self, reference: &Reference, config: &Descriptor) -> Result<Vec<u8>, Error> {
-        if config.size() > LONGEST_CONFIG {
-            let action = format!("pull configuration of {reference}");
-            return Err(Error::TooLarge { action, limit: LONGEST_CONFIG });
-        }
-        let mut bytes = Vec::new();
-        self.blob(reference, config, &mut bytes, &|_| {})?;
-        Ok(bytes)
-    }
-}
-
-fn choose(index: &Index, platform: &Platform, reference: &Reference) -> Result<Descriptor, Error> {
-    index.find(platform).cloned().ok_or_else(|| {
-        let platforms =
-            index.0.manifests().iter().filter_map(|manifest| manifest.platform().as_ref());
-        let names = platforms.map(|p| {
-            let variant = p.variant().as_deref().unwrap_or_default();
-            Platform::normalised(&p.os().to_string(), &p.architecture().to_string(), variant)
-        });
-        let known = names.filter(|platform| platform.os != "unknown");
-        Error::NoPlatform {
-            reference: reference.to_string(),
-            platform: platform.to_string(),
-            available: known.map(|platform| platform.to_string()).collect(),
-        }
-    })
-}
-
-/// The digest of what a descriptor names; only SHA-256 is known.
-pub(crate) fn digest_in(action: &str, descriptor: &Descriptor) -> Result<Digest, Error> {
-    digest_of(descriptor).ok_or_else(|| Error::Malformed {
-        action: action.to_owned(),
-        reason: format!("digest `{}` is not SHA-256", descriptor.digest()),
-    })
 }
 
 fn digest_header(response: &Response) -> Option<Digest> {

@@ -8,7 +8,7 @@ use ureq::http::{HeaderMap, HeaderValue, Method};
 use crate::client::{Access, Call};
 use crate::endpoint::Endpoint;
 use crate::http::{Body, Response, header, read_failure};
-use crate::manifest::digest_in;
+use crate::registry::digest_in;
 use crate::retry::Failure;
 use crate::scope::Scope;
 use crate::url::Url;

@@ -7,23 +7,12 @@ use ureq::http::{HeaderMap, HeaderValue, Method};
 use crate::client::{Access, Call};
 use crate::endpoint::Endpoint;
 use crate::http::{Body, Response, header};
-use crate::manifest::digest_in;
+use crate::registry::digest_in;
 use crate::retry::{Failure, Tries};
 use crate::scope::Scope;
 use crate::upload::Upload;
 use crate::url::Url;
-use crate::{Client, Error};
-
-/// How a blob came to be in a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pushed {
-    /// It was there.
-    Existed,
-    /// The registry took it from another repository; nothing was sent.
-    Mounted,
-    /// It was sent.
-    Uploaded,
-}
+use crate::{Client, Error, Pushed};
 
 /// The size of pieces for a registry that finds a whole blob too large.
 const SMALLER: u64 = 16 * 1024 * 1024;

@@ -1,34 +1,6 @@
 use std::time::{Duration, SystemTime};
 
-use crate::Error;
-
-/// How often and how patiently something is tried again.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RetryPolicy {
-    /// How often one thing is tried in all, at least once.
-    pub tries: u32,
-    /// How often it is tried in all when the host is unknown, refuses connections or stands
-    /// still: that is mostly a mistake, seldom passes, or takes long to find out.
-    pub connect_tries: u32,
-    /// The wait before the second try; it doubles with each further one.
-    pub first_wait: Duration,
-    /// No wait is longer, except one that the server asked for.
-    pub longest_wait: Duration,
-    /// The longest `Retry-After` that is obeyed; a server that asks for more is an error.
-    pub longest_retry_after: Duration,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            tries: 6,
-            connect_tries: 3,
-            first_wait: Duration::from_millis(500),
-            longest_wait: Duration::from_secs(15),
-            longest_retry_after: Duration::from_secs(120),
-        }
-    }
-}
+use crate::{Error, RetryPolicy};
 
 /// Whether trying again may help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

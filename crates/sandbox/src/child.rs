@@ -7,9 +7,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal};
 
-use crate::Error;
 use crate::report::Shared;
 use crate::sys::Stack;
+use crate::{Error, Exit};
 
 /// A command that runs in its sandbox. Dropping it kills and reaps all of its processes.
 #[derive(Debug)]
@@ -19,15 +19,6 @@ pub struct Child {
     stderr: Option<PipeReader>,
     exit: Option<Exit>,
     supervision: Supervision,
-}
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// It exited with this code.
-    Code(i32),
-    /// This signal ended it.
-    Signal(i32),
 }
 
 /// A handle that kills the command from elsewhere, and does nothing once it has ended.

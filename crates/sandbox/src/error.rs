@@ -114,6 +114,15 @@ pub enum Error {
         /// What to change.
         hint: Option<Hint>,
     },
+    /// This program was built without the feature that has namespaces.
+    #[error("this program was built without the feature `sandbox`")]
+    Disabled,
+    /// Something is not to be had, for a reason of the sandbox's own.
+    #[error("{reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
     /// A file of the system cannot be read or written.
     #[error("{operation} {}: {source}", path.display())]
     File {
@@ -200,6 +209,7 @@ macro_rules! steps {
         pub enum Step { $($(#[doc = $doc])+ $name,)+ }
 
         impl Step {
+            #[cfg(feature = "namespaces")]
             pub(crate) const ALL: &[Self] = &[$(Self::$name,)+];
         }
 

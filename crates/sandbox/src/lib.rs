@@ -23,6 +23,9 @@
 //!
 //! An ordinary user enters a user namespace first, while there is one thread: [`userns::enter`].
 //!
+//! Without the feature `namespaces` nothing can be run: what is left are the types in which others
+//! can be told what to run, and every attempt is [`Error::Disabled`].
+//!
 //! # Limitations
 //!
 //! * Linux 5.12 or later (`mount_setattr`), `x86_64` or `aarch64`.
@@ -51,29 +54,57 @@
 //! # }
 //! ```
 
+#[cfg(feature = "namespaces")]
 mod child;
+#[cfg(feature = "namespaces")]
 mod credentials;
+#[cfg(not(feature = "namespaces"))]
+mod disabled;
 pub mod emulation;
 mod error;
+mod exit;
 mod idmap;
+#[cfg(feature = "namespaces")]
 mod init;
+#[cfg(feature = "namespaces")]
 mod mounts;
+#[cfg(feature = "namespaces")]
 mod overlay;
+#[cfg(feature = "namespaces")]
 mod plan;
+#[cfg(feature = "namespaces")]
 mod probe;
+#[cfg(feature = "namespaces")]
 mod report;
+#[cfg(feature = "namespaces")]
 mod root;
+#[cfg(feature = "namespaces")]
 mod seccomp;
+#[cfg(feature = "namespaces")]
 mod spawn;
 mod spec;
+mod streams;
+#[cfg(feature = "namespaces")]
 mod subid;
+#[cfg(feature = "namespaces")]
 mod supervisor;
+mod support;
+#[cfg(feature = "namespaces")]
 mod sys;
+#[cfg(feature = "namespaces")]
 pub mod userns;
 
-pub use child::{Child, Exit, Killer};
+#[cfg(feature = "namespaces")]
+pub use child::{Child, Killer};
+#[cfg(not(feature = "namespaces"))]
+pub use disabled::{Child, Killer, probe, spawn, spawn_with};
 pub use error::{Error, Hint, Step};
+pub use exit::Exit;
 pub use idmap::{IdMap, IdMode, IdRange};
-pub use probe::{Support, probe};
-pub use spawn::{Streams, spawn, spawn_with};
+#[cfg(feature = "namespaces")]
+pub use probe::probe;
+#[cfg(feature = "namespaces")]
+pub use spawn::{spawn, spawn_with};
 pub use spec::{Mount, Network, OverlayApi, Privileges, Rlimit, Spec, User};
+pub use streams::Streams;
+pub use support::Support;

@@ -4,18 +4,7 @@ use std::path::Path;
 use crate::plan::Plan;
 use crate::spawn::{describe, launch};
 use crate::userns::{self, Position};
-use crate::{Error, IdMode, Network, OverlayApi, Spec};
-
-/// What works here.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Support {
-    /// How overlays are set up, or why there are none: then the root of a command has to be a plain
-    /// directory.
-    pub overlay: Result<OverlayApi, Error>,
-    /// Whether [`Network::None`] works.
-    pub own_network: bool,
-}
+use crate::{Error, IdMode, Network, OverlayApi, Spec, Support};
 
 /// Tries namespaces, an overlay with its upper directory in `dir`, else a plain directory there as
 /// root, and `/proc`, without running anything. Takes a few milliseconds; an error says why a step

@@ -16,7 +16,7 @@ use crate::child::Supervision;
 use crate::plan::{MountSource, Plan};
 use crate::report::{Failure, Shared};
 use crate::sys::{self, Stack};
-use crate::{Child, Error, Spec, Step, mounts, supervisor};
+use crate::{Child, Error, Spec, Step, Streams, mounts, supervisor};
 
 /// The command's setup holds a page of overlay options and the descriptors of all mounts.
 const COMMAND_STACK: usize = 256 << 10;
@@ -31,20 +31,6 @@ pub fn spawn(spec: &Spec) -> Result<Child, Error> {
     plan.streams = [&streams.input, &streams.output, &streams.error].map(AsRawFd::as_raw_fd);
     let supervision = launch(&plan).map_err(|error| describe(spec, &plan, &error))?;
     Ok(Child::new(supervision, streams.stdout, streams.stderr))
-}
-
-/// What a command reads and writes, instead of nothing and two pipes.
-#[derive(Debug)]
-pub struct Streams {
-    /// Standard input.
-    pub input: OwnedFd,
-    /// Standard output.
-    pub output: OwnedFd,
-    /// Standard error.
-    pub error: OwnedFd,
-    /// Whether standard input is a terminal that the command is to control: it hears of Ctrl-C
-    /// there. Nobody else may control it.
-    pub controls_terminal: bool,
 }
 
 /// The same with the caller's streams.

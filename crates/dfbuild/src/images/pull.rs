@@ -4,7 +4,7 @@ use std::io;
 use std::sync::PoisonError;
 
 use dfbuild_image::{Descriptor, Digest, ImageConfig, Platform, Reference, digest_of};
-use dfbuild_remote::{BlobSink, Client};
+use dfbuild_remote::{BlobSink, Registry};
 use dfbuild_store::{Holder, StagedFile, Staging};
 
 use crate::cancel::Cancel;
@@ -49,9 +49,9 @@ impl Engine {
         far: &dyn Fn(&Digest) -> bool,
         observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
-        let client = self.client_for(reference)?;
+        let registry = self.registry_for(reference)?;
         Transfers::run(&format!("pulling {reference}"), observer, |transfers| {
-            let image = client.resolve(reference, platform).map_err(|e| remote(reference, &e))?;
+            let image = registry.resolve(reference, platform).map_err(|e| remote(reference, &e))?;
             self.store().put_blob(&image.config)?;
             self.store().put_blob(&image.manifest_bytes)?;
             if let Some(index) = &image.index {
@@ -65,7 +65,7 @@ impl Engine {
             let is_far = |at: usize| diff_ids.get(at).is_some_and(far);
             let wanted = layers.iter().enumerate().filter(|(at, _)| !is_far(*at));
             let wanted: Vec<Descriptor> = wanted.map(|(_, blob)| blob.clone()).collect();
-            let pull = |blob: &Descriptor| self.pull_blob(client, reference, blob, transfers);
+            let pull = |blob: &Descriptor| self.pull_blob(registry, reference, blob, transfers);
             each(&once(&wanted), &pull).map_err(|error| match error {
                 StepError::Remote(error) => remote(reference, &error),
                 error => Error::image(reference.to_string(), error),
@@ -96,7 +96,7 @@ impl Engine {
     /// Fetches a blob into the store, verified, unless it is there.
     pub(crate) fn pull_blob(
         &self,
-        client: &Client,
+        registry: &dyn Registry,
         reference: &Reference,
         blob: &Descriptor,
         transfers: &Transfers<'_>,
@@ -122,7 +122,7 @@ impl Engine {
         let staging: Staging = self.store().stage()?;
         let mut sink = Sink(staging.file()?);
         let progress = transfers.moving(digest, size);
-        client.blob(reference, blob, &mut sink, &progress)?;
+        registry.blob(reference, blob, &mut sink, &progress)?;
         self.store().put_staged(sink.0, &digest)?;
         transfers.tell(digest, size, TransferState::Moved);
         Ok(())

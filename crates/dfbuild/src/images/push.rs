@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use dfbuild_image::{Descriptor, Digest, Index, Manifest, MediaType, Reference};
-use dfbuild_remote::{Client, Pushed};
+use dfbuild_remote::{Pushed, Registry};
 
 use crate::cancel::Cancel;
 use crate::engine::Engine;
@@ -45,9 +45,9 @@ impl Engine {
         what: &str,
         observer: &dyn Observer,
     ) -> Result<Digest, Error> {
-        let client = self.client_for(reference)?;
+        let registry = self.registry_for(reference)?;
         Transfers::run(what, observer, |transfers| {
-            let push = Push { engine: self, client, reference, transfers };
+            let push = Push { engine: self, registry, reference, transfers };
             push.tree(descriptor, reference)
         })
     }
@@ -66,7 +66,7 @@ fn not_here(reference: &Reference) -> Error {
 /// A push on its way.
 struct Push<'a> {
     engine: &'a Engine,
-    client: &'a Client,
+    registry: &'a dyn Registry,
     reference: &'a Reference,
     transfers: &'a Transfers<'a>,
 }
@@ -89,7 +89,7 @@ impl Push<'_> {
             blobs.push(manifest.0.config().clone());
             each(&once(&blobs), &|blob| self.blob(blob))?;
         }
-        let pushed = self.client.push_manifest(name, descriptor.media_type(), &bytes);
+        let pushed = self.registry.push_manifest(name, descriptor.media_type(), &bytes);
         pushed.map_err(|error| remote(self.reference, &error))
     }
 
@@ -105,7 +105,7 @@ impl Push<'_> {
         let mount_from = self.elsewhere(&digest);
         let progress = self.transfers.moving(digest, size);
         let pushed =
-            self.client.push_blob(self.reference, blob, &open, mount_from.as_ref(), &progress);
+            self.registry.push_blob(self.reference, blob, &open, mount_from.as_ref(), &progress);
         let state = match pushed.map_err(|error| remote(self.reference, &error))? {
             Pushed::Existed => TransferState::Existed,
             Pushed::Mounted => TransferState::Mounted,

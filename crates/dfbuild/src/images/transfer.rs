@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use dfbuild_image::{Descriptor, Digest, Reference, digest_of};
-use dfbuild_remote::Client;
+use dfbuild_remote::Registry;
 
 use crate::cancel::Cancel;
 use crate::ending::Ending;
@@ -33,9 +33,9 @@ impl Engine {
     }
 
     /// The way to the registry of an image.
-    pub(crate) fn client_for(&self, reference: &Reference) -> Result<&Client, Error> {
-        let client = self.client().map_err(|error| remote(reference, &error))?;
-        client.ok_or_else(|| no_network(reference))
+    pub(crate) fn registry_for(&self, reference: &Reference) -> Result<&dyn Registry, Error> {
+        let registry = self.registry().map_err(|error| remote(reference, &error))?;
+        registry.ok_or_else(|| no_network(reference))
     }
 }
 

@@ -120,12 +120,12 @@ impl Engine {
     ) -> Result<(), StepError> {
         match origin {
             Origin::Repository(reference) => {
-                let Some(client) = self.client()? else {
+                let Some(registry) = self.registry()? else {
                     return Err(StepError::Unsupported("this build has no network".to_owned()));
                 };
                 let what = format!("fetching layer {} from {origin}", digest.short());
                 Transfers::run(&what, self.teller(), |transfers| {
-                    self.pull_blob(client, reference, blob, transfers)
+                    self.pull_blob(registry, reference, blob, transfers)
                 })
             }
             Origin::Layout(folder) => self.take_blob(&Layout::open(folder)?, digest),

@@ -5,7 +5,7 @@ use std::path;
 use dfbuild_image::{
     Descriptor, Digest, Index, Manifest, MediaType, Platform, Reference, digest_of,
 };
-use dfbuild_remote::Client;
+use dfbuild_remote::Registry;
 use dfbuild_store::Layout;
 
 use super::document::{self, Document};
@@ -23,13 +23,13 @@ pub(super) fn fetch(
 ) -> Result<Vec<(Origin, Document)>, String> {
     let (origin, documents) = match source {
         CacheSource::Registry(reference) => {
-            let client = engine.client().map_err(|error| with_causes(&error))?;
-            let client = client.ok_or("this build has no network")?;
+            let registry = engine.registry().map_err(|error| with_causes(&error))?;
+            let registry = registry.ok_or("this build has no network")?;
             let manifest = |name: &Reference| {
-                client.manifest(name).map(|found| found.bytes).map_err(|error| missing(&error))
+                registry.manifest(name).map(|found| found.bytes).map_err(|error| missing(&error))
             };
             let at = |digest: Digest| manifest(&reference.pinned(digest));
-            let blob = |blob: &Descriptor| small_blob(client, reference, blob);
+            let blob = |blob: &Descriptor| small_blob(registry, reference, blob);
             let documents = documents(&manifest(reference)?, build, &at, &blob)?;
             (Origin::Repository(reference.clone()), documents)
         }
@@ -61,9 +61,13 @@ fn missing(error: &dfbuild_remote::Error) -> String {
     }
 }
 
-fn small_blob(client: &Client, name: &Reference, blob: &Descriptor) -> Result<Vec<u8>, String> {
+fn small_blob(
+    registry: &dyn Registry,
+    name: &Reference,
+    blob: &Descriptor,
+) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    client.blob(name, blob, &mut bytes, &|_| {}).map_err(|error| with_causes(&error))?;
+    registry.blob(name, blob, &mut bytes, &|_| {}).map_err(|error| with_causes(&error))?;
     Ok(bytes)
 }
 

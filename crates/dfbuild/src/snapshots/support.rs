@@ -63,7 +63,7 @@ impl Engine {
             return Ok(support);
         }
         let staging = self.store().stage()?;
-        let support = dfbuild_sandbox::probe(staging.path());
+        let support = self.sandbox().probe(staging.path());
         Ok(known.0.get_or_init(|| support))
     }
 }

@@ -1,14 +1,13 @@
 use std::ffi::OsString;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dfbuild_cache::{ClockTimes, LayerRecord};
 use dfbuild_dockerfile::ast::{Network as NetworkFlag, Security};
 use dfbuild_layer::Index;
 use dfbuild_plan::RunStep;
-use dfbuild_sandbox::{Child, Exit, IdMode, Mount, Network, Privileges, Rlimit, Spec, spawn};
+use dfbuild_sandbox::{Exit, IdMode, Mount, Network, Privileges, Rlimit, Spec};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
@@ -28,9 +27,6 @@ use crate::steps::users::Users;
 
 /// What a command calls its machine, as in BuildKit.
 const HOST_NAME: &str = "buildkitsandbox";
-
-/// How often a running command looks whether the build was cancelled.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs a command over the files of `rootfs` and keeps what it changed.
 pub(crate) fn run_command(
@@ -135,7 +131,7 @@ fn clock_times(rootfs: &Rootfs<'_>, index: &Index, started: i64) -> Result<Clock
     Ok(ClockTimes::Paths(paths))
 }
 
-/// Runs the command to its end, passing on what it writes.
+/// Runs the command to its end, passing on what it writes, without the secrets in it.
 fn execute(
     session: &Session<'_>,
     spec: &Spec,
@@ -143,69 +139,35 @@ fn execute(
     info: &StepInfo,
 ) -> Result<(), StepError> {
     let command = run.args.join(" ");
-    let mut child = match spawn(spec) {
-        Ok(child) => child,
-        Err(error) => {
-            let Some(code) = error.exit_code() else { return Err(error.into()) };
-            session.progress.output(info.id, Stream::Stderr, format!("{error}\n").as_bytes());
-            return Err(StepError::ExitCode { command, code });
-        }
-    };
-    let (stdout, stderr) = (child.stdout(), child.stderr());
     let redaction = Redaction::of(session.secrets());
-    let exit = thread::scope(|scope| {
-        if let Some(pipe) = stdout {
-            scope.spawn(|| pass_on(session, pipe, info, Stream::Stdout, &redaction));
-        }
-        if let Some(pipe) = stderr {
-            scope.spawn(|| pass_on(session, pipe, info, Stream::Stderr, &redaction));
-        }
-        wait(session, &mut child)
-    })?;
-    match exit {
-        Exit::Code(0) => Ok(()),
-        Exit::Code(code) => Err(StepError::ExitCode { command, code }),
-        Exit::Signal(signal) => Err(StepError::Signal { command, signal }),
-    }
-}
-
-fn wait(session: &Session<'_>, child: &mut Child) -> Result<Exit, StepError> {
-    loop {
-        if let Some(exit) = child.wait_timeout(CANCEL_INTERVAL)? {
-            return Ok(exit);
-        }
-        if session.ending().is_near() {
-            child.kill();
-            child.wait()?;
-            return Err(StepError::Cancelled);
-        }
-    }
-}
-
-/// Passes on what a command writes, without the secrets in it.
-fn pass_on(
-    session: &Session<'_>,
-    mut pipe: impl Read,
-    info: &StepInfo,
-    stream: Stream,
-    redaction: &Redaction,
-) {
-    let show = |bytes: &[u8]| {
+    let streams = [Mutex::new(redaction.stream()), Mutex::new(redaction.stream())];
+    let redacting = |stream| {
+        let number = usize::from(matches!(stream, Stream::Stderr));
+        streams[number].lock().unwrap_or_else(PoisonError::into_inner)
+    };
+    let show = |stream, bytes: &[u8]| {
         if !bytes.is_empty() {
             session.progress.output(info.id, stream, bytes);
         }
     };
-    let mut redacting = redaction.stream();
-    let mut buffer = vec![0; 32 << 10];
-    loop {
-        match pipe.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => show(&redacting.next(&buffer[..count])),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
+    let output = |stream, bytes: &[u8]| show(stream, &redacting(stream).next(bytes));
+    let is_cancelled = || session.ending().is_near();
+    let exit = session.engine.sandbox().run(spec, &output, &is_cancelled);
+    for stream in [Stream::Stdout, Stream::Stderr] {
+        show(stream, &redacting(stream).finish());
+    }
+    match exit {
+        // It was killed, or could not even begin, because nobody wants it any more.
+        Ok(Exit::Signal(_)) | Err(_) if is_cancelled() => Err(StepError::Cancelled),
+        Ok(Exit::Code(0)) => Ok(()),
+        Ok(Exit::Code(code)) => Err(StepError::ExitCode { command, code }),
+        Ok(Exit::Signal(signal)) => Err(StepError::Signal { command, signal }),
+        Err(error) => {
+            let Some(code) = error.exit_code() else { return Err(error.into()) };
+            session.progress.output(info.id, Stream::Stderr, format!("{error}\n").as_bytes());
+            Err(StepError::ExitCode { command, code })
         }
     }
-    show(&redacting.finish());
 }
 
 /// The variables of the command. `HOME` is the user's unless something sets it.

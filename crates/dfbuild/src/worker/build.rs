@@ -32,16 +32,21 @@ impl Worker {
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<Built, Error> {
         let failed = |error: io::Error| Error::Worker { reason: error.to_string(), hint: None };
+        if engine.has_parts_of_its_own() {
+            return Err(Error::Worker {
+                reason: "a sandbox or registry of the embedder's cannot go there".to_owned(),
+                hint: Some("use such an engine without a worker".to_owned()),
+            });
+        }
         let (request, stream) = BuildRequest::new(build, engine).map_err(failed)?;
         let options = engine.network_options();
         let request = Request::Build(Box::new((request, options.map(SentNetwork::of))));
         let socket = self.connect()?;
         let mut embedder = Embedder { socket, options, stream, buffer: None, observer };
-        let talk = embedder.talk(&request, is_cancelled);
-        match talk {
+        let said = embedder.say(&request, &[]);
+        match said.and_then(|()| embedder.talk(is_cancelled)) {
             Ok(Some(done)) => done,
             Ok(None) => Err(self.loss()),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(self.loss()),
             Err(error) => Err(failed(error)),
         }
     }
@@ -61,15 +66,13 @@ impl Embedder<'_> {
     /// Speaks with the worker until the build is done; `None` if the worker is gone.
     fn talk(
         &mut self,
-        request: &Request,
         is_cancelled: &dyn Fn() -> bool,
     ) -> io::Result<Option<Result<Built, Error>>> {
-        frame::write(&self.socket, request, &[])?;
         let mut told = false;
         loop {
             if !told && is_cancelled() {
                 told = true;
-                frame::write(&self.socket, &Request::Cancel, &[])?;
+                self.say(&Request::Cancel, &[])?;
             }
             if !readable(&self.socket)? {
                 continue;
@@ -83,17 +86,26 @@ impl Embedder<'_> {
                 Message::Retry { error, wait } => self.retry(error, wait),
                 Message::Credential { registry } => {
                     let answer = Request::Credential(credential(self.options, &registry));
-                    frame::write(&self.socket, &answer, &[])?;
+                    self.say(&answer, &[])?;
                 }
                 Message::Context => {
                     let (error, bytes) = match self.chunk() {
                         Ok(bytes) => (None, bytes),
                         Err(error) => (Some(Relayed::of(&error)), Vec::new()),
                     };
-                    frame::write(&self.socket, &Request::Context(error), &bytes)?;
+                    self.say(&Request::Context(error), &bytes)?;
                 }
                 Message::Done(done) => return Ok(Some(*done)),
             }
+        }
+    }
+
+    /// Says something. A worker that has closed the socket may have said that the build is done, which
+    /// is still to be read.
+    fn say(&self, request: &Request, bytes: &[u8]) -> io::Result<()> {
+        match frame::write(&self.socket, request, bytes) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            said => said,
         }
     }
 
@@ -177,7 +189,7 @@ mod tests {
             let (options, observer) = (Some(options), &observer);
             let mut embedder = Embedder { socket: ours, options, stream, buffer: None, observer };
             let is_cancelled = || !told.lock().unwrap().is_empty();
-            let done = embedder.talk(&Request::Cancel, &is_cancelled).unwrap();
+            let done = embedder.talk(&is_cancelled).unwrap();
             assert!(matches!(done, Some(Err(Error::Cancelled))));
         });
         told.into_inner().unwrap()

@@ -1,6 +1,7 @@
 use std::path::Path;
 
-use super::{Checkout, Git, is_commit};
+use super::run::is_commit;
+use super::{Checkout, Git};
 use crate::{Client, Error};
 
 impl Client {

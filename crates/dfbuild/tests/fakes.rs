@@ -1,0 +1,177 @@
+//! A sandbox and a registry of the embedder's.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::fs;
+use std::io::{self, Read};
+use std::sync::Mutex;
+
+use dfbuild::remote::{BlobSink, Error as RemoteError, MediaType, Pushed, RemoteManifest};
+use dfbuild::testing::{FakeSandbox, MemoryRegistry};
+use dfbuild::worker::Worker;
+use dfbuild::{
+    Build, BuildContext, Cancel, Descriptor, Digest, Engine, Error, Event, Output, OutputKind,
+    Reference, Registry, Secret, SecretSource, StepError,
+};
+use tempfile::TempDir;
+
+fn of(text: &str) -> Build {
+    Build::new(BuildContext::Empty).dockerfile_text(text)
+}
+
+fn nobody(_: &Event) {}
+
+fn engine() -> (TempDir, Engine) {
+    let folder = TempDir::new().unwrap();
+    let engine = Engine::open(folder.path().join("store")).unwrap();
+    (folder, engine)
+}
+
+#[test]
+fn what_a_closure_changes_becomes_the_layer() {
+    let (folder, engine) = engine();
+    let engine = engine.with_sandbox(FakeSandbox::new(|command| {
+        let root = command.root();
+        match command.line() {
+            "make" => {
+                assert_eq!(fs::read(root.join("source")).unwrap(), b"text\n");
+                fs::write(root.join("made"), command.env("WITH").unwrap()).unwrap();
+                fs::remove_file(root.join("source")).unwrap();
+                0
+            }
+            _ => 127,
+        }
+    }));
+    let out = folder.path().join("out");
+    let text = "FROM scratch\nCOPY <<EOF /source\ntext\nEOF\nENV WITH=care\nRUN make\n";
+    let output = Output::new(OutputKind::Directory(out.clone()));
+    let built = of(text).output(output).run(&engine, &nobody, &Cancel::new()).unwrap();
+    assert_eq!(built.ran, 2);
+    assert_eq!(fs::read(out.join("made")).unwrap(), b"care");
+    assert!(!out.join("source").exists());
+    let again = of(text).run(&engine, &nobody, &Cancel::new()).unwrap();
+    assert_eq!((again.image_id, again.cached, again.ran), (built.image_id, 2, 0));
+}
+
+#[test]
+fn exit_codes_output_and_cancellation_are_those_of_a_command() {
+    let (_folder, engine) = engine();
+    let engine = engine.with_sandbox(FakeSandbox::new(|command| {
+        command.print("out with the pass");
+        command.print("word-of-the-test\n");
+        command.print_error("err\n");
+        if command.line() == "hang" {
+            command.hang();
+        }
+        3
+    }));
+    let heard = Mutex::new(String::new());
+    let cancel = Cancel::new();
+    let observer = |event: &Event| {
+        if let Event::Output { bytes, .. } = event {
+            heard.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
+        }
+    };
+    let source = SecretSource::Value(b"password-of-the-test".to_vec());
+    let secret = Secret { id: "x".into(), source };
+    let build = of("FROM scratch\nRUN fail\n").secret(secret);
+    let error = build.run(&engine, &observer, &cancel).unwrap_err();
+    let Error::Step { source, .. } = error else { panic!("{error}") };
+    assert!(matches!(*source, StepError::ExitCode { code: 3, .. }), "{source}");
+    let heard = heard.into_inner().unwrap();
+    assert!(heard.contains("err\n") && heard.contains("out with the "), "{heard}");
+    assert!(!heard.contains("word-of"), "{heard}");
+
+    let observer = |event: &Event| {
+        if matches!(event, Event::Output { .. }) {
+            cancel.cancel();
+        }
+    };
+    let error = of("FROM scratch\nRUN hang\n").run(&engine, &observer, &cancel).unwrap_err();
+    assert!(matches!(error, Error::Cancelled), "{error}");
+}
+
+#[test]
+fn images_go_to_a_registry_in_memory_and_come_from_there() {
+    let registry = MemoryRegistry::new();
+    let (_here, here) = engine();
+    let here = here.with_registry(registry.clone());
+    let text = "FROM scratch\nCOPY <<EOF /file\ntext\nEOF\n";
+    let first = of(text).tag("r.example/base:1").push(true);
+    let first = first.run(&here, &nobody, &Cancel::new()).unwrap();
+    assert_eq!(registry.names(), ["r.example/base:1"]);
+    // Its layer and its configuration.
+    assert_eq!(registry.blobs(), 2);
+
+    let (_there, there) = engine();
+    let there = there.with_registry(registry.clone());
+    let second = of("FROM r.example/base:1\nLABEL a=b\n").tag("r.example/app").push(true);
+    let second = second.run(&there, &nobody, &Cancel::new()).unwrap();
+    assert_eq!((second.layers, first.layers), (1, 1));
+    assert_eq!(registry.names(), ["r.example/app:latest", "r.example/base:1"]);
+
+    let error = of("FROM r.example/none\n").run(&there, &nobody, &Cancel::new()).unwrap_err();
+    assert!(error.to_string().contains("`r.example` answered 404"), "{error}");
+}
+
+/// A registry that gives other bytes than it was given.
+#[derive(Debug)]
+struct Liar(MemoryRegistry);
+
+impl Registry for Liar {
+    fn manifest(&self, reference: &Reference) -> Result<RemoteManifest, RemoteError> {
+        self.0.manifest(reference)
+    }
+
+    fn blob(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        sink: &mut dyn BlobSink,
+        progress: &dyn Fn(u64),
+    ) -> Result<(), RemoteError> {
+        self.0.blob(reference, descriptor, sink, progress)?;
+        let action = "lie".to_owned();
+        sink.write(b"?").map_err(|source| RemoteError::Sink { action, source })
+    }
+
+    fn push_blob(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        open: &dyn Fn() -> io::Result<Box<dyn Read>>,
+        mount_from: Option<&Reference>,
+        progress: &dyn Fn(u64),
+    ) -> Result<Pushed, RemoteError> {
+        self.0.push_blob(reference, descriptor, open, mount_from, progress)
+    }
+
+    fn push_manifest(
+        &self,
+        reference: &Reference,
+        media_type: &MediaType,
+        bytes: &[u8],
+    ) -> Result<Digest, RemoteError> {
+        self.0.push_manifest(reference, media_type, bytes)
+    }
+}
+
+#[test]
+fn no_byte_of_a_registry_is_believed() {
+    let registry = MemoryRegistry::new();
+    let (_here, here) = engine();
+    let here = here.with_registry(registry.clone());
+    let base = of("FROM scratch\nLABEL a=b\n").tag("r.example/base").push(true);
+    base.run(&here, &nobody, &Cancel::new()).unwrap();
+    let (_there, there) = engine();
+    let there = there.with_registry(Liar(registry));
+    let error = of("FROM r.example/base\n").run(&there, &nobody, &Cancel::new()).unwrap_err();
+    assert!(error.to_string().contains("sent other bytes"), "{error}");
+}
+
+#[test]
+fn they_cannot_go_to_a_worker() {
+    let (_folder, engine) = engine();
+    let engine = engine.with_sandbox(FakeSandbox::new(|_| 0)).with_worker(Worker::this_program());
+    let error = of("FROM scratch\n").run(&engine, &nobody, &Cancel::new()).unwrap_err();
+    assert!(matches!(error, Error::Worker { .. }), "{error}");
+}

@@ -78,6 +78,9 @@ pub(crate) fn begin(
         Ok(engine) => engine,
         Err(code) => return code,
     };
+    if let Some(piped) = &request.piped {
+        progress.pipes(&piped.file);
+    }
     for notice in &request.notices {
         progress.note(notice);
     }

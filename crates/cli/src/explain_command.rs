@@ -11,19 +11,18 @@ use crate::failure::{self, Failure};
 use crate::progress::{Mode, Progress};
 use crate::request::RequestError;
 use crate::source::Source;
-use crate::{engine, reasons, report};
+use crate::{engine, output, reasons, report};
 
 /// Tells what a build would run, or what the last one ran, and why.
 pub(crate) fn run(args: &ExplainArgs, root: PathBuf) -> ExitCode {
     match explanation(&args.build, root, args.last) {
         Ok(Some(explanation)) => {
-            let shown = match args.format {
-                ExplainFormat::Text => {
-                    write_text(&mut io::stdout().lock(), &explanation, args.last)
-                }
-                ExplainFormat::Json => write_json(&mut io::stdout().lock(), &explanation),
+            let mut text = Vec::new();
+            let written = match args.format {
+                ExplainFormat::Text => write_text(&mut text, &explanation, args.last),
+                ExplainFormat::Json => write_json(&mut text, &explanation),
             };
-            match shown {
+            match written.and_then(|()| output::print(&String::from_utf8_lossy(&text))) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => report::error(&format!("write to standard output: {error}")),
             }

@@ -3,7 +3,6 @@ use std::io::{self, Write};
 
 use dfbuild::{Error, LineIndex, StepError, is_bomb};
 
-use crate::args::no_such_command;
 use crate::progress::Capture;
 use crate::source::Source;
 use crate::step::Step;
@@ -136,7 +135,6 @@ fn hints(error: &Error) -> Vec<String> {
         Error::NoDockerfile { .. } => {
             Some("-f FILE names the Dockerfile, -f - reads it from standard input".to_owned())
         }
-        Error::Context { path, .. } if !path.exists() => no_such_command(path),
         _ => None,
     };
     let bomb = || is_bomb(error).then(|| TRUST.to_owned());

@@ -4,18 +4,24 @@ use std::time::{Duration, SystemTime};
 use dfbuild::{Engine, ImageSummary, Reference, Timestamp};
 use serde::Serialize;
 
-use crate::args::{ImagesArgs, ListFormat};
+use crate::args::{ImagesArgs, ImagesFilter, ListFormat};
 use crate::output::columns;
 use crate::{output, units};
 
 /// Lists the images of the store as `docker images` does.
 pub(crate) fn run(args: &ImagesArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
-    let names = [args.name.as_deref(), args.filter.as_deref()].into_iter().flatten();
+    let references = args.filter.iter().filter_map(|filter| match filter {
+        ImagesFilter::Reference(name) => Some(name.as_str()),
+        ImagesFilter::Dangling(_) => None,
+    });
+    let names = args.name.as_deref().into_iter().chain(references);
+    let none = args.filter.contains(&ImagesFilter::Dangling(true));
     let filters = names.map(Filter::parse).collect::<Result<Vec<_>, _>>()?;
     let now = SystemTime::now();
     let images = Engine::open(root)?.images()?;
-    let wanted =
-        images.iter().filter(|image| filters.iter().all(|filter| filter.matches(&image.reference)));
+    let wanted = images
+        .iter()
+        .filter(|image| !none && filters.iter().all(|filter| filter.matches(&image.reference)));
     let rows: Vec<Row> = wanted.map(|image| Row::of(image, now)).collect();
     Ok(output::print(&render(rows, args)?)?)
 }

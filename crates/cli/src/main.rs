@@ -75,6 +75,12 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    if let (Command::Build(args), Some(error)) = (&cli.command, &cli.unless_context)
+        && !args.context.exists()
+    {
+        let _ = error.print();
+        return ExitCode::from(2);
+    }
     let environment = |name: &str| env::var(name).ok();
     let debug = cli.global.debug;
     match cli.command {

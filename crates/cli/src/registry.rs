@@ -79,6 +79,9 @@ pub(crate) fn pull_for_run(
 
 /// Pushes an image of the store.
 pub(crate) fn push(args: &PushArgs, root: PathBuf) -> Result<(), Box<dyn StdError>> {
+    if args.registries.offline {
+        return Err("--offline asks nobody, and a push sends to a registry".into());
+    }
     let reference: Reference = args.name.parse()?;
     let engine = Engine::open(root)?;
     let (digest, _) =

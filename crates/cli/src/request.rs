@@ -30,6 +30,10 @@ pub(crate) struct Piped {
     _folder: TempDir,
 }
 
+/// What to do when there is no agent to forward.
+const START_AN_AGENT: &str = "SSH_AUTH_SOCK is not set; start an agent with `eval $(ssh-agent)` and `ssh-add`, or name the \
+     socket of one: --ssh ID=SOCKET";
+
 /// Why a command line cannot be carried out.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum RequestError {
@@ -165,7 +169,7 @@ pub(crate) fn agent(
     let error = |text: String| RequestError::Input(format!("ssh agent {}: {text}", flag.id));
     let from_environment = || environment("SSH_AUTH_SOCK").filter(|path| !path.is_empty());
     let socket = flag.path.clone().or_else(|| from_environment().map(PathBuf::from));
-    let socket = socket.ok_or_else(|| error("SSH_AUTH_SOCK is not set".to_owned()))?;
+    let socket = socket.ok_or_else(|| error(START_AN_AGENT.to_owned()))?;
     let metadata = std::fs::metadata(&socket);
     let metadata = metadata.map_err(|e| error(format!("{}: {e}", socket.display())))?;
     if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) {
@@ -422,7 +426,7 @@ mod tests {
             RequestError::Input(text) => text,
             RequestError::Usage(text) => panic!("{line}: {text}"),
         };
-        assert_eq!(text("--ssh default ."), "ssh agent default: SSH_AUTH_SOCK is not set");
+        assert_eq!(text("--ssh default ."), format!("ssh agent default: {START_AN_AGENT}"));
         let key = concat!("--ssh a=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml .");
         assert!(text(key).contains("is no socket") && text(key).contains("ssh-add"));
         check("--secret-leak=error .", &["secret_leak: Error"]);

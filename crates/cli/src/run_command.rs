@@ -89,7 +89,7 @@ pub(crate) fn shell(args: &ShellArgs, root: PathBuf) -> ExitCode {
     let made = || -> Result<(Engine, Run), Box<dyn std::error::Error>> {
         let engine = open(root)?;
         let mut run = if let Some(name) = &args.place {
-            image_or_stage(&engine, name, args.stage)?
+            image_or_stage(&engine, name, args)?
         } else {
             if let Some(step) = engine.failed_step()? {
                 about(&step, args);
@@ -154,11 +154,11 @@ fn open(root: PathBuf) -> Result<Engine, Error> {
     engine::open(root, choice)
 }
 
-/// An image of that name, else a stage of the last build.
-fn image_or_stage(engine: &Engine, name: &str, stage: bool) -> Result<Run, Error> {
+/// An image of that name, else a stage of the last build; where a stage failed, the step that did.
+fn image_or_stage(engine: &Engine, name: &str, args: &ShellArgs) -> Result<Run, Error> {
     let stages = engine.last_stages();
     let error = match engine.inspect(name, None) {
-        Ok(_) if !stage => return Ok(Run::image(name)),
+        Ok(_) if !args.stage => return Ok(Run::image(name)),
         Err(error @ Error::Image { .. }) => Some(error),
         Err(error) => return Err(error),
         Ok(_) => None,
@@ -166,7 +166,15 @@ fn image_or_stage(engine: &Engine, name: &str, stage: bool) -> Result<Run, Error
     if let Some(stage) = stages.iter().find(|it| it.name().eq_ignore_ascii_case(name)) {
         return Ok(Run::stage(stage.clone()));
     }
-    let names: Vec<String> = stages.iter().map(BuiltStage::name).collect();
+    let failed = engine.failed_step()?;
+    if let Some(step) = &failed
+        && step.stage.eq_ignore_ascii_case(name)
+    {
+        about(step, args);
+        return Ok(Run::failed_step());
+    }
+    let mut names: Vec<String> = stages.iter().map(BuiltStage::name).collect();
+    names.extend(failed.map(|step| step.stage));
     let known = if names.is_empty() {
         "the last build left no stages".to_owned()
     } else {

@@ -48,7 +48,10 @@ fn usage_errors() {
         assert_eq!(err.lines().next(), Some(expect), "{args:?}");
     };
     check(&["--frobnicate", "."], "error: unexpected argument '--frobnicate' found");
-    check(&["-t", "x"], "error: the following required arguments were not provided:");
+    check(
+        &["-t", "x"],
+        "error: the context is missing: the folder whose files COPY and ADD see, `.` for this one",
+    );
     check(&["--push", "."], "error: --push needs a name to push to: give --tag");
     check(
         &["--ulimit", "nofile=2:1", "."],

@@ -349,6 +349,15 @@ pub(crate) enum NetworkArg {
 }
 
 pub(super) fn parse_platform(value: &str) -> Result<Platform, String> {
+    /// What Go calls processors, and what they are called elsewhere.
+    const ARCHITECTURES: [&str; 16] = [
+        "386", "aarch64", "amd64", "arm", "arm64", "armhf", "i386", "loong64", "mips64le",
+        "ppc64le", "riscv64", "s390x", "wasm", "x86_64", "x86-64", "armel",
+    ];
+    let os_alone = ["linux", "windows", "darwin", "freebsd", "macos", "local"].contains(&value);
+    if !value.contains('/') && !os_alone && !ARCHITECTURES.contains(&value) {
+        return Err(format!("`{value}` is no processor known here; write OS/ARCH, as linux/arm64"));
+    }
     value.parse().map_err(|error: <Platform as std::str::FromStr>::Err| error.to_string())
 }
 

@@ -31,22 +31,29 @@ pub(crate) struct ImagesArgs {
     #[arg(long)]
     pub(crate) digests: bool,
 
-    /// Only images of this name: reference=NAME, as docker has it
-    #[arg(short, long, value_name = "reference=NAME", value_parser = parse_filter)]
-    pub(crate) filter: Option<String>,
+    /// Only images of this name: reference=NAME, as docker has it; none is dangling
+    #[arg(short, long, value_name = "reference=NAME|dangling=BOOL", value_parser = parse_filter)]
+    pub(crate) filter: Vec<ImagesFilter>,
 
     /// All images have names here
     #[arg(short, long, hide = true)]
     pub(crate) all: bool,
 }
 
-fn parse_filter(text: &str) -> Result<String, String> {
+/// What an image has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ImagesFilter {
+    /// One of this name.
+    Reference(String),
+    /// One without a name, which no image here is; or one with a name.
+    Dangling(bool),
+}
+
+fn parse_filter(text: &str) -> Result<ImagesFilter, String> {
     match text.split_once('=') {
-        Some(("reference", name)) => Ok(name.to_owned()),
-        Some(("dangling", _)) => {
-            Err("no image is without a name here; `dfbuild prune` removes what none needs"
-                .to_owned())
-        }
-        _ => Err("there is reference=NAME".to_owned()),
+        Some(("reference", name)) => Ok(ImagesFilter::Reference(name.to_owned())),
+        Some(("dangling", "true" | "1")) => Ok(ImagesFilter::Dangling(true)),
+        Some(("dangling", "false" | "0")) => Ok(ImagesFilter::Dangling(false)),
+        _ => Err("there are reference=NAME and dangling=true|false".to_owned()),
     }
 }

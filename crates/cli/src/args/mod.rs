@@ -37,7 +37,7 @@ mod ulimits;
 mod upkeep_args;
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -60,7 +60,7 @@ pub(crate) use ignore_args::IgnoreArgs;
 pub(crate) use image_args::{
     FormatArg, HistoryArgs, InspectArgs, LoadArgs, RemoveArgs, SaveArgs, TagArgs,
 };
-pub(crate) use images_args::ImagesArgs;
+pub(crate) use images_args::{ImagesArgs, ImagesFilter};
 pub(crate) use key_value::KeyValue;
 pub(crate) use list_format::ListFormat;
 pub(crate) use logs_args::LogsArgs;
@@ -91,6 +91,9 @@ pub(crate) struct Cli {
     pub(crate) global: GlobalArgs,
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// The error to end with unless the context, which stands in the place of a command, is there.
+    #[arg(skip)]
+    pub(crate) unless_context: Option<clap::Error>,
 }
 
 impl Cli {
@@ -104,6 +107,7 @@ impl Cli {
         if defaulted {
             args.insert(at, "build".into());
         }
+        let no_command = if defaulted { no_such_command(&word) } else { None };
         let command = args.get(at).and_then(|arg| arg.to_str());
         if matches!(command, Some("build" | "verify" | "explain" | "compose")) {
             docker_words::switches(&mut args);
@@ -116,11 +120,12 @@ impl Cli {
                     .default_value_if("last", "true", ".")
             })
         });
-        let matches = grammar.try_get_matches_from(args).map_err(|error| {
-            let hint = if defaulted { no_such_command(Path::new(&word)) } else { None };
-            helpful(error, hint)
-        })?;
-        Self::from_arg_matches(&matches)
+        let matches = grammar
+            .try_get_matches_from(args)
+            .map_err(|error| helpful(error, no_command.as_deref()))?;
+        let mut cli = Self::from_arg_matches(&matches)?;
+        cli.unless_context = no_command.map(|text| unknown_command(&text));
+        Ok(cli)
     }
 }
 
@@ -138,15 +143,10 @@ fn first_word(args: &[OsString]) -> usize {
     at
 }
 
-/// What to say of a context that was perhaps meant for a command.
-pub(crate) fn no_such_command(context: &Path) -> Option<String> {
-    let word = context.to_str()?;
-    if word.is_empty()
-        || !word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        || word.starts_with('-')
-    {
-        return None;
-    }
+/// What to say of a word in the place of a command that is none.
+fn no_such_command(word: &OsStr) -> Option<String> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let word = word.to_str().filter(|word| word.bytes().all(is_part) && !word.starts_with('-'))?;
     if let Some(instead) = docker_words::elsewhere(word) {
         return Some(format!("dfbuild has no command `{word}`: {instead}"));
     }
@@ -156,24 +156,26 @@ pub(crate) fn no_such_command(context: &Path) -> Option<String> {
     let close = names().find(|name| *name == lower).or_else(|| suggest::closest(&lower, names()));
     Some(match close {
         Some(close) => format!("there is no command `{word}`; did you mean `{close}`?"),
-        None => {
-            format!("there is no command `{word}`; `dfbuild --help` lists those that there are")
-        }
+        None => format!("there is neither a command nor a folder `{word}`"),
     })
 }
 
+fn unknown_command(text: &str) -> clap::Error {
+    let mut grammar = Cli::command();
+    grammar.build();
+    grammar.error(ErrorKind::InvalidSubcommand, text)
+}
+
 /// The error with what helps most: that a word is no command, or what a context is.
-fn helpful(error: clap::Error, no_such_command: Option<String>) -> clap::Error {
+fn helpful(error: clap::Error, no_command: Option<&str>) -> clap::Error {
     let mut grammar = Cli::command();
     grammar.build();
     let missing = |error: &clap::Error| match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::Strings(args)) => args.iter().any(|arg| arg == "<CONTEXT>"),
         _ => false,
     };
-    match (error.kind(), no_such_command) {
-        (ErrorKind::UnknownArgument, Some(text)) => {
-            grammar.error(ErrorKind::InvalidSubcommand, text)
-        }
+    match (error.kind(), no_command) {
+        (ErrorKind::UnknownArgument, Some(text)) => unknown_command(text),
         (ErrorKind::MissingRequiredArgument, _) if missing(&error) => {
             let build = grammar.find_subcommand_mut("build").expect("there is such a command");
             let text =
@@ -330,16 +332,17 @@ mod tests {
             ("biuld -t a .", "there is no command `biuld`; did you mean `build`?"),
             ("Images x", "there is no command `Images`; did you mean `images`?"),
             ("login -u me host", "dfbuild has no command `login`: dfbuild keeps no passwords"),
-            ("image", "the context"),
-            ("frobnicate a b", "there is no command `frobnicate`; `dfbuild --help`"),
+            ("frobnicate a b", "there is neither a command nor a folder `frobnicate`"),
         ] {
-            match read(line) {
-                Err(error) => assert!(error.contains(expect), "{line}: {error}"),
-                Ok(cli) => assert!(matches!(cli.command, Command::Build(_)), "{line}"),
-            }
+            let error = read(line).unwrap_err();
+            assert!(error.contains(expect), "{line}: {error}");
         }
         assert!(read("a/b c").unwrap_err().contains("unexpected argument 'c'"));
-        assert_eq!(no_such_command(Path::new(".")), None);
+        let unless = |line| read(line).unwrap().unless_context.map(|error| error.to_string());
+        assert!(unless("imgaes").unwrap().contains("did you mean `images`?"));
+        for line in [".", "a/b", "-t imgaes .", "build imgaes"] {
+            assert_eq!(unless(line), None, "{line}");
+        }
     }
 
     #[test]

@@ -53,6 +53,14 @@ fn wanted(args: &ComposeArgs, files: &Files) -> Result<BTreeSet<String>, String>
         return Err("there is no service with a `build` section".to_owned());
     }
     let mut wanted = BTreeSet::new();
+    for name in &rest {
+        if services.get(name).is_some_and(|service| service.build.is_none()) {
+            let _ = writeln!(
+                io::stderr().lock(),
+                "notice: {name} has no `build` section: its image is pulled by whoever runs it"
+            );
+        }
+    }
     while let Some(name) = rest.pop() {
         let Some(service) = services.get(&name) else {
             let known: Vec<_> = services.keys().map(String::as_str).collect();

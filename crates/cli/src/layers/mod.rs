@@ -3,6 +3,7 @@
 mod html;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::{fs, io};
 
@@ -22,6 +23,7 @@ pub(crate) fn run(args: &LayersArgs, root: PathBuf) -> Result<(), Box<dyn std::e
         fs::write(path, page).map_err(|error| {
             io::Error::new(error.kind(), format!("write {}: {error}", path.display()))
         })?;
+        let _ = writeln!(io::stderr().lock(), "notice: the page is {}", path.display());
     }
     let text = match args.format {
         FormatArg::Json => output::json(&document(&layers))?,

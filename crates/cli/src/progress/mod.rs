@@ -12,6 +12,7 @@ mod turns;
 mod view;
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,16 @@ pub(crate) struct Progress {
 struct State {
     renderer: Box<dyn Renderer + Send>,
     captures: Captures,
+    /// The file that goes to standard output in the end, which is no name for people.
+    piped: Option<String>,
+}
+
+impl State {
+    /// A task in words for people.
+    fn named(&self, what: &str) -> Option<String> {
+        let path = self.piped.as_deref().filter(|path| what.contains(*path))?;
+        Some(what.replace(path, "to standard output"))
+    }
 }
 
 /// One way to show a build. Times count from the start of the build.
@@ -105,13 +116,18 @@ impl Progress {
             Mode::Tty => Box::new(tty::Tty::new(source, colour)),
             Mode::Quiet => Box::new(Quiet),
         };
-        let state = State { renderer, captures: Captures::default() };
+        let state = State { renderer, captures: Captures::default(), piped: None };
         Self { start: Instant::now(), state: Mutex::new(state) }
     }
 
     /// The Dockerfile that is built, in which messages have their places.
     pub(crate) fn read(&self, source: Source) {
         self.lock().renderer.source(source);
+    }
+
+    /// Calls a file what it stands for, standard output.
+    pub(crate) fn pipes(&self, file: &Path) {
+        self.lock().piped = Some(file.display().to_string());
     }
 
     /// Shows a line from the command itself.
@@ -179,6 +195,14 @@ impl Observer for Progress {
         match event {
             Event::Planned { steps } => {
                 state.renderer.planned(steps.iter().map(Step::from).collect(), at);
+            }
+            Event::TaskStarted { what } => {
+                let what = state.named(what).unwrap_or_else(|| what.clone());
+                state.renderer.event(&Event::TaskStarted { what }, at);
+            }
+            Event::TaskFinished { what, duration } => {
+                let what = state.named(what).unwrap_or_else(|| what.clone());
+                state.renderer.event(&Event::TaskFinished { what, duration: *duration }, at);
             }
             _ => state.renderer.event(event, at),
         }

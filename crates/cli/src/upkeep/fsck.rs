@@ -58,9 +58,17 @@ fn summary(looked: &Looked, findings: &[Finding], repair: bool) -> String {
     let damage = findings.iter().filter(|finding| finding.is_damage).count();
     let left = findings.iter().filter(|finding| finding.is_open()).count();
     let Looked { blobs, layers, snapshots, records, images, .. } = looked;
+    let of = |number: usize, one: &str, rest: &str| {
+        let end = if number == 1 { "" } else { "s" };
+        format!("{number} {one}{end}{rest}")
+    };
     let mut text = format!(
-        "{blobs} blobs, {layers} layers, {snapshots} folders of layers, {records} results of steps, \
-         {images} images: "
+        "{}, {}, {}, {}, {}: ",
+        of(*blobs, "blob", ""),
+        of(*layers, "layer", ""),
+        of(*snapshots, "folder", " of layers"),
+        of(*records, "result", " of steps"),
+        of(*images, "image", ""),
     );
     text += &match (damage, left) {
         (0, _) => "no damage\n".to_owned(),

@@ -1,0 +1,154 @@
+//! What people see: each file of `transcripts` is a session of a shell, run again and compared.
+//!
+//! A line that begins with `$ ` is a command, those behind it that begin with `> ` belong to it, and
+//! below stands what it prints, on standard output and error. `? 1` is its exit code unless it is 0.
+//! What differs from run to run stands in brackets. `SNAPSHOTS=overwrite` writes the files anew.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use dfbuild_testkit::{Bed, Who, run_or_skip};
+use snapbox::{Data, Redactions};
+
+/// A test for each session.
+macro_rules! sessions {
+    ($($name:ident),* $(,)?) => {
+        $(#[test]
+        fn $name() {
+            play(stringify!($name));
+        })*
+
+        /// The names of all.
+        const SESSIONS: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+sessions![
+    build,
+    build_refused,
+    compose,
+    dockerfile,
+    docker_words,
+    explain,
+    failing_run,
+    images,
+    images_refused,
+    machine,
+    store,
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/transcripts")
+}
+
+#[test]
+fn every_file_is_played() {
+    let mut files: Vec<String> = fs::read_dir(folder())
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    files.sort();
+    let mut sessions = SESSIONS.to_vec();
+    sessions.sort_unstable();
+    assert_eq!(files, sessions);
+}
+
+fn play(name: &str) {
+    run_or_skip(&format!("e2e_transcripts::{name}"), || {
+        let bed = Bed::new(Path::new(env!("CARGO_BIN_EXE_dfbuild")), Who::Caller)?;
+        bed.base();
+        let path = folder().join(format!("{name}.txt"));
+        let script = fs::read_to_string(&path).unwrap();
+        let mut played = String::new();
+        for command in commands(&script) {
+            played.push_str(&command.written);
+            played.push_str(&run(&bed, &command.text));
+        }
+        // Backslashes of shells are no separators of paths: what is compared is raw.
+        let played = redactions(&bed).redact(&played);
+        let assert = snapbox::Assert::new().action_env("SNAPSHOTS");
+        assert.eq(Data::from(played).raw(), Data::read_from(&path, None).raw());
+        Ok(())
+    });
+}
+
+/// A command of a session.
+struct Entered {
+    /// The lines of the file, comments before it included.
+    written: String,
+    /// What the shell gets.
+    text: String,
+}
+
+fn commands(script: &str) -> Vec<Entered> {
+    let mut commands: Vec<Entered> = Vec::new();
+    let mut comments = String::new();
+    for line in script.lines() {
+        if line.starts_with("# ") {
+            comments.push_str(&format!("{line}\n"));
+        } else if let Some(text) = line.strip_prefix("$ ") {
+            let written = format!("{}{line}\n", std::mem::take(&mut comments));
+            commands.push(Entered { written, text: text.to_owned() });
+        } else if let (Some(text), Some(command)) = (line.strip_prefix("> "), commands.last_mut()) {
+            command.written.push_str(&format!("{line}\n"));
+            command.text.push_str(&format!("\n{text}"));
+        }
+    }
+    commands
+}
+
+/// What the command prints, its exit code, and an empty line.
+fn run(bed: &Bed, command: &str) -> String {
+    let mut shell = Command::new("sh");
+    let prototype = bed.command();
+    let programs = Path::new(env!("CARGO_BIN_EXE_dfbuild")).parent().unwrap();
+    shell.arg("-c").arg(format!("exec 2>&1 </dev/null\n{command}")).current_dir(bed.context());
+    shell.env_clear().envs(prototype.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.display()));
+    let output = shell.output().unwrap();
+    let mut text = columns(&String::from_utf8(output.stdout).unwrap());
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
+    match output.status.code() {
+        Some(0) => {}
+        code => text.push_str(&format!("? {}\n", code.unwrap_or(-1))),
+    }
+    text + "\n"
+}
+
+/// Two spaces between columns, whose widths depend on ages and sizes.
+fn columns(text: &str) -> String {
+    let mut lines = String::new();
+    for line in text.lines() {
+        let start = line.len() - line.trim_start().len();
+        let (indent, rest) = line.split_at(start);
+        let words: Vec<&str> =
+            rest.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect();
+        lines.push_str(&format!("{indent}{}\n", words.join("  ")));
+    }
+    lines
+}
+
+fn redactions(bed: &Bed) -> Redactions {
+    let mut redactions = Redactions::new();
+    redactions.insert("[FOLDER]", bed.path().to_owned()).unwrap();
+    for (name, pattern) in [
+        ("[DIGEST]", "sha256:[0-9a-f]{12,64}"),
+        ("[BYTES]", r#""Unused":(?<redacted>\d+)"#),
+        ("[ID]", r"\b[0-9a-f]{12}\b"),
+        ("[BUILD]", r"\b\d{8}-\d{6}-\w{4}\b"),
+        ("[TIME]", r"\b20\d\d-\d\d-\d\dT[0-9:.]+Z"),
+        ("[AGE]", r"(?:Less than a second|About an? \w+|\d+ (?:seconds?|minutes?)) ago"),
+        ("[AGE]", r"(?:less than a second|about an? \w+|\d+ (?:seconds?|minutes?)) old"),
+        ("[SECONDS]", r"\b\d+\.\d+ ?s\b"),
+        ("[SECONDS]", r"(?m)^#\d+ (?<redacted>\d+\.\d{3})"),
+        ("[SIZE]", r"\b\d+(?:\.\d+)? ?[kMG]?B\b"),
+    ] {
+        let pattern = regex::Regex::new(pattern).unwrap();
+        redactions.insert(name, pattern).unwrap();
+    }
+    redactions
+}

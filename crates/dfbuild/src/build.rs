@@ -17,6 +17,21 @@ use crate::sharing::{CacheExport, CacheSource};
 
 /// What to build. Each method changes one thing and returns the build, so that calls can be
 /// chained; the defaults are those of `docker build`.
+///
+/// ```
+/// use dfbuild::{Build, BuildContext, Cancel, Event};
+///
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let build = Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch AS base\nARG VERSION\nRUN make $VERSION\nFROM base AS test\nRUN check\n")
+///     .build_arg("VERSION", "1.0")
+///     .target("base")
+///     .tag("app:1.0");
+/// let built = build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// assert_eq!((built.ran, built.cached), (1, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[must_use = "a build does nothing until `run` is called"]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
@@ -72,6 +87,14 @@ pub(crate) enum Dockerfile {
 
 impl Build {
     /// A build of `context`: a folder, or one of the other [`BuildContext`]s.
+    ///
+    /// ```
+    /// use dfbuild::{Build, BuildContext};
+    ///
+    /// let of_a_folder = Build::new("project");
+    /// let of_a_repository = Build::new(BuildContext::parse("https://github.com/me/project.git#main"));
+    /// let of_nothing = Build::new(BuildContext::Empty);
+    /// ```
     pub fn new(context: impl Into<BuildContext>) -> Self {
         Self {
             context: context.into(),
@@ -111,42 +134,128 @@ impl Build {
     }
 
     /// The Dockerfile to read, instead of `Dockerfile` in the context.
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").dockerfile("project/Dockerfile.release");
+    /// ```
     pub fn dockerfile(mut self, path: impl Into<PathBuf>) -> Self {
         self.dockerfile = Dockerfile::File(path.into());
         self
     }
 
     /// The text of the Dockerfile.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let built = Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nENV A=b\n")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(built.layers, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dockerfile_text(mut self, text: impl Into<String>) -> Self {
         self.dockerfile = Dockerfile::Text(text.into());
         self
     }
 
     /// A name for the image; may be given several times.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let built = Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\n")
+    ///     .tag("app")
+    ///     .tag("registry.example/app:1.0")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(built.tags[0].to_string(), "docker.io/library/app:latest");
+    /// assert_eq!(engine.images()?.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tag(mut self, name: impl Into<String>) -> Self {
         self.tags.push(name.into());
         self
     }
 
     /// The stage to build, by name or number, instead of the last one.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch AS base\nRUN make\nFROM base\nRUN check\n")
+    ///     .target("base");
+    /// assert_eq!(build.run(&engine, &|_: &Event| {}, &Cancel::new())?.ran, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn target(mut self, stage: impl Into<String>) -> Self {
         self.target = Some(stage.into());
         self
     }
 
     /// A value for an `ARG`.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = |version: &str| {
+    ///     Build::new(BuildContext::Empty)
+    ///         .dockerfile_text("FROM scratch\nARG VERSION\nRUN make\n")
+    ///         .build_arg("VERSION", version)
+    ///         .run(&engine, &|_: &Event| {}, &Cancel::new())
+    /// };
+    /// assert_eq!(build("1.0")?.ran, 1);
+    /// assert_eq!(build("1.1")?.ran, 1); // Another value is another step,
+    /// assert_eq!(build("1.0")?.cached, 1); // and the first one is still known.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn build_arg(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.build_args.insert(name.into(), value.into());
         self
     }
 
     /// A label that wins over the Dockerfile's.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL version=0\n")
+    ///     .label("version", "1.0")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let config = engine.inspect("app", None)?.config.config;
+    /// assert_eq!(config.labels["version"], "1.0");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(name.into(), value.into());
         self
     }
 
     /// A tree of files or an image that the Dockerfile can name.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let folder = tempfile::tempdir()?;
+    /// std::fs::write(folder.path().join("page.html"), "hello")?;
+    /// let built = Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY --from=docs page.html /\n")
+    ///     .build_context("docs", BuildContext::from(folder.path()))
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(built.layers, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn build_context(mut self, name: impl Into<String>, context: BuildContext) -> Self {
         self.build_contexts.insert(name.into(), context);
         self
@@ -154,6 +263,19 @@ impl Build {
 
     /// A platform to build for, instead of this machine's; may be given several times. For more
     /// than one the result is an image index.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let built = Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .platform("linux/amd64".parse()?)
+    ///     .platform("linux/arm64".parse()?)
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(built.platforms.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn platform(mut self, platform: Platform) -> Self {
         if !self.platforms.contains(&platform) {
             self.platforms.push(platform);
@@ -193,6 +315,17 @@ impl Build {
     }
 
     /// Whether to run every step, whatever is in the cache.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+    /// build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let again = build.no_cache(true).run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!((again.ran, again.cached), (1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn no_cache(mut self, no_cache: bool) -> Self {
         self.no_cache = no_cache;
         self
@@ -219,6 +352,19 @@ impl Build {
     }
 
     /// Whether the build fails when a step is not in the cache, instead of running it.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::{Error, StepError};
+    ///
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+    /// let refused = build.require_cache(true).run(&engine, &|_: &Event| {}, &Cancel::new());
+    /// let Err(Error::Step { source, .. }) = refused else { panic!() };
+    /// assert!(matches!(*source, StepError::NotCached { .. }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn require_cache(mut self, require: bool) -> Self {
         self.require_cache = require;
         self
@@ -252,12 +398,41 @@ impl Build {
     }
 
     /// Where the image goes, beside the store; may be given several times.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::{Output, OutputKind};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    ///     .output(Output::new(OutputKind::Directory(folder.path().into())))
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(std::fs::read_to_string(folder.path().join("greeting"))?, "hello\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn output(mut self, output: Output) -> Self {
         self.outputs.push(output);
         self
     }
 
     /// A secret for the commands that mount it.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::{Secret, SecretSource};
+    ///
+    /// let token = SecretSource::Value(b"tell-nobody-of-this".to_vec());
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nRUN --mount=type=secret,id=token make\n")
+    ///     .secret(Secret { id: "token".into(), source: token })
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secrets.push(secret);
         self
@@ -318,6 +493,14 @@ impl Build {
     }
 
     /// How long the build may take before it is ended.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").timeout(Duration::from_secs(600));
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
@@ -330,6 +513,24 @@ impl Build {
     }
 
     /// Builds. Blocks until the image is there.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::{Error, StepError};
+    ///
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nCOPY app /\n");
+    /// match build.run(&engine, &|_: &Event| {}, &Cancel::new()) {
+    ///     Ok(built) => println!("{}", built.image_id),
+    ///     Err(Error::Step { step, source }) => {
+    ///         assert_eq!((step.line, step.text.as_str()), (2, "COPY app /"));
+    ///         assert!(matches!(*source, StepError::NotFound { .. }));
+    ///     }
+    ///     Err(error) => println!("failed to {error}"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run(
         &self,
         engine: &Engine,
@@ -344,6 +545,17 @@ impl Build {
 
     /// Gets the context from where it is and reads the Dockerfile, for who wants to look at that
     /// before it is built.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+    /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let explanation = loaded.explain(&|_: &Event| {})?;
+    /// assert_eq!(explanation.missed().count(), 1); // Nothing ran.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn load<'e>(
         &self,
         engine: &'e Engine,

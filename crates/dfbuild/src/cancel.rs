@@ -2,6 +2,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Ends a build from another thread. Clones are the same.
+///
+/// ```
+/// use dfbuild::{Build, BuildContext, Cancel, Error, Event};
+///
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let cancel = Cancel::new();
+/// cancel.clone().cancel(); // From anywhere.
+/// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+/// let ended = build.run(&engine, &|_: &Event| {}, &cancel);
+/// assert!(matches!(ended, Err(Error::Cancelled)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 

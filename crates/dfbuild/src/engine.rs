@@ -23,6 +23,16 @@ use crate::worker::Worker;
 
 /// Where builds happen: a store, and what this process may do. Usable for many builds at once,
 /// from many threads.
+///
+/// ```
+/// use dfbuild::{Engine, StoreLimit};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let root = folder.path();
+/// let engine = Engine::open(root)?.with_store_limit(StoreLimit::Bytes(20_000_000_000));
+/// assert!(engine.images()?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Engine {
     shared: Arc<Shared>,
     /// How registries and web servers are reached; not at all unless it is given.
@@ -102,6 +112,14 @@ impl Engine {
     }
 
     /// The same engine whose builds happen in a process of their own: for programs with threads.
+    ///
+    /// ```no_run
+    /// use dfbuild::Engine;
+    /// use dfbuild::worker::Worker;
+    ///
+    /// let engine = Engine::open("/var/lib/server/images")?.with_worker(Worker::this_program());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_worker(mut self, worker: Worker) -> Self {
         self.worker = Some(worker);
         self
@@ -182,6 +200,20 @@ impl Engine {
     }
 
     /// The same engine with a way to registries and web servers. Without one nothing is fetched.
+    ///
+    /// ```
+    /// use dfbuild::Engine;
+    /// use dfbuild::remote::ClientOptions;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// let options = ClientOptions {
+    ///     mirrors: [("docker.io".to_owned(), vec!["https://mirror.example".to_owned()])].into(),
+    ///     ..ClientOptions::default()
+    /// };
+    /// let engine = Engine::open(root)?.with_network(options);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_network(mut self, options: ClientOptions) -> Self {
         self.network = Some(Network::new(options, self.ending.clone()));
         self
@@ -209,6 +241,18 @@ impl Engine {
     }
 
     /// The same engine with a program for git repositories, as sources of `ADD` and as contexts.
+    ///
+    /// ```
+    /// use dfbuild::Engine;
+    /// use dfbuild::remote::git::Git;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// let environment = vec![("PATH".into(), "/usr/bin:/bin".into())];
+    /// let git = Git { program: "/usr/bin/git".into(), environment, allow_local: false };
+    /// let engine = Engine::open(root)?.with_git(git);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_git(mut self, git: Git) -> Self {
         self.git = Some(git);
         self

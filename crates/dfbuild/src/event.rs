@@ -32,6 +32,20 @@ pub struct StepInfo {
 }
 
 /// What a build tells while it runs.
+///
+/// ```
+/// use dfbuild::{Build, BuildContext, Cancel, Event, StepId};
+///
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let (sender, events) = std::sync::mpsc::channel();
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nRUN make\n")
+///     .run(&engine, &move |event: &Event| sender.send(event.clone()).unwrap(), &Cancel::new())?;
+/// let started = |event: Event| matches!(event, Event::Started { step: StepId(0) });
+/// assert!(events.iter().any(started));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Event {

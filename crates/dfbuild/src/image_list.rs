@@ -21,6 +21,18 @@ pub struct ImageSummary {
 
 impl Engine {
     /// The named images of the store, the newest first. An image that cannot be read is left out.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(engine.images()?[0].reference.familiar_name(), "app");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn images(&self) -> Result<Vec<ImageSummary>, Error> {
         let tags = self.store().tags()?;
         let mut images: Vec<ImageSummary> =

@@ -9,8 +9,12 @@
 //! The library reads no environment and no home folder, prints nothing, installs no signal handler
 //! and has no global state: many builds may run in one process.
 //!
+//! [`guide`] has a page for each thing that people want. The features `registry` (HTTP, TLS, git) and
+//! `sandbox` (running commands) are there by default; what needs one that is not is an error.
+//! [`Sandbox`] and [`Registry`] can be your own, and [`testing`] has both in memory.
+//!
 //! *Limitations*: Linux only. An ordinary user has to enter a user namespace first, while the
-//! process has one thread: [`rootless::enter`].
+//! process has one thread ([`rootless::enter`]), or have a process that does ([`worker`]).
 //!
 //! ```no_run
 //! use dfbuild::{Build, Cancel, Engine};
@@ -34,6 +38,7 @@ mod engine;
 mod error;
 mod event;
 mod explanation;
+pub mod guide;
 mod image_list;
 mod images;
 mod leaks;

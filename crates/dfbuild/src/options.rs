@@ -75,6 +75,13 @@ impl<T: Into<PathBuf>> From<T> for BuildContext {
 }
 
 /// A stream that holds a context. Clones are the same; it is read once.
+///
+/// ```
+/// use dfbuild::{Build, BuildContext, ContextStream};
+///
+/// let archive: &[u8] = b"FROM scratch\n"; // Or a tar archive, compressed or not.
+/// let build = Build::new(BuildContext::Stream(ContextStream::new(archive)));
+/// ```
 #[derive(Clone)]
 pub struct ContextStream(Arc<Mutex<Option<Box<dyn Read + Send>>>>);
 
@@ -105,6 +112,13 @@ impl PartialEq for ContextStream {
 impl Eq for ContextStream {}
 
 /// Where an image goes, beside the store, and in which form.
+///
+/// ```
+/// use dfbuild::{Compression, Output, OutputKind};
+///
+/// let mut output = Output::new(OutputKind::OciArchive("app.tar".into()));
+/// output.compression = Compression::Zstd { level: 3 };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Output {
@@ -202,6 +216,14 @@ pub enum AnnotationTarget {
 }
 
 /// A secret for `RUN --mount=type=secret`. Its value is in no key, no history and no event.
+///
+/// ```
+/// use dfbuild::{Secret, SecretSource};
+///
+/// let of_a_file = Secret { id: "npmrc".into(), source: SecretSource::File("/home/me/.npmrc".into()) };
+/// let known = Secret { id: "token".into(), source: SecretSource::Value(b"secret".to_vec()) };
+/// assert!(!format!("{known:?}").contains("secret\""));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
     /// Its name.

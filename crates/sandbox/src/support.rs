@@ -7,7 +7,7 @@ pub struct Support {
     /// How overlays are set up, or why there are none: then the root of a command has to be a plain
     /// directory.
     pub overlay: Result<OverlayApi, Error>,
-    /// Whether [`Network::None`] works.
+    /// Whether [`Network::None`](crate::Network::None) works.
     pub own_network: bool,
 }
 

@@ -67,6 +67,19 @@ impl Engine {
     /// assert!(error.to_string().contains("no local image"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let details = engine.inspect("app", None)?;
+    /// assert_eq!(details.config.config.labels["a"], "b");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn inspect(&self, name: &str, platform: Option<&Platform>) -> Result<ImageDetails, Error> {
         let image = self.local_image(name)?;
         let failed = |error| Error::image(name, error);

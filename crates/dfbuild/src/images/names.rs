@@ -24,6 +24,19 @@ pub struct Untagged {
 impl Engine {
     /// Gives the image `source`, a name or the beginning of an id, a further name. A name that
     /// another image had goes over to it.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// engine.tag("app", &"registry.example/app:1.0".parse()?)?;
+    /// assert_eq!(engine.images()?.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tag(&self, source: &str, target: &Reference) -> Result<(), Error> {
         if target.digest.is_some() {
             return Err(Error::Option {
@@ -37,6 +50,19 @@ impl Engine {
 
     /// Takes a name away, or with an id the only name of an image; with `force` all of them. The
     /// files of an image without a name stay until the store is pruned.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// engine.untag("app", false)?;
+    /// assert!(engine.images()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn untag(&self, name: &str, force: bool) -> Result<Untagged, Error> {
         let image = self.local_image(name)?;
         let names: Vec<Reference> = match &image.found_by {

@@ -16,6 +16,20 @@ impl Engine {
     /// Pushes a named image of the store to its registry. Blobs that the registry has are not
     /// sent; those that another of its repositories is known to have are mounted from there.
     /// Returns the digest of what was pushed.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let name = "registry.example/app:1.0".parse()?;
+    /// engine.tag("app", &name)?;
+    /// engine.push(&name, &|_: &Event| {}, &Cancel::new())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn push(
         &self,
         reference: &Reference,

@@ -22,6 +22,20 @@ impl Engine {
     /// Writes images to an archive that is both an OCI image layout and what `docker load` takes.
     /// Each is a name, or the beginning of an id; one that is given by its id has no name there.
     /// Of an image for several platforms Docker's own index names that of this machine.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let archive = store.path().join("app.tar");
+    /// engine.save(&["app"], &archive)?; // For `docker load`, `podman load`, `skopeo`, …
+    /// assert!(archive.is_file());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn save(&self, names: &[impl AsRef<str>], path: &Path) -> Result<(), Error> {
         let contents = self.archive_of(names)?;
         write_file(path, self.ending(), |out| contents.write(self, out))

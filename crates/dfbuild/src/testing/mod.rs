@@ -29,8 +29,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::path::PathBuf;
+
+use crate::engine::Engine;
+use crate::error::Error;
+
 mod fake_sandbox;
 mod memory_registry;
 
 pub use fake_sandbox::{FakeCommand, FakeSandbox};
 pub use memory_registry::MemoryRegistry;
+
+/// An engine whose commands all succeed and do nothing, and whose registries are empty and in memory.
+///
+/// ```
+/// let store = tempfile::tempdir()?;
+/// let engine = dfbuild::testing::engine(store.path())?;
+/// assert!(engine.images()?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn engine(root: impl Into<PathBuf>) -> Result<Engine, Error> {
+    let engine = Engine::open(root)?.with_sandbox(FakeSandbox::new(|_| 0));
+    Ok(engine.with_registry(MemoryRegistry::new()))
+}

@@ -40,6 +40,20 @@ impl Engine {
     }
 
     /// Removes what is not needed. Builds may run meanwhile.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::upkeep::Prune;
+    ///
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nRUN make\n")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// engine.prune(&Prune::default())?; // No image needs it.
+    /// assert_eq!(engine.prunable(&Prune::default())?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn prune(&self, prune: &Prune) -> Result<Removed, Error> {
         let inventory = self.store().inventory(&promised_by)?;
         Ok(self.store().collect(&inventory, &prune.policy())?)

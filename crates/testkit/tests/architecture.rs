@@ -133,6 +133,41 @@ fn required_crates_are_used() {
     }
 }
 
+/// As `cargo machete` has it, which not every machine has.
+#[test]
+fn every_dependency_is_used() {
+    let mut unused = Vec::new();
+    for package in workspace() {
+        let mut text = String::new();
+        for folder in ["src", "tests", "benches", "examples"] {
+            all_text(&package.folder.join(folder), &mut text);
+        }
+        for (name, kind) in &package.dependencies {
+            let word = name.replace('-', "_");
+            let is_used = text.match_indices(&word).any(|(at, _)| {
+                let rest = &text[at + word.len()..];
+                rest.starts_with("::") || rest.starts_with(" as ") || rest.starts_with(';')
+            });
+            if !is_used {
+                unused.push(format!("{} does not use {name} ({kind})", package.name));
+            }
+        }
+    }
+    assert_eq!(unused, [] as [String; 0]);
+}
+
+/// Everything that is written in Rust in a folder.
+fn all_text(folder: &Path, text: &mut String) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            all_text(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
 #[test]
 fn every_crate_keeps_the_lints() {
     for package in workspace() {

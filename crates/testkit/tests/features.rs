@@ -5,16 +5,27 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 
-/// All that the library stands on with these features, without what only tests need.
-fn tree(features: &[&str]) -> BTreeSet<String> {
+fn cargo(args: &[&str]) -> String {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["tree", "--offline", "--package", "dfbuild", "--edges", "no-dev"]);
-    command.args(["--prefix", "none", "--format", "{p}", "--no-default-features"]);
-    let output = command.args(["--features", &features.join(",")]).current_dir(root).output();
-    let output = output.unwrap();
+    let output = command.args(args).arg("--offline").current_dir(root).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// All that the library stands on with these features, without what only tests need.
+fn tree(features: &[&str]) -> BTreeSet<String> {
+    let features = features.join(",");
+    let text = cargo(&[
+        "tree",
+        "--package=dfbuild",
+        "--edges=no-dev",
+        "--prefix=none",
+        "--format={p}",
+        "--no-default-features",
+        "--features",
+        &features,
+    ]);
     let names = text.lines().filter_map(|line| line.split_whitespace().next());
     names.map(str::to_owned).collect()
 }

@@ -28,6 +28,15 @@ impl LineBuffer {
         lines
     }
 
+    /// What stands in the last line that has no end yet, as that of a progress bar.
+    pub(super) fn open_line(&self) -> Option<String> {
+        /// As much as a line of a terminal could show of it.
+        const MOST: usize = 4096;
+        let open = if self.stdout.is_empty() { &self.stderr } else { &self.stdout };
+        let line = clean(&open[open.len().saturating_sub(MOST)..]);
+        Some(line).filter(|line| !line.trim().is_empty())
+    }
+
     /// Returns the lines that have no end yet.
     pub(super) fn finish(self) -> Vec<String> {
         let rest = [self.stdout, self.stderr].into_iter().filter(|rest| !rest.is_empty());

@@ -1,5 +1,6 @@
 //! Showing a build while it runs. All of it goes to standard error.
 
+mod bars;
 mod captures;
 mod classic;
 mod grouped;

@@ -22,6 +22,8 @@ pub(super) struct Plain<W> {
     numbers: HashMap<Subject, usize>,
     /// When a blob was last mentioned.
     transfers: HashMap<Digest, Duration>,
+    /// Whether a step did.
+    failed: bool,
 }
 
 /// A blob that is on its way is mentioned this often.
@@ -56,6 +58,7 @@ impl<W: Write> Plain<W> {
             running: HashMap::new(),
             numbers: HashMap::new(),
             transfers: HashMap::new(),
+            failed: false,
         }
     }
 
@@ -109,7 +112,10 @@ impl<W: Write> Plain<W> {
             StepResult::Cached { created } => format!("CACHED {}", reasons::age(*created)),
             StepResult::Ran { duration, .. } => format!("DONE {}", units::seconds(*duration)),
             StepResult::Failed { duration } => {
-                format!("ERROR after {}", units::seconds(*duration))
+                // The first failure ends the others.
+                let first = !std::mem::replace(&mut self.failed, true);
+                let word = if first { "ERROR" } else { "CANCELED" };
+                format!("{word} after {}", units::seconds(*duration))
             }
             _ => "DONE".to_owned(),
         };

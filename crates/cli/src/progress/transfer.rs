@@ -20,11 +20,6 @@ impl Transfer {
             _ => None,
         }
     }
-
-    /// Whether it is still on its way.
-    pub(super) fn is_moving(&self) -> bool {
-        matches!(self.state, TransferState::Moving { .. } | TransferState::Waiting { .. })
-    }
 }
 
 impl fmt::Display for Transfer {

@@ -3,12 +3,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use console::Term;
-use dfbuild::{Event, Stream};
+use console::{Style, Term};
+use dfbuild::{Event, StepResult, Stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::transfer::Transfer;
-use super::view::View;
+use super::view::{SAID, View, WORD};
 use super::{Renderer, is_worth_telling};
 use crate::source::Source;
 use crate::step::Step;
@@ -36,7 +36,7 @@ impl Tty {
         let style = ProgressStyle::with_template("{msg}").expect("the template is well formed");
         let bar = ProgressBar::with_draw_target(None, target).with_style(style);
         let view = Arc::new(Mutex::new(View::default()));
-        let ticker = Ticker::start(bar.clone(), Arc::clone(&view));
+        let ticker = Ticker::start(bar.clone(), Arc::clone(&view), colour);
         Self { bar, view, source, colour, ticker: Some(ticker) }
     }
 
@@ -46,21 +46,38 @@ impl Tty {
 }
 
 impl Ticker {
-    fn start(bar: ProgressBar, view: Arc<Mutex<View>>) -> Self {
+    fn start(bar: ProgressBar, view: Arc<Mutex<View>>, colour: bool) -> Self {
         const INTERVAL: Duration = Duration::from_millis(100);
         let start = Instant::now();
         let (stop, stopped) = mpsc::channel::<()>();
         let thread = thread::spawn(move || {
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                let (height, width) = Term::stderr().size();
-                // The last column stays free: some terminals wrap when it is written.
-                let (width, height) = (usize::from(width).max(20) - 1, usize::from(height) / 2);
-                let lines = lock(&view).lines(start.elapsed(), width, height.max(4));
-                bar.set_message(lines.join("\n"));
+                let (height, width) = size();
+                // What is done scrolls by in the rest.
+                let lines = lock(&view).lines(start.elapsed(), width, (height * 2 / 3).max(4));
+                let dim = Style::new().force_styling(true).dim();
+                let shown = lines.into_iter().map(|line| {
+                    let dims = colour && line.starts_with(SAID);
+                    if dims { dim.apply_to(line).to_string() } else { line }
+                });
+                bar.set_message(shown.collect::<Vec<_>>().join("\n"));
             }
         });
         Self { stop, thread }
     }
+}
+
+/// The beginning of a line in a style, as wide as a time is.
+fn painted(line: &str, width: usize, style: &Style) -> String {
+    let (word, rest) = line.split_at_checked(width).unwrap_or((line, ""));
+    format!("{}{rest}", style.clone().force_styling(true).apply_to(word))
+}
+
+/// Lines and columns of the terminal. The last column stays free: some terminals wrap when it is
+/// written.
+fn size() -> (usize, usize) {
+    let (height, width) = Term::stderr().size();
+    (usize::from(height), usize::from(width).max(20) - 1)
 }
 
 fn lock(view: &Mutex<View>) -> MutexGuard<'_, View> {
@@ -97,13 +114,19 @@ impl Renderer for Tty {
             Event::Started { step } => self.view().started(*step, at),
             Event::Output { step, stream, bytes } => self.view().output(*step, *stream, bytes),
             Event::Finished { step, result } => {
-                let line = self.view().finished(*step, result);
+                let line = self.view().finished(*step, result, size().1);
+                let style = match result {
+                    StepResult::Cached { .. } => Style::new().cyan(),
+                    StepResult::Failed { .. } => Style::new().red().bold(),
+                    _ => Style::new().green(),
+                };
+                let line = if self.colour { painted(&line, WORD, &style) } else { line };
                 self.bar.println(line);
             }
-            Event::TaskStarted { what } => self.view().task_started(what),
+            Event::TaskStarted { what } => self.view().task_started(what, at),
             Event::Transfer { what, .. } => {
                 if let Some(transfer) = Transfer::of(event) {
-                    self.view().transfer(what, transfer);
+                    self.view().transfer(what, transfer, at);
                 }
             }
             Event::TaskFinished { what, duration } => {

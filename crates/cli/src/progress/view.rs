@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use dfbuild::{Reason, StepId, StepResult, Stream};
 
+use super::bars::Bars;
 use super::lines::LineBuffer;
 use super::transfer::Transfer;
 use crate::step::Step;
@@ -17,6 +18,8 @@ pub(super) struct View {
     running: Vec<Running>,
     tasks: Vec<Task>,
     cached: usize,
+    /// Whether a step did.
+    failed: bool,
     /// Why steps run.
     reasons: HashMap<StepId, String>,
 }
@@ -24,7 +27,8 @@ pub(super) struct View {
 /// Something beside the steps, with the blobs that are on their way in it.
 struct Task {
     what: String,
-    transfers: Vec<Transfer>,
+    since: Duration,
+    bars: Bars,
 }
 
 struct Stage {
@@ -42,6 +46,15 @@ struct Running {
 
 /// How many lines of output a step shows at most.
 const TAIL: usize = 5;
+
+/// What stands before a line that a step wrote.
+pub(super) const SAID: &str = "    | ";
+
+/// Columns of the word or time that begins a line that stays.
+pub(super) const WORD: usize = 8;
+
+/// Columns of the name of a stage.
+const LONGEST_NAME: usize = 24;
 
 impl View {
     pub(super) fn planned(&mut self, steps: Vec<Step>) {
@@ -82,8 +95,8 @@ impl View {
         }
     }
 
-    /// Takes a step out and returns the line that stays of it.
-    pub(super) fn finished(&mut self, id: StepId, result: &StepResult) -> String {
+    /// Takes a step out and returns the line that stays of it, of at most `width` columns.
+    pub(super) fn finished(&mut self, id: StepId, result: &StepResult, width: usize) -> String {
         self.running.retain(|running| running.step != id);
         let step = self.steps.get(&id);
         if let Some(step) = step {
@@ -92,38 +105,45 @@ impl View {
                 stage.finished += 1;
             }
         }
-        let label = step.map_or_else(|| format!("step {}", id.0), Step::label);
+        let label = step.map_or_else(|| format!("step {}", id.0), label);
         let word = match result {
-            StepResult::Cached { created } => {
-                self.cached += 1;
-                let age = reasons::age(*created);
-                return format!("{:>8}  {label}  ({age})", "CACHED");
+            StepResult::Cached { .. } => "CACHED".to_owned(),
+            // The first failure ends the others.
+            StepResult::Failed { .. } if std::mem::replace(&mut self.failed, true) => {
+                "CANCELED".to_owned()
             }
             StepResult::Failed { .. } => "ERROR".to_owned(),
             StepResult::Ran { duration, .. } => units::seconds(*duration),
             _ => String::new(),
         };
-        match self.reasons.remove(&id) {
-            Some(reasons) => format!("{word:>8}  {label}  ({reasons})"),
-            None => format!("{word:>8}  {label}"),
-        }
+        let reason = match result {
+            StepResult::Cached { created } => {
+                self.cached += 1;
+                Some(reasons::age(*created))
+            }
+            _ => self.reasons.remove(&id),
+        };
+        let head = format!("{word:>WORD$}  ");
+        let room = width.saturating_sub(head.len());
+        let Some(reason) = reason else { return head + &cut(&label, room) };
+        // The instruction stands in the Dockerfile, and the reason nowhere else: it has half the line.
+        let taken = console::measure_text_width(&reason) + 4;
+        let label = cut(&label, room.saturating_sub(taken).max(room / 2));
+        let rest = room.saturating_sub(console::measure_text_width(&label) + 4);
+        format!("{head}{label}  ({})", cut(&reason, rest))
     }
 
-    pub(super) fn task_started(&mut self, what: &str) {
-        self.tasks.push(Task { what: what.to_owned(), transfers: Vec::new() });
+    pub(super) fn task_started(&mut self, what: &str, at: Duration) {
+        self.tasks.push(Task { what: what.to_owned(), since: at, bars: Bars::default() });
     }
 
     pub(super) fn task_finished(&mut self, what: &str) {
         self.tasks.retain(|task| task.what != what);
     }
 
-    pub(super) fn transfer(&mut self, what: &str, transfer: Transfer) {
-        let Some(task) = self.tasks.iter_mut().find(|task| task.what == what) else { return };
-        task.transfers.retain(|known| known.blob != transfer.blob || transfer.is_moving());
-        match task.transfers.iter_mut().find(|known| known.blob == transfer.blob) {
-            Some(known) => *known = transfer,
-            None if transfer.is_moving() => task.transfers.push(transfer),
-            None => {}
+    pub(super) fn transfer(&mut self, what: &str, transfer: Transfer, at: Duration) {
+        if let Some(task) = self.tasks.iter_mut().find(|task| task.what == what) {
+            task.bars.update(transfer, at);
         }
     }
 
@@ -135,7 +155,7 @@ impl View {
         let fixed = 1 + open.clone().count() + self.running.len();
         let tail = height.saturating_sub(fixed) / self.running.len().max(1);
         let names = open.clone().map(|stage| console::measure_text_width(&stage.name)).max();
-        let names = names.unwrap_or(0).min(24);
+        let names = names.unwrap_or(0).min(LONGEST_NAME);
         for stage in open {
             let waiting = if self.running_in(stage).next().is_none() { "  waiting" } else { "" };
             let name = console::pad_str(&stage.name, names, console::Alignment::Left, Some("…"));
@@ -145,12 +165,11 @@ impl View {
             }
         }
         for task in &self.tasks {
-            lines.push(task.what.clone());
-            lines.extend(task.transfers.iter().map(|transfer| format!("  {transfer}")));
+            lines.push(timed(&task.what, at.saturating_sub(task.since), width));
+            lines.extend(task.bars.lines(at).map(|bar| format!("  {bar}")));
         }
         lines.truncate(height.max(1));
-        let cut = |line: &String| console::truncate_str(line, width, "…").into_owned();
-        lines.iter().map(cut).collect()
+        lines.iter().map(|line| cut(line, width)).collect()
     }
 
     fn headline(&self, at: Duration) -> String {
@@ -177,14 +196,31 @@ impl View {
         tail: usize,
     ) -> Vec<String> {
         let text = self.steps.get(&running.step).map_or("", |step| step.text.as_str());
-        let time = units::seconds(at.saturating_sub(running.since));
-        let room = width.saturating_sub(time.len() + 4);
-        let text = console::pad_str(text, room, console::Alignment::Left, Some("…"));
-        let mut lines = vec![format!("  {text}  {time}")];
-        let skipped = running.tail.len().saturating_sub(tail);
-        lines.extend(running.tail.iter().skip(skipped).map(|line| format!("    | {line}")));
+        let mut lines = vec![timed(&format!("  {text}"), at.saturating_sub(running.since), width)];
+        let open = running.lines.open_line();
+        let said: Vec<&String> = running.tail.iter().chain(&open).collect();
+        let skipped = said.len().saturating_sub(tail);
+        lines.extend(said[skipped..].iter().map(|line| format!("{SAID}{line}")));
         lines
     }
+}
+
+/// `[build 2/5] RUN make`, where a long name leaves room for the rest.
+fn label(step: &Step) -> String {
+    let stage = cut(&step.stage, LONGEST_NAME);
+    format!("[{stage} {}/{}] {}", step.number, step.total, step.text)
+}
+
+/// A line that ends with a time, at the edge of the screen.
+fn timed(text: &str, time: Duration, width: usize) -> String {
+    let time = units::seconds(time);
+    let room = width.saturating_sub(time.len() + 2);
+    let text = console::pad_str(text, room, console::Alignment::Left, Some("…"));
+    format!("{text}  {time}")
+}
+
+fn cut(line: &str, width: usize) -> String {
+    console::truncate_str(line, width, "…").into_owned()
 }
 
 #[cfg(test)]
@@ -212,7 +248,7 @@ mod tests {
         let mut view = view();
         let cached = StepResult::Cached { created: SystemTime::now() };
         assert_eq!(
-            view.finished(StepId(0), &cached),
+            view.finished(StepId(0), &cached, 79),
             "  CACHED  [base 1/2] FROM debian  (less than a second old)"
         );
         view.started(StepId(1), Duration::from_secs(1));
@@ -225,28 +261,59 @@ mod tests {
                 "  RUN make all of it      2.5s",
                 "    | one",
                 "    | two",
+                "    | thr",
                 "app   0/2  waiting",
             ]
         );
         assert_eq!(view.lines(Duration::from_secs(4), 80, 4).len(), 4);
-        assert_eq!(view.lines(Duration::from_secs(4), 80, 5)[3], "    | two");
+        assert_eq!(view.lines(Duration::from_secs(4), 80, 5)[3], "    | thr");
+        view.output(StepId(1), Stream::Stdout, b"ee\n10%\r20%\r");
+        assert_eq!(view.lines(Duration::from_secs(4), 80, 20)[5..7], ["    | three", "    | 20%"]);
     }
 
     #[test]
     fn a_pull_shows_its_blobs() {
         let mut view = View::default();
+        let at = Duration::from_secs;
         let transfer = |state| Transfer { blob: diff_id(), size: 2_000_000, state };
-        view.task_started("pulling a");
-        view.task_started("pulling b");
-        view.transfer("pulling a", transfer(TransferState::Moving { done: 1000 }));
-        view.transfer("pulling a", transfer(TransferState::Moving { done: 1_500_000 }));
-        let short = diff_id().short();
-        let blob = format!("  sha256:{short} 1.5MB / 2MB");
-        let lines = ["2.0s", "pulling a", &blob, "pulling b"];
-        assert_eq!(view.lines(Duration::from_secs(2), 80, 20), lines);
-        view.transfer("pulling a", transfer(TransferState::Moved));
+        view.task_started("pulling a", at(0));
+        view.task_started("pulling b", at(1));
+        view.transfer("pulling a", transfer(TransferState::Moving { done: 0 }), at(0));
+        view.transfer("pulling a", transfer(TransferState::Moving { done: 1_500_000 }), at(2));
+        let lines = view.lines(at(2), 80, 20);
+        assert_eq!(lines[1], format!("{:<76}2.0s", "pulling a"));
+        assert!(lines[2].ends_with("]  75%  1.5MB / 2MB  750kB/s  1s left"), "{lines:?}");
+        assert!(lines[3].starts_with("pulling b "), "{lines:?}");
+        view.transfer("pulling a", transfer(TransferState::Moved), at(2));
         view.task_finished("pulling b");
-        assert_eq!(view.lines(Duration::from_secs(2), 80, 20), ["2.0s", "pulling a"]);
+        assert_eq!(view.lines(at(2), 80, 20).len(), 2);
+    }
+
+    #[test]
+    fn lines_that_stay_fit() {
+        let mut view = view();
+        view.planned(vec![step(
+            4,
+            "a-stage-with-a-name-beyond-measure",
+            1,
+            1,
+            "RUN echo one; echo two",
+        )]);
+        let ran = StepResult::Ran { duration: Duration::from_millis(1234), diff_id: diff_id() };
+        let line = |view: &mut View, width| {
+            view.missed(StepId(4), &[Reason::Below { line: 3 }, Reason::NoCache]);
+            view.finished(StepId(4), &ran, width)
+        };
+        assert_eq!(
+            line(&mut view, 60),
+            "    1.2s  [a-stage-with-a-name-bey…  (line 3 runs before i…)"
+        );
+        for width in 20..130 {
+            let line = line(&mut view, width);
+            assert!(console::measure_text_width(&line) <= width.max(20), "{width}: {line}");
+        }
+        let whole = line(&mut view, 130);
+        assert!(whole.ends_with("echo two  (line 3 runs before it; --no-cache)"), "{whole}");
     }
 
     #[test]
@@ -254,11 +321,12 @@ mod tests {
         let mut view = view();
         let ran = StepResult::Ran { duration: Duration::from_millis(1234), diff_id: diff_id() };
         view.started(StepId(1), Duration::ZERO);
-        view.finished(StepId(0), &ran);
-        assert_eq!(view.finished(StepId(1), &ran), "    1.2s  [base 2/2] RUN make all of it");
+        view.finished(StepId(0), &ran, 79);
+        assert_eq!(view.finished(StepId(1), &ran, 79), "    1.2s  [base 2/2] RUN make all of it");
         let lines = view.lines(Duration::from_secs(2), 80, 20);
         assert_eq!(lines, ["building 2.0s  2/4 steps, 0 cached", "app  0/2  waiting"]);
         let failed = StepResult::Failed { duration: Duration::ZERO };
-        assert_eq!(view.finished(StepId(3), &failed), "   ERROR  [app 2/2] COPY . .");
+        assert_eq!(view.finished(StepId(3), &failed, 79), "   ERROR  [app 2/2] COPY . .");
+        assert_eq!(view.finished(StepId(2), &failed, 79), "CANCELED  [app 1/2] FROM base");
     }
 }

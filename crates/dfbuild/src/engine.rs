@@ -168,6 +168,10 @@ impl Engine {
         self.sandbox.is_some() || self.registry.is_some()
     }
 
+    pub(crate) fn has_sandbox_of_its_own(&self) -> bool {
+        self.sandbox.is_some()
+    }
+
     /// The same engine with another place for images than registries of the network. What it gives
     /// is digested here; it need not be trusted.
     ///

@@ -8,15 +8,19 @@ use std::env;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use common::example;
+use dfbuild::remote::{Anonymous, ClientOptions, Credential, Credentials};
 use dfbuild::worker::Worker;
 use dfbuild::{
     Build, BuildContext, Built, Cancel, ContextStream, Engine, Error, Event, Secret, SecretSource,
     StepError,
 };
-use dfbuild_testkit::{Bed, Skipped, Who, eventually, fill_base, run_or_skip};
+use dfbuild_testkit::{
+    Bed, DebianRegistry, RegistrySetup, Skipped, Who, eventually, fill_base, run_or_skip,
+};
 use tempfile::TempDir;
 
 /// A store, a base, and an engine with a worker.
@@ -135,6 +139,44 @@ fn what_the_embedder_has_reaches_the_build() {
         assert_eq!(image.tags[0].familiar_name(), "streamed");
         // The store is the same, so what needs no commands works here.
         assert_eq!(world.engine.images().unwrap()[0].id, image.image_id);
+    });
+}
+
+/// Credentials that exist in this process only.
+#[derive(Debug)]
+struct Ours(AtomicUsize);
+
+impl Credentials for Ours {
+    fn get(&self, _registry: &str) -> Result<Option<Credential>, dfbuild::remote::Error> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(Some(Credential::Basic { user: "me".to_owned(), password: "secret".to_owned() }))
+    }
+}
+
+#[test]
+fn a_worker_asks_the_embedder_for_credentials() {
+    run_or_skip("worker: credentials", || {
+        let registry = DebianRegistry::start(RegistrySetup { password: true, tls: false })?;
+        let world = World::new()?;
+        let name = format!("{}/app:1", registry.address());
+        let credentials = Arc::new(Ours(AtomicUsize::new(0)));
+        let options = |credentials| ClientOptions { credentials, ..ClientOptions::default() };
+        let engine = |store: &str, credentials| {
+            let engine = Engine::open(world.folder.path().join(store)).unwrap();
+            engine.with_network(options(credentials)).with_worker(world.worker.clone())
+        };
+        let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nLABEL a=b\n");
+        let here = engine("store", credentials.clone());
+        build.tag(&name).push(true).run(&here, &|_: &Event| {}, &Cancel::new()).unwrap();
+        assert!(credentials.0.load(Ordering::Relaxed) > 0);
+
+        let from = Build::new(BuildContext::Empty).dockerfile_text(format!("FROM {name}\n"));
+        let there = engine("other", credentials);
+        from.run(&there, &|_: &Event| {}, &Cancel::new()).unwrap();
+        let stranger = engine("third", Arc::new(Anonymous));
+        let error = from.run(&stranger, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+        assert!(error.to_string().contains("answered 401"), "{error}");
+        Ok(())
     });
 }
 

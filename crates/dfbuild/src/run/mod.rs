@@ -280,13 +280,26 @@ impl Run {
     }
 
     /// Runs the command. Blocks until it has ended and with it all that it started; `started` is
-    /// told how to send it signals.
+    /// told how to send it signals. It runs in namespaces of this process, also if builds have a
+    /// worker: the streams are here.
     pub fn start(
         &self,
         engine: &Engine,
         streams: Streams,
         started: &dyn Fn(Signaller),
     ) -> Result<RunEnd, Error> {
+        if engine.has_sandbox_of_its_own() {
+            return Err(Error::Sandbox {
+                reason: "the engine's own sandbox only runs the commands of builds".to_owned(),
+                hint: Some("use an engine without one".to_owned()),
+            });
+        }
+        if engine.worker().is_some() && !rustix::process::geteuid().is_root() {
+            return Err(Error::Sandbox {
+                reason: "this process has entered no user namespace, its worker has".to_owned(),
+                hint: Some("have `dfbuild run` do it, or a process with one thread".to_owned()),
+            });
+        }
         let _in_use = engine.store().in_use();
         match &self.place {
             Place::Image(name) => {

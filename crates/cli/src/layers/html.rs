@@ -6,7 +6,7 @@ use crate::units::human_size;
 /// More files of one layer make a page that no browser likes.
 const MOST_FILES: usize = 2000;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;\
+const STYLE: &str = ":root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;\
 color:#222;background:#fff}code,td{font-family:ui-monospace,monospace;font-size:13px}\
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}details{border:1px solid #ccc;border-radius:6px;margin:.5rem 0}\
 summary{padding:.6rem .8rem;cursor:pointer}summary code{overflow-wrap:anywhere}\
@@ -15,8 +15,10 @@ summary{padding:.6rem .8rem;cursor:pointer}summary code{overflow-wrap:anywhere}\
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.15rem .8rem;vertical-align:top}\
 td:last-child{overflow-wrap:anywhere;width:100%}td.size{text-align:right;white-space:nowrap}\
 .removed{color:#777;text-decoration:line-through}.wasted{color:#c2452d}small{color:#666}\
+.key i{display:inline-block;width:1em;height:.7em;border-radius:2px;margin:0 .4em 0 0}.key span{margin-right:1.2em}\
 input{font:inherit;padding:.3rem .5rem;width:20rem;max-width:100%}\
-@media(prefers-color-scheme:dark){body{background:#16181c;color:#ddd}.bar{background:#333}details{border-color:#444}small{color:#999}}";
+@media(prefers-color-scheme:dark){body{background:#16181c;color:#ddd}.bar{background:#333}details{border-color:#444}small{color:#999}\
+.removed{color:#999}.wasted{color:#ef7b62}.seen{background:#4f9d5b}.hidden{background:#d6563d}}";
 
 /// Shows the files whose paths have what was typed.
 const SCRIPT: &str = "document.querySelector('input').addEventListener('input',e=>{\
@@ -32,6 +34,8 @@ pub(super) fn page(image: &str, layers: &[LayerReport]) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>Layers of {name}</title>\
          <style>{STYLE}</style></head><body>\n<h1>Layers of {name}</h1>\n<p>{}</p>\n\
+         <p class=\"key\"><span><i class=\"seen\"></i>seen in the image</span>\
+         <span><i class=\"hidden\"></i>hidden by a later layer</span></p>\n\
          <p><input type=\"search\" placeholder=\"Find a path\" aria-label=\"Find a path\"></p>\n",
         escape(&summary(layers))
     );
@@ -64,7 +68,7 @@ fn section(page: &mut String, number: usize, layer: &LayerReport, all: u64) {
          <div class=\"bar\"><div class=\"seen\" style=\"width:{:.2}%\"></div>\
          <div class=\"hidden\" style=\"width:{:.2}%\"></div></div></summary>\n<table>\n",
         human_size(layer.size),
-        escape(&layer.created_by),
+        escape(layer.created_by.trim_end_matches(" # buildkit")),
         if wasted == 0 { String::new() } else { format!("{} wasted", human_size(wasted)) },
         width(written.saturating_sub(wasted)),
         width(wasted),

@@ -1,8 +1,9 @@
 //! Eight builds at once in a program with a tokio runtime, three of which are cancelled, as a build
 //! server would do them; afterwards nothing is left of them but the images.
 //!
-//! `cargo run --example server -- STORE BASE`: where BASE is a folder with a root file system that
-//! has a shell, and STORE a folder for the store. As root as well as as an ordinary user.
+//! `cargo run --example server -- STORE BASE [--no-worker]`: where BASE is a folder with a root file
+//! system that has a shell, and STORE a folder for the store. As root as well as as an ordinary user;
+//! only root can do without the worker.
 #![expect(clippy::print_stdout, reason = "an example for people to run")]
 
 use std::error::Error;
@@ -35,16 +36,22 @@ fn main() -> ExitCode {
 
 fn serve() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = env::args().skip(1).collect();
-    let [store, base] = args.as_slice() else { return Err("be used: server STORE BASE".into()) };
-    let worker = Worker::this_program();
-    worker.start()?;
-    let engine = Arc::new(Engine::open(store)?.with_worker(worker.clone()));
-    let before = Counts::take(&worker, Path::new(store));
+    let [store, base, rest @ ..] = args.as_slice() else {
+        return Err("be used: server STORE BASE [--no-worker]".into());
+    };
+    let mut engine = Engine::open(store)?;
+    let worker = rest.is_empty().then(Worker::this_program);
+    if let Some(worker) = &worker {
+        worker.start()?;
+        engine = engine.with_worker(worker.clone());
+    }
+    let (engine, worker) = (Arc::new(engine), worker.as_ref());
+    let before = Counts::take(worker, Path::new(store));
     {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).build()?;
         runtime.block_on(build_all(&engine, base));
     } // The runtime waits for its threads here.
-    let mut after = Counts::take(&worker, Path::new(store));
+    let mut after = Counts::take(worker, Path::new(store));
     // A thread that was waited for may still be listed for a moment.
     for _ in 0..500 {
         if after == before {
@@ -52,7 +59,7 @@ fn serve() -> Result<(), Box<dyn Error>> {
             return Ok(());
         }
         thread::sleep(Duration::from_millis(10));
-        after = Counts::take(&worker, Path::new(store));
+        after = Counts::take(worker, Path::new(store));
     }
     Err(format!("clean up: {before:?} before, {after:?} after").into())
 }
@@ -100,8 +107,10 @@ struct Counts {
 }
 
 impl Counts {
-    fn take(worker: &Worker, store: &Path) -> Self {
-        let worker = worker.pid().map_or_else(String::new, |pid| pid.to_string());
+    fn take(worker: Option<&Worker>, store: &Path) -> Self {
+        let worker = worker.and_then(Worker::pid);
+        // Without one everything is in this process.
+        let worker = worker.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
         let entries = |folder: String| fs::read_dir(folder).map_or(0, Iterator::count);
         let lines = |file: String| fs::read_to_string(file).map_or(0, |text| text.lines().count());
         let both = [String::from("self"), worker.clone()];

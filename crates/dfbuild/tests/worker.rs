@@ -66,15 +66,19 @@ fn test(name: &str, body: impl FnOnce(&World)) {
 
 #[test]
 fn eight_builds_of_which_three_are_cancelled_leave_nothing() {
-    for who in [Who::Caller, Who::Mapped, Who::SingleId] {
+    let with_worker = [Who::Caller, Who::Mapped, Who::SingleId].map(|who| (who, None));
+    let is_root = Who::Caller.is_root();
+    let without = is_root.then_some((Who::Caller, Some("--no-worker")));
+    for (who, option) in with_worker.into_iter().chain(without) {
         run_or_skip(&format!("eight builds as {who:?}"), || {
             let bed = Bed::new(&example("server"), who)?;
             let (base, temporary) = (bed.join("base"), bed.join("temporary"));
             fill_base(&base);
             std::fs::create_dir(&temporary).unwrap();
             bed.own(&temporary);
-            let output = bed.command().arg(bed.store()).arg(base).env("TMPDIR", temporary).output();
-            let text = String::from_utf8(output.unwrap().stdout).unwrap();
+            let mut server = bed.command();
+            server.arg(bed.store()).arg(base).args(option).env("TMPDIR", temporary);
+            let text = String::from_utf8(server.output().unwrap().stdout).unwrap();
             if text.contains("run commands on this machine") {
                 return Err(Skipped::because(text));
             }

@@ -153,11 +153,11 @@ impl Engine {
                         .to_owned(),
                 )),
         };
-        let network = if support.own_network {
-            Probe::good("network", "can be taken away from commands")
-        } else {
-            Probe::good("network", "network namespaces are refused")
-                .means(Health::Limited, "RUN --network=none does not work")
+        let network = match self.has_own_network() {
+            Ok(true) => Probe::good("network", "can be taken away from commands"),
+            Ok(false) => Probe::good("network", "network namespaces are refused")
+                .means(Health::Limited, "RUN --network=none does not work"),
+            Err(error) => Probe::of_store(&error.into()),
         };
         vec![Probe::good("sandbox", "commands run"), overlay, network]
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use dfbuild_sandbox::{Child, probe, spawn};
+use dfbuild_sandbox::{Child, probe, probe_network, spawn};
 
 use crate::event::Stream;
 
@@ -29,6 +29,12 @@ pub trait Sandbox: Debug + Send + Sync {
     /// A sandbox that cannot mount overlays says [`Support::plain`]; then every [`Spec`] has a plain
     /// directory as its root, [`Spec::upper`], in which the command works.
     fn probe(&self, dir: &Path) -> Result<Support, Error>;
+
+    /// Whether the network can be taken away from commands. Only [`Engine::doctor`](crate::Engine::doctor)
+    /// asks: trying it may take longer than a command.
+    fn has_own_network(&self, _dir: &Path) -> bool {
+        true
+    }
 
     /// Runs a command to its end, and every process that it started. What it changed is in
     /// [`Spec::upper`] afterwards.
@@ -53,6 +59,10 @@ const CANCEL_INTERVAL: Duration = Duration::from_millis(50);
 impl Sandbox for Namespaces {
     fn probe(&self, dir: &Path) -> Result<Support, Error> {
         probe(dir)
+    }
+
+    fn has_own_network(&self, dir: &Path) -> bool {
+        probe_network(dir).is_ok()
     }
 
     fn run(

@@ -65,6 +65,11 @@ pub fn probe(_dir: &Path) -> Result<Support, Error> {
 }
 
 /// Is refused.
+pub fn probe_network(_dir: &Path) -> Result<(), Error> {
+    Err(Error::Disabled)
+}
+
+/// Is refused.
 pub fn spawn(_spec: &Spec) -> Result<Child, Error> {
     Err(Error::Disabled)
 }

@@ -97,12 +97,12 @@ pub mod userns;
 #[cfg(feature = "namespaces")]
 pub use child::{Child, Killer};
 #[cfg(not(feature = "namespaces"))]
-pub use disabled::{Child, Killer, probe, spawn, spawn_with};
+pub use disabled::{Child, Killer, probe, probe_network, spawn, spawn_with};
 pub use error::{Error, Hint, Step};
 pub use exit::Exit;
 pub use idmap::{IdMap, IdMode, IdRange};
 #[cfg(feature = "namespaces")]
-pub use probe::probe;
+pub use probe::{probe, probe_network};
 #[cfg(feature = "namespaces")]
 pub use spawn::{spawn, spawn_with};
 pub use spec::{Mount, Network, OverlayApi, Privileges, Rlimit, Spec, User};

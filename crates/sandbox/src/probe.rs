@@ -10,47 +10,55 @@ use crate::{Error, IdMode, Network, OverlayApi, Spec, Support};
 /// root, and `/proc`, without running anything. Takes a few milliseconds; an error says why a step
 /// would be refused.
 pub fn probe(dir: &Path) -> Result<Support, Error> {
-    let id_mode = match userns::current()? {
-        Position::Root(map) => map.mode(),
-        Position::Unprivileged => IdMode::Root,
-    };
-    let scratch = Scratch::new(dir)?;
+    let attempt = Attempt::new(dir)?;
     let apis = [OverlayApi::Descriptors, OverlayApi::Names, OverlayApi::Options];
-    let works = |overlay, network| attempt(&scratch, id_mode, overlay, network);
     let mut refusal = None;
     for api in apis {
-        match works(Some(api), Network::Host) {
-            Ok(()) => {
-                let own_network = works(Some(api), Network::None).is_ok();
-                return Ok(Support { overlay: Ok(api), own_network });
-            }
+        match attempt.run(Some(api), Network::Host) {
+            Ok(()) => return Ok(Support { overlay: Ok(api) }),
             // Every kernel knows the last way, so it says best what is wrong.
             Err(error) => refusal = Some(error),
         }
     }
-    works(None, Network::Host)?;
-    let own_network = works(None, Network::None).is_ok();
-    Ok(Support { overlay: Err(refusal.expect("every attempt failed")), own_network })
+    attempt.run(None, Network::Host)?;
+    Ok(Support { overlay: Err(refusal.expect("every attempt failed")) })
 }
 
-fn attempt(
-    scratch: &Scratch,
+/// Tries [`Network::None`], with a plain directory in `dir` as root. It is apart from [`probe`] because a
+/// network namespace takes the kernel longer than all the others together, and few commands ask for one.
+pub fn probe_network(dir: &Path) -> Result<(), Error> {
+    Attempt::new(dir)?.run(None, Network::None)
+}
+
+/// What attempts to set up a sandbox have in common.
+struct Attempt {
+    scratch: Scratch,
     id_mode: IdMode,
-    overlay: Option<OverlayApi>,
-    network: Network,
-) -> Result<(), Error> {
-    let (upper, work) = scratch.directories()?;
-    let spec = Spec {
-        lower: overlay.map(|_| scratch.0.join("lower")).into_iter().collect(),
-        args: vec!["/probe".into()],
-        id_mode,
-        network,
-        overlay_api: overlay.unwrap_or(OverlayApi::Auto),
-        ..Spec::new(upper, work)
-    };
-    let mut plan = Plan::new(&spec)?;
-    plan.probe = true;
-    launch(&plan).map(drop).map_err(|error| describe(&spec, &plan, &error))
+}
+
+impl Attempt {
+    fn new(dir: &Path) -> Result<Self, Error> {
+        let id_mode = match userns::current()? {
+            Position::Root(map) => map.mode(),
+            Position::Unprivileged => IdMode::Root,
+        };
+        Ok(Self { scratch: Scratch::new(dir)?, id_mode })
+    }
+
+    fn run(&self, overlay: Option<OverlayApi>, network: Network) -> Result<(), Error> {
+        let (upper, work) = self.scratch.directories()?;
+        let spec = Spec {
+            lower: overlay.map(|_| self.scratch.0.join("lower")).into_iter().collect(),
+            args: vec!["/probe".into()],
+            id_mode: self.id_mode,
+            network,
+            overlay_api: overlay.unwrap_or(OverlayApi::Auto),
+            ..Spec::new(upper, work)
+        };
+        let mut plan = Plan::new(&spec)?;
+        plan.probe = true;
+        launch(&plan).map(drop).map_err(|error| describe(&spec, &plan, &error))
+    }
 }
 
 /// A directory that goes away with its content.

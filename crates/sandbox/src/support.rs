@@ -7,13 +7,11 @@ pub struct Support {
     /// How overlays are set up, or why there are none: then the root of a command has to be a plain
     /// directory.
     pub overlay: Result<OverlayApi, Error>,
-    /// Whether [`Network::None`](crate::Network::None) works.
-    pub own_network: bool,
 }
 
 impl Support {
     /// Without overlays, for `reason`: the root of a command has to be a plain directory.
     pub fn plain(reason: impl Into<String>) -> Self {
-        Self { overlay: Err(Error::Unavailable { reason: reason.into() }), own_network: true }
+        Self { overlay: Err(Error::Unavailable { reason: reason.into() }) }
     }
 }

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use common::{Fixture, ok, run, wait_until};
 use dfbuild_sandbox::{
-    Error, Exit, Mount, Network, OverlayApi, Privileges, Rlimit, Spec, Step, User, probe, spawn,
+    Error, Exit, Mount, Network, OverlayApi, Privileges, Rlimit, Spec, Step, User, probe,
+    probe_network, spawn,
 };
 
 macro_rules! fixture {
@@ -542,7 +543,7 @@ fn probing() {
     let fixture = fixture!();
     let support = probe(fixture.dir.path()).unwrap();
     assert_ne!(support.overlay.unwrap(), OverlayApi::Auto);
-    assert!(support.own_network);
+    probe_network(fixture.dir.path()).unwrap();
     assert_eq!(fs::read_dir(fixture.dir.path()).unwrap().count(), 1, "only the base is left");
     assert!(probe(Path::new("/none")).is_err());
     // A file system that holds no directories.
@@ -560,8 +561,9 @@ fn probing() {
     let flags = rustix::mount::MountFlags::empty();
     rustix::mount::mount("overlay", &merged, "overlay", flags, Some(options.as_c_str())).unwrap();
     let support = probe(&merged);
+    let network = probe_network(&merged);
     rustix::mount::unmount(&merged, rustix::mount::UnmountFlags::DETACH).unwrap();
     let support = support.unwrap();
     assert!(matches!(support.overlay, Err(Error::Setup { .. })), "{support:?}");
-    assert!(support.own_network);
+    network.unwrap();
 }

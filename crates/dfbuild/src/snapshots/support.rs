@@ -66,4 +66,10 @@ impl Engine {
         let support = self.sandbox().probe(staging.path());
         Ok(known.0.get_or_init(|| support))
     }
+
+    /// Whether the network can be taken away from commands.
+    pub(crate) fn has_own_network(&self) -> Result<bool, dfbuild_store::Error> {
+        let staging = self.store().stage()?;
+        Ok(self.sandbox().has_own_network(staging.path()))
+    }
 }

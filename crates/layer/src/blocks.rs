@@ -6,11 +6,10 @@ use std::path::Path;
 
 use crc32fast::hash as crc32;
 use dfbuild_image::{Digest, Hasher, HashingWriter, Kind};
-use libdeflater::Compressor;
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Sealed;
-use crate::gzip::{compress, compressor};
+use crate::gzip::BlockCompressor;
 use crate::ordered::in_order;
 use crate::placing::{Hand, Placing};
 use crate::plan::{Plan, Planned};
@@ -124,7 +123,7 @@ impl Outline {
         let Some(plan) = Plan::new(index).filter(|plan| self.is_of(plan)) else { return Ok(None) };
         let known = Known::new(earlier, level);
         let mut writer = MemberWriter::new(out, level);
-        let member = |tool: &mut _, at: usize| -> Result<Vec<u8>, Error> {
+        let member = |tool: &mut BlockCompressor, at: usize| -> Result<Vec<u8>, Error> {
             let (planned, block): (&Planned, &Block) = (&plan.blocks[at], &self.blocks[at]);
             if let Some(member) = known.get(&planned.name) {
                 return Ok(member);
@@ -133,10 +132,16 @@ impl Outline {
             if crc32(&bytes) != block.crc {
                 return Err(changed(&plan, planned, contents));
             }
-            Ok(compress(tool, &bytes))
+            Ok(tool.compress(&bytes))
         };
         let count = plan.blocks.len();
-        in_order(count, threads, || compressor(level), member, |_, member| writer.put(&member))?;
+        in_order(
+            count,
+            threads,
+            || BlockCompressor::new(level),
+            member,
+            |_, member| writer.put(&member),
+        )?;
         Ok(Some(writer.finish(self)))
     }
 
@@ -264,7 +269,7 @@ struct Work<'a> {
 /// What a thread works with.
 #[derive(Default)]
 struct Tools<'a> {
-    compressor: Option<Compressor>,
+    compressor: Option<BlockCompressor>,
     hand: Option<Hand<'a>>,
 }
 
@@ -293,8 +298,8 @@ impl<'a> Work<'a> {
             }
         }
         let Some(((level, _), bytes)) = self.packing.zip(bytes) else { return Ok(None) };
-        let compressor = tools.compressor.get_or_insert_with(|| compressor(level));
-        Ok(Some(compress(compressor, bytes)))
+        let compressor = tools.compressor.get_or_insert_with(|| BlockCompressor::new(level));
+        Ok(Some(compressor.compress(bytes)))
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
 use dfbuild_pattern::{ParentState, PatternSet};
@@ -175,27 +176,56 @@ impl Context {
         if let Some(digest) = known {
             return Ok(digest);
         }
-        let full = path.below(&self.root);
-        let digest = self.digest_file(&full).map_err(Error::io("read", &full))?;
-        self.cache().insert(path.clone(), stamp, digest);
+        let begun = SystemTime::now();
+        let digest = self.read_digest(path, stat, &mut Vec::new())?;
+        self.cache().insert(path.clone(), stamp, digest, begun);
         Ok(digest)
     }
 
-    fn digest_file(&self, path: &Path) -> io::Result<Digest> {
+    /// The digest of the file at `path` by reading it. The buffer may serve for many files.
+    pub(crate) fn read_digest(
+        &self,
+        path: &TreePath,
+        stat: &FileStat,
+        buffer: &mut Vec<u8>,
+    ) -> Result<Digest, Error> {
+        let full = path.below(&self.root);
+        self.digest_file(&full, stat.size, buffer).map_err(|source| Error::Io {
+            action: "read",
+            path: full,
+            source,
+        })
+    }
+
+    fn digest_file(&self, path: &Path, size: u64, buffer: &mut Vec<u8>) -> io::Result<Digest> {
         let mut file = open_regular(path)?;
         let mut hasher = Hasher::new();
-        let mut buffer = vec![0; 128 << 10];
+        // Room for one byte more: a file that leaves it has ended, without being asked again.
+        let room = usize::try_from(size).unwrap_or(BUFFER).saturating_add(1).min(BUFFER);
+        if buffer.len() < room {
+            buffer.resize(room, 0);
+        }
+        let mut total = 0;
         loop {
             self.check()?;
-            match file.read(&mut buffer) {
+            match file.read(buffer) {
                 Ok(0) => return Ok(hasher.finish()),
-                Ok(count) => hasher.update(&buffer[..count]),
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                    total += count as u64;
+                    if count < buffer.len() && total == size {
+                        return Ok(hasher.finish());
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
     }
 }
+
+/// What is read of a file at a time.
+const BUFFER: usize = 128 << 10;
 
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

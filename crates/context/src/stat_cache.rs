@@ -112,10 +112,10 @@ impl StatCache {
         }
     }
 
-    /// Remembers a digest that was computed after the stamp was taken. A racy file is not
-    /// remembered.
-    pub fn insert(&mut self, path: TreePath, stamp: Stamp, digest: Digest) {
-        if !stamp.is_racy(SystemTime::now()) {
+    /// Remembers a digest that was computed after the stamp was taken, and not before `begun`. A racy
+    /// file is not remembered.
+    pub fn insert(&mut self, path: TreePath, stamp: Stamp, digest: Digest, begun: SystemTime) {
+        if !stamp.is_racy(begun) {
             self.digests.insert(path, Known { stamp, digest, used: true });
             self.changed = true;
         }
@@ -140,7 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cache");
         let mut cache = StatCache::default();
-        cache.insert("a".into(), old_stamp(), Digest::of("a"));
+        cache.insert("a".into(), old_stamp(), Digest::of("a"), SystemTime::now());
         fs::write(folder.path().join("a"), "a").unwrap();
         cache.save(&path, folder.path()).unwrap();
         assert_eq!(StatCache::load(&path).get(&"a".into(), &old_stamp()), Some(Digest::of("a")));
@@ -156,7 +156,7 @@ mod tests {
         let now = i64::try_from(now).unwrap();
         let mut cache = StatCache::default();
         let racy = Stamp { changed: (now, 0), ..old_stamp() };
-        cache.insert("a".into(), racy, Digest::of("a"));
+        cache.insert("a".into(), racy, Digest::of("a"), SystemTime::now());
         assert_eq!(cache.get(&"a".into(), &racy), None);
     }
 
@@ -166,7 +166,7 @@ mod tests {
         let path = folder.path().join("cache");
         let mut cache = StatCache::default();
         for name in ["kept", "gone", "elsewhere/gone"] {
-            cache.insert(name.into(), old_stamp(), Digest::of(name));
+            cache.insert(name.into(), old_stamp(), Digest::of(name), SystemTime::now());
         }
         for name in ["kept", "gone"] {
             fs::write(folder.path().join(name), name).unwrap();
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn another_inode_does_not_fool_it() {
         let mut cache = StatCache::default();
-        cache.insert("a".into(), old_stamp(), Digest::of("a"));
+        cache.insert("a".into(), old_stamp(), Digest::of("a"), SystemTime::now());
         let other = Stamp { inode: 3, ..old_stamp() };
         assert_eq!(cache.get(&"a".into(), &other), None);
     }
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn set_back_times_do_not_fool_it() {
         let mut cache = StatCache::default();
-        cache.insert("a".into(), old_stamp(), Digest::of("a"));
+        cache.insert("a".into(), old_stamp(), Digest::of("a"), SystemTime::now());
         let set_back = Stamp { changed: (6, 8), ..old_stamp() };
         assert_eq!(cache.get(&"a".into(), &set_back), None);
     }

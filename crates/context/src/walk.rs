@@ -3,6 +3,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::SystemTime;
 
 use dfbuild_image::{Digest, Entry, Kind, TreePath};
 use dfbuild_pattern::ParentState;
@@ -114,31 +115,44 @@ impl Context {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = cores.min(unknown.len().div_ceil(FILES_PER_THREAD));
         let next = AtomicUsize::new(0);
+        let begun = SystemTime::now();
         let work = || {
-            let mut done = Vec::new();
-            while let Some((at, stat)) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
-                done.push((*at, self.digest(&entries[*at].path, stat)?));
+            let (mut done, mut buffer) = (Vec::new(), Vec::new());
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some((at, stat)) = unknown.get(number) else { return (done, None) };
+                match self.read_digest(&entries[*at].path, stat, &mut buffer) {
+                    Ok(digest) => done.push((number, digest)),
+                    Err(error) => return (done, Some(error)),
+                }
             }
-            Ok(done)
         };
-        let done: Vec<(usize, Digest)> = if threads <= 1 {
-            work()?
+        let done: Vec<Share> = if threads <= 1 {
+            vec![work()]
         } else {
             thread::scope(|scope| {
                 let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-                let mut all = Vec::with_capacity(unknown.len());
-                for worker in workers {
-                    all.extend(worker.join().expect("digesting does not panic")?);
-                }
-                Ok::<_, Error>(all)
-            })?
+                let done =
+                    workers.into_iter().map(|it| it.join().expect("digesting does not panic"));
+                done.collect()
+            })
         };
-        for (at, digest) in done {
-            set(&mut entries[at], digest);
+        let mut failed = None;
+        let mut cache = self.cache();
+        for (digests, error) in done {
+            for (number, digest) in digests {
+                let (at, stat) = &unknown[number];
+                cache.insert(entries[*at].path.clone(), Stamp::from(stat), digest, begun);
+                set(&mut entries[*at], digest);
+            }
+            failed = failed.or(error);
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 }
+
+/// What one thread digested, by the place in the list of files, and what ended it.
+type Share = (Vec<(usize, Digest)>, Option<Error>);
 
 /// A folder on the way down.
 struct Parent {

@@ -1,6 +1,8 @@
 use dfbuild_image::{Entry, Kind, TreePath};
 use tar::{EntryType, Header};
 
+use crate::cutter::HEADER;
+
 /// The header of `entry` in the archive of a layer, with PAX records before it where they are
 /// needed: the bytes that Go's `archive/tar` makes of what containerd gives it.
 ///
@@ -74,6 +76,24 @@ pub(crate) fn header(entry: &Entry) -> Vec<u8> {
     bytes.extend_from_slice(&seal(header));
     bytes
 }
+
+/// The length of [`header`], for most entries without making it.
+pub(crate) fn header_length(entry: &Entry) -> usize {
+    let needs_no_records = fits(entry.path.as_bytes())
+        // Directories end in a slash.
+        && entry.path.as_bytes().len() < 100
+        && matches!(entry.kind, Kind::Directory { .. } | Kind::File { size: 0..=MOST_SIZE, .. })
+        && entry.capability.is_none()
+        && entry.uid <= MOST_ID
+        && entry.gid <= MOST_ID
+        && (0..=MOST_SIZE.cast_signed()).contains(&entry.mtime);
+    if needs_no_records { HEADER } else { header(entry).len() }
+}
+
+/// The largest number in eleven octal digits.
+const MOST_SIZE: u64 = (1 << 33) - 1;
+/// The largest number in seven.
+const MOST_ID: u32 = (1 << 21) - 1;
 
 /// The header of `directory/.wh..wh..opq`, which hides what the layers below have in a directory.
 pub(crate) fn opaque_marker(directory: &TreePath) -> Vec<u8> {
@@ -235,6 +255,33 @@ mod tests {
                 (entry.uid, entry.gid) = (id, id);
                 let id = u64::from(id);
                 assert_eq!(read_back(&entry), (b"a".to_vec(), size, id, id));
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_without_making_the_header() {
+        let digest = dfbuild_image::Digest::of("");
+        let kinds = [
+            Kind::DIRECTORY,
+            Kind::File { size: 3, digest },
+            Kind::File { size: 8 << 30, digest },
+            Kind::Symlink { target: vec![b'x'; 101] },
+            Kind::Whiteout,
+            Kind::Fifo,
+        ];
+        let names =
+            ["a".to_owned(), "ü".to_owned(), "x".repeat(99), "x".repeat(100), "x".repeat(101)];
+        for kind in kinds {
+            for name in &names {
+                for (id, mtime) in [(0, 0), ((1 << 21) - 1, 1 << 32), (1 << 21, -1), (5, 1 << 33)] {
+                    let mut entry = Entry::new(name.as_str(), kind.clone(), 0o644, mtime);
+                    (entry.uid, entry.gid) = (id, 7);
+                    assert_eq!(header_length(&entry), header(&entry).len(), "{entry:?}");
+                    entry.gid = id;
+                    entry.capability = Some(vec![1]);
+                    assert_eq!(header_length(&entry), header(&entry).len(), "{entry:?}");
+                }
             }
         }
     }

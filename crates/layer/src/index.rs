@@ -54,6 +54,17 @@ impl Index {
         &self.entries
     }
 
+    /// About how many bytes the layer takes on a disk, on a file system of 4 KiB blocks.
+    pub fn allocated(&self) -> u64 {
+        const BLOCK: u64 = 4096;
+        let sizes = self.entries.iter().map(|entry| match entry.kind {
+            Kind::File { size, .. } => size.next_multiple_of(BLOCK),
+            Kind::Directory { .. } => BLOCK,
+            _ => 0,
+        });
+        sizes.sum()
+    }
+
     /// Whether the layer changes nothing.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -61,7 +72,12 @@ impl Index {
 
     /// The entry at `path`.
     pub fn get(&self, path: &TreePath) -> Option<&Entry> {
-        find(&self.entries, path).map(|at| &self.entries[at])
+        self.position(path).map(|at| &self.entries[at])
+    }
+
+    /// Where the entry at `path` is among [`Index::entries`].
+    pub fn position(&self, path: &TreePath) -> Option<usize> {
+        find(&self.entries, path)
     }
 
     /// The entries directly in the directory `path`, in order.

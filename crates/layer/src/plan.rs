@@ -5,7 +5,7 @@ use std::os::unix::fs::FileExt;
 use dfbuild_image::{Digest, Entry, Hasher, Kind};
 
 use crate::cutter::{Cutter, Follows, HEADER, Piece};
-use crate::header::{header, opaque_marker};
+use crate::header::{header, header_length, opaque_marker};
 use crate::{Contents, Error, Index};
 
 /// The blocks of the archive of a layer, by its index alone: nothing is read.
@@ -69,7 +69,8 @@ impl<'a> Plan<'a> {
         contents: &dyn Contents,
         verify: bool,
     ) -> Result<Vec<u8>, Error> {
-        let mut bytes = Vec::with_capacity(block.length);
+        // One more for what a file must not have.
+        let mut bytes = Vec::with_capacity(block.length + 1);
         let (mut at, mut offset) = (block.entry, block.offset);
         while bytes.len() < block.length {
             let Some(entry) = self.index.entries().get(at) else {
@@ -111,8 +112,7 @@ impl<'a> Plan<'a> {
             None => 0,
         };
         let entries = all[first..end].iter().map(|entry| {
-            let headers = length(entry) - content_length(entry);
-            let start = usize::try_from(begin + headers).unwrap_or(usize::MAX);
+            let start = usize::try_from(begin + headers_length(entry)).unwrap_or(usize::MAX);
             begin += length(entry);
             let size = match entry.kind {
                 Kind::File { size, .. } => usize::try_from(size).unwrap_or(usize::MAX),
@@ -133,8 +133,8 @@ impl<'a> Plan<'a> {
                 Kind::File { size, .. } => size,
                 _ => 0,
             };
-            let total = length(entry);
-            let headers = total - content_length(entry);
+            let headers = headers_length(entry);
+            let total = headers + content_length(entry);
             let count = (total - offset).min((block.length - begin) as u64);
             let end = offset + count;
             if size > 0 && (offset > headers || end < total) && end > headers {
@@ -163,15 +163,16 @@ fn read_content(
     let changed = || Error::Changed { path: entry.path.clone() };
     let length = |count: u64| usize::try_from(count).map_err(|_| changed());
     let (begin, real) = (bytes.len(), length(count.min(size.saturating_sub(skip)))?);
-    bytes.resize(begin + length(count)?, 0);
-    let into = &mut bytes[begin..begin + real];
+    let padded = begin + length(count)?;
     if real == 0 {
+        bytes.resize(padded, 0);
         return Ok(());
     }
     if skip > 0
         && let Some(file) = contents.file(entry).map_err(error)?
     {
-        return match file.read_exact_at(into, skip) {
+        bytes.resize(padded, 0);
+        return match file.read_exact_at(&mut bytes[begin..begin + real], skip) {
             Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => Err(changed()),
             result => result.map_err(error),
         };
@@ -180,20 +181,43 @@ fn read_content(
     if skip > 0 {
         io::copy(&mut content.by_ref().take(skip), &mut io::sink()).map_err(error)?;
     }
-    match content.read_exact(into) {
-        Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => return Err(changed()),
-        result => result.map_err(error)?,
-    }
     // One byte more than there should be shows that there are too many.
-    if skip + real as u64 == size && content.read(&mut [0]).map_err(error)? != 0 {
+    let extra = usize::from(skip + real as u64 == size);
+    bytes.resize(begin + real + extra, 0);
+    if read_at_once(&mut *content, &mut bytes[begin..], real).map_err(error)? != real {
         return Err(changed());
     }
+    bytes.resize(padded, 0);
     Ok(())
+}
+
+/// Reads `count` bytes into `buffer`, which may have room for more, and says how many there were. A file
+/// that gives what is wanted and leaves room has ended: asking again would be a system call for each file.
+fn read_at_once(content: &mut dyn Read, buffer: &mut [u8], count: usize) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < count {
+        match content.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// The bytes of an entry in an archive.
 fn length(entry: &Entry) -> u64 {
-    headers(entry).len() as u64 + content_length(entry)
+    headers_length(entry) + content_length(entry)
+}
+
+/// The length of [`headers`].
+fn headers_length(entry: &Entry) -> u64 {
+    let marker = match entry.kind {
+        Kind::Directory { opaque: true } => opaque_marker(&entry.path).len(),
+        _ => 0,
+    };
+    (header_length(entry) + marker) as u64
 }
 
 /// The bytes of the content of an entry, with padding.

@@ -20,6 +20,8 @@ pub(crate) struct PendingSnapshots {
     folders: HashMap<PathBuf, PathBuf>,
     /// Markers to write when the files are synced.
     pub(crate) unmarked: Vec<PathBuf>,
+    /// What the folders take on the disk, as far as it was told, by their markers.
+    sizes: HashMap<PathBuf, u64>,
 }
 
 impl Store {
@@ -51,6 +53,18 @@ impl Store {
         diff_id: &Digest,
         folder: &Path,
     ) -> Result<PathBuf, Error> {
+        self.put_measured_snapshot(flavour, diff_id, folder, None)
+    }
+
+    /// The same where it is known about how many bytes the folder takes on the disk: otherwise every
+    /// file in it is asked.
+    pub fn put_measured_snapshot(
+        &self,
+        flavour: &str,
+        diff_id: &Digest,
+        folder: &Path,
+        bytes: Option<u64>,
+    ) -> Result<PathBuf, Error> {
         if let Some(there) = self.snapshot(flavour, diff_id) {
             return Ok(there);
         }
@@ -62,6 +76,7 @@ impl Store {
         let marker = self.marker(flavour, diff_id);
         let mut pending = self.pending();
         pending.snapshots.folders.insert(marker.clone(), path.clone());
+        pending.snapshots.sizes.extend(bytes.map(|bytes| (marker.clone(), bytes)));
         pending.snapshots.unmarked.push(marker);
         Ok(path)
     }
@@ -74,7 +89,8 @@ impl Store {
             // Dropped meanwhile, because it was damaged.
             let Some(folder) = folder else { continue };
             if Marker::read(marker).is_none() {
-                let bytes = Meter::default().allocated(&folder);
+                let known = self.pending().snapshots.sizes.remove(marker);
+                let bytes = known.unwrap_or_else(|| Meter::default().allocated(&folder));
                 self.grew(bytes);
                 self.write(marker, &Marker { folder, bytes }.to_text())?;
             }
@@ -87,7 +103,7 @@ impl Store {
     /// when nothing has them mounted any more.
     pub(crate) fn remove_lost_snapshots(&self) {
         let mut pending = self.pending();
-        let PendingSnapshots { folders, unmarked } = &mut pending.snapshots;
+        let PendingSnapshots { folders, unmarked, .. } = &mut pending.snapshots;
         let done = folders.extract_if(|marker, _| !unmarked.contains(marker));
         let lost: Vec<PathBuf> = done
             .filter(|(marker, folder)| Marker::read(marker).is_some_and(|it| it.folder != *folder))

@@ -62,7 +62,7 @@ impl Store {
         let _turn = LockFile::wait(&self.path("usage.lock"), Mode::Exclusive).ok()?;
         let usage = match self.noted_usage() {
             Some(noted) => noted.saturating_add(grown).saturating_add_signed(mounts),
-            None => self.measure(),
+            None => self.measure_quickly(),
         };
         self.note_usage(usage);
         Some(usage)

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -19,13 +18,16 @@ use crate::steps::tree::{Tree, entry_in, names_in, walk_in};
 /// whoever unpacks it. Nothing is ever put at a path that it names: contents lie in numbered files.
 pub(crate) struct FileTree {
     view: View,
-    origins: BTreeMap<TreePath, Origin>,
+    index: Arc<Index>,
+    /// Of each entry of the index.
+    origins: Vec<Origin>,
 }
 
 impl FileTree {
     /// No files.
     pub(crate) fn empty() -> Self {
-        Self { view: View::default(), origins: BTreeMap::new() }
+        let index = Index::new(Vec::new()).expect("nothing clashes");
+        Self::of_index(Arc::new(index), Vec::new())
     }
 
     /// A file of the network alone, called `name`.
@@ -51,14 +53,19 @@ impl FileTree {
     }
 
     fn of(finished: Finished) -> Self {
-        let (index, origins): (Index, _) = finished.into_parts();
-        Self { view: View::new(vec![Arc::new(index)]), origins }
+        let (index, origins) = finished.into_parts();
+        Self::of_index(Arc::new(index), origins)
+    }
+
+    fn of_index(index: Arc<Index>, origins: Vec<Origin>) -> Self {
+        Self { view: View::new(vec![Arc::clone(&index)]), index, origins }
     }
 
     /// Where the content of a file is; of a hard link, that of the file that it leads to.
     fn content(&self, path: &TreePath) -> Option<&PathBuf> {
         let found = self.view.get(path)?;
-        match self.origins.get(&self.view.origin(&found).entry.path)? {
+        let at = self.index.position(&self.view.origin(&found).entry.path)?;
+        match self.origins.get(at)? {
             Origin::Spooled(content) => Some(content),
             _ => None,
         }

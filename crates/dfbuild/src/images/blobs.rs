@@ -105,7 +105,8 @@ impl Engine {
         tar_size: u64,
         clock: ClockTimes,
     ) -> Result<LayerRecord, StepError> {
-        self.store().put_snapshot(&self.flavour(self.form()), &diff_id, folder)?;
+        let (flavour, bytes) = (self.flavour(self.form()), Some(index.allocated()));
+        self.store().put_measured_snapshot(&flavour, &diff_id, folder, bytes)?;
         self.keep(index, diff_id, tar_size, clock)
     }
 

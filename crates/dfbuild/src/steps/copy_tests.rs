@@ -13,7 +13,7 @@ use crate::error::StepError;
 use crate::steps::copy::{
     CopyRules, copy_inline, copy_match, copy_with_parents, find, find_with_parents,
 };
-use crate::steps::draft::Draft;
+use crate::steps::draft::{Draft, Making, Origin};
 use crate::steps::tree::Tree;
 
 /// A tree in memory. A line is `path`, `path/`, `path -> target`, or `path => hard link`, each with
@@ -298,6 +298,22 @@ fn several_copies_into_one_layer() {
         &[("a", "/x/"), ("d", "/x/")],
         &["x/ 755 @100", "x/a 644 @100", "x/f 644 @100"],
     );
+}
+
+#[test]
+fn a_directory_that_becomes_a_link_leads_elsewhere() {
+    let below = View::default();
+    let mut draft = Draft::new(&below, MADE_AT);
+    let making = Making { uid: 0, gid: 0, mode: 0o755 };
+    let asked = TreePath::new("a/b");
+    assert_eq!(draft.make_directories(&asked, making).unwrap(), asked);
+    assert_eq!(draft.make_directories(&asked, making).unwrap(), asked);
+    let link = Kind::Symlink { target: b"c".to_vec() };
+    draft.put(Entry::new("a", link, 0o777, 0), Origin::None);
+    assert_eq!(draft.make_directories(&asked, making).unwrap(), TreePath::new("c/b"));
+    draft.remove(&"c".into());
+    assert_eq!(draft.make_directories(&asked, making).unwrap(), TreePath::new("c/b"));
+    assert!(draft.get(&"c/b".into()).is_some());
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub(crate) struct Draft<'a> {
     link_targets: BTreeSet<TreePath>,
     /// What the builder itself made: those times are its own.
     made: BTreeSet<TreePath>,
+    /// The directory that was asked for last, if it is there and no link leads to it: files come one
+    /// directory after the other.
+    ready: Option<TreePath>,
     /// The time of what the builder makes.
     pub(crate) made_at: i64,
 }
@@ -59,6 +62,7 @@ impl<'a> Draft<'a> {
             changes: BTreeMap::new(),
             link_targets: BTreeSet::new(),
             made: BTreeSet::new(),
+            ready: None,
             made_at,
         }
     }
@@ -78,11 +82,11 @@ impl<'a> Draft<'a> {
                 _ => Some(change.entry.clone()),
             };
         }
+        // What is copied is mostly new, and then it does not matter what hides it.
+        let below = self.get_below(path)?;
         let hides = |kind: &Kind| !matches!(kind, Kind::Directory { opaque: false });
-        if path.ancestors().filter_map(|dir| self.changes.get(&dir)).any(|c| hides(&c.entry.kind)) {
-            return None;
-        }
-        self.get_below(path)
+        let mut parents = path.ancestors().filter_map(|directory| self.changes.get(&directory));
+        (!parents.any(|change| hides(&change.entry.kind))).then_some(below)
     }
 
     /// What was at `path` before.
@@ -100,6 +104,7 @@ impl<'a> Draft<'a> {
     /// Puts an entry in the place of what is there. Its parents must be directories.
     pub(crate) fn put(&mut self, entry: Entry, origin: Origin) {
         let path = entry.path.clone();
+        self.forget_ready(&path);
         let merges =
             entry.kind.is_directory() && self.get(&path).is_some_and(|old| old.kind.is_directory());
         if !merges {
@@ -142,6 +147,7 @@ impl<'a> Draft<'a> {
 
     /// Takes away what is at `path`.
     pub(crate) fn remove(&mut self, path: &TreePath) {
+        self.forget_ready(path);
         self.forget_below(path);
         self.release_links(path);
         self.made.remove(path);
@@ -174,6 +180,11 @@ impl<'a> Draft<'a> {
             done = place.path;
         }
         Ok(root.join(done.as_bytes()))
+    }
+
+    /// What is at `path` changes, and with it where the paths below it lead.
+    fn forget_ready(&mut self, path: &TreePath) {
+        self.ready.take_if(|ready| ready.starts_with(path));
     }
 
     fn forget_below(&mut self, path: &TreePath) {
@@ -217,6 +228,9 @@ impl<'a> Draft<'a> {
         path: &TreePath,
         making: Making,
     ) -> Result<TreePath, StepError> {
+        if self.ready.as_ref() == Some(path) {
+            return Ok(path.clone());
+        }
         let mut done = TreePath::ROOT;
         for name in path.names().map(<[u8]>::to_vec).collect::<Vec<_>>() {
             let place = self.resolve(&done.join(&name), true)?;
@@ -229,6 +243,7 @@ impl<'a> Draft<'a> {
             }
             done = place.path;
         }
+        self.ready = (done == *path).then(|| done.clone());
         Ok(done)
     }
 
@@ -256,14 +271,14 @@ impl<'a> Draft<'a> {
     /// The layer: what differs from below, with the parents of each change before it.
     pub(crate) fn finish(mut self) -> Result<Finished, StepError> {
         let changes = std::mem::take(&mut self.changes);
-        let mut kept: BTreeMap<TreePath, Change> = BTreeMap::new();
+        let mut kept: Vec<Change> = Vec::with_capacity(changes.len());
         // The file that stands for a group of hard links whose first name did not change.
         let mut promoted: BTreeMap<TreePath, TreePath> = BTreeMap::new();
         let mut unchanged: BTreeMap<TreePath, Change> = BTreeMap::new();
         for (path, mut change) in changes {
             if let Kind::HardLink { target } = &change.entry.kind {
                 let target = promoted.get(target).unwrap_or(target).clone();
-                if kept.contains_key(&target) {
+                if find(&kept, &target).is_some() {
                     change.entry.kind = Kind::HardLink { target };
                 } else if let Some(first) = unchanged.get(&target) {
                     change.entry.kind = first.entry.kind.clone();
@@ -274,27 +289,36 @@ impl<'a> Draft<'a> {
             if self.is_unchanged(&change.entry) {
                 unchanged.insert(path, change);
             } else {
-                kept.insert(path, change);
+                kept.push(change);
             }
         }
-        let paths: Vec<TreePath> = kept.keys().cloned().collect();
-        for directory in paths.iter().flat_map(|path| path.ancestors().collect::<Vec<_>>()) {
-            if kept.contains_key(&directory) {
+        let mut parents: BTreeMap<TreePath, Change> = BTreeMap::new();
+        let mut last = TreePath::ROOT;
+        for change in &kept {
+            let parent = change.entry.path.parent().unwrap_or_default();
+            // Those of the files of one directory are the same.
+            if std::mem::replace(&mut last, parent) == last {
                 continue;
             }
-            // A directory that got another time comes with it, but only beside a change in it.
-            let below = || {
-                let entry = self.get_below(&directory)?;
-                Some(Change { entry, origin: Origin::None })
-            };
-            if let Some(change) = unchanged.remove(&directory).or_else(below) {
-                kept.insert(directory, change);
+            for directory in change.entry.path.ancestors() {
+                if find(&kept, &directory).is_some() || parents.contains_key(&directory) {
+                    continue;
+                }
+                // A directory that got another time comes with it, but only beside a change in it.
+                let below = || {
+                    let entry = self.get_below(&directory)?;
+                    Some(Change { entry, origin: Origin::None })
+                };
+                if let Some(change) = unchanged.remove(&directory).or_else(below) {
+                    parents.insert(directory, change);
+                }
             }
         }
-        let made = self.made.into_iter().filter(|path| kept.contains_key(path)).collect();
-        let origins = kept.iter().map(|(path, c)| (path.clone(), c.origin.clone())).collect();
-        let index = Index::new(kept.into_values().map(|change| change.entry).collect())?;
-        Ok(Finished { index, origins, made })
+        kept.extend(parents.into_values());
+        kept.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
+        let made = self.made.into_iter().filter(|path| find(&kept, path).is_some()).collect();
+        let (entries, origins) = kept.into_iter().map(|it| (it.entry, it.origin)).unzip();
+        Ok(Finished { index: Index::new(entries)?, origins, made })
     }
 
     /// Whether the tree below already has just this entry.
@@ -312,17 +336,23 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// The change at `path` among those of other paths, which are sorted.
+fn find(changes: &[Change], path: &TreePath) -> Option<usize> {
+    changes.binary_search_by(|change| change.entry.path.cmp(path)).ok()
+}
+
 /// A finished [`Draft`].
 pub(crate) struct Finished {
     pub(crate) index: Index,
-    origins: BTreeMap<TreePath, Origin>,
+    /// Of each entry.
+    origins: Vec<Origin>,
     /// The paths whose times are the builder's own.
     pub(crate) made: Vec<TreePath>,
 }
 
 impl Finished {
     /// The entries, and where their bytes are.
-    pub(crate) fn into_parts(self) -> (Index, BTreeMap<TreePath, Origin>) {
+    pub(crate) fn into_parts(self) -> (Index, Vec<Origin>) {
         (self.index, self.origins)
     }
 
@@ -343,9 +373,16 @@ pub(crate) struct DraftContents<'a> {
     below: &'a dyn Tree,
 }
 
+impl DraftContents<'_> {
+    fn origin(&self, path: &TreePath) -> Option<&Origin> {
+        let at = self.finished.index.position(path)?;
+        self.finished.origins.get(at)
+    }
+}
+
 impl Contents for DraftContents<'_> {
     fn open(&self, entry: &Entry) -> io::Result<Box<dyn Read + '_>> {
-        match self.finished.origins.get(&entry.path) {
+        match self.origin(&entry.path) {
             Some(Origin::Tree(path)) => self.tree.open(path),
             Some(Origin::Bytes(bytes)) => Ok(Box::new(&bytes[..])),
             Some(Origin::Below) => self.below.open(&entry.path),
@@ -355,7 +392,7 @@ impl Contents for DraftContents<'_> {
     }
 
     fn file(&self, entry: &Entry) -> io::Result<Option<File>> {
-        match self.finished.origins.get(&entry.path) {
+        match self.origin(&entry.path) {
             Some(Origin::Tree(path)) => self.tree.file(path),
             Some(Origin::Below) => self.below.file(&entry.path),
             Some(Origin::Spooled(path)) => File::open(path).map(Some),

@@ -40,8 +40,8 @@ struct Options {
     /// Rows by letter; all of them unless given.
     #[arg(long, value_delimiter = ',')]
     scenario: Vec<String>,
-    /// Builders to compare with: buildah, docker, buildkit, kaniko. Those that are not installed are
-    /// left out, and named.
+    /// Builders to compare with: buildah, docker, buildkit, kaniko; or `none`. Those that are not
+    /// installed are left out, and named.
     #[arg(long, value_delimiter = ',', default_value = "buildah,docker,buildkit,kaniko")]
     peers: Vec<String>,
     /// Runs of each builder.
@@ -92,6 +92,10 @@ fn main() -> ExitCode {
 
 fn compare_all(options: &Options) -> io::Result<()> {
     let binary = std::path::absolute(&options.binary)?;
+    if !binary.is_file() {
+        let text = format!("--binary: there is no {} (cargo build --release)", binary.display());
+        return Err(io::Error::new(io::ErrorKind::NotFound, text));
+    }
     let shared = Path::new("/dev/shm");
     let parent = options
         .work

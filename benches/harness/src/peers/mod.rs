@@ -80,6 +80,9 @@ pub(crate) trait Peer {
 /// The name of what is built.
 pub(crate) const IMAGE: &str = "dfbuild-bench";
 
+/// The name of no builder.
+const NONE: &str = "none";
+
 /// dfbuild and those of `wanted` that are installed. Says of each other why it is not there.
 pub(crate) fn find(
     wanted: &[String],
@@ -88,7 +91,7 @@ pub(crate) fn find(
 ) -> (Vec<Box<dyn Peer>>, Vec<String>) {
     let mut peers: Vec<Box<dyn Peer>> = vec![Box::new(Dfbuild::new(binary, work))];
     let mut missing = Vec::new();
-    for name in wanted {
+    for name in wanted.iter().filter(|name| *name != NONE) {
         let found: Result<Box<dyn Peer>, String> = match name.as_str() {
             "buildah" => Buildah::find(work).map(|peer| Box::new(peer) as _),
             "docker" => Docker::find().map(|peer| Box::new(peer) as _),

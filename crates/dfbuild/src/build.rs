@@ -284,6 +284,17 @@ impl Build {
     }
 
     /// A note on the image; may be given several times.
+    ///
+    /// ```
+    /// use dfbuild::{Annotation, AnnotationTarget, Build};
+    ///
+    /// let build = Build::new("project").annotation(Annotation {
+    ///     target: AnnotationTarget::Manifest,
+    ///     platform: None,
+    ///     key: "org.opencontainers.image.source".into(),
+    ///     value: "https://github.com/me/project".into(),
+    /// });
+    /// ```
     pub fn annotation(mut self, annotation: Annotation) -> Self {
         self.annotations.push(annotation);
         self
@@ -303,12 +314,30 @@ impl Build {
     }
 
     /// Whether to ask registries for newer base images than those in the store.
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").pull(true);
+    /// ```
     pub fn pull(mut self, pull: bool) -> Self {
         self.pull = pull;
         self
     }
 
     /// Whether to push the image to the registries of its names.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .tag("registry.example/app:1.0")
+    ///     .push(true)
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn push(mut self, push: bool) -> Self {
         self.push = push;
         self
@@ -332,6 +361,19 @@ impl Build {
     }
 
     /// A stage whose steps all run, whatever is in the cache; may be given several times.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let text = "FROM scratch AS tools\nRUN make\nFROM tools\nRUN use them\n";
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text(text);
+    /// build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let again = build.no_cache_filter("tools").run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// // The same files came out, so the step after it is still known.
+    /// assert_eq!((again.ran, again.cached), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn no_cache_filter(mut self, stage: impl Into<String>) -> Self {
         self.no_cache_filter.push(stage.into());
         self
@@ -339,6 +381,16 @@ impl Build {
 
     /// A line of the Dockerfile whose step runs, whatever is in the cache; may be given several
     /// times.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+    /// build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(build.no_cache_step(2).run(&engine, &|_: &Event| {}, &Cancel::new())?.ran, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn no_cache_step(mut self, line: usize) -> Self {
         self.no_cache_steps.push(line);
         self
@@ -346,6 +398,21 @@ impl Build {
 
     /// How old the results of commands may be that are taken from the cache. Also the commands of
     /// stages that are only copied from.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use std::time::Duration;
+    ///
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+    /// build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let daily = build.clone().cache_max_age(Duration::from_secs(24 * 60 * 60));
+    /// assert_eq!(daily.run(&engine, &|_: &Event| {}, &Cancel::new())?.cached, 1);
+    /// let always = build.cache_max_age(Duration::ZERO);
+    /// assert_eq!(always.run(&engine, &|_: &Event| {}, &Cancel::new())?.ran, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cache_max_age(mut self, age: Duration) -> Self {
         self.cache_max_age = Some(age);
         self
@@ -371,6 +438,12 @@ impl Build {
     }
 
     /// Whether the files of contexts are read again even if nothing shows that they changed.
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").no_stat_cache(true);
+    /// ```
     pub fn no_stat_cache(mut self, no_stat_cache: bool) -> Self {
         self.no_stat_cache = no_stat_cache;
         self
@@ -378,6 +451,14 @@ impl Build {
 
     /// A cache to take steps from that are not in the store; may be given several times. One that
     /// cannot be had is told of and does not fail the build.
+    ///
+    /// ```
+    /// use dfbuild::{Build, CacheSource};
+    ///
+    /// let cache = CacheSource::Registry("registry.example/app:cache".parse()?);
+    /// let build = Build::new("project").cache_from(cache);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cache_from(mut self, source: CacheSource) -> Self {
         self.cache_from.push(source);
         self
@@ -385,6 +466,16 @@ impl Build {
 
     /// A cache to put the steps of the build into; may be given several times. One that cannot be
     /// written is told of and does not fail the build.
+    ///
+    /// ```
+    /// use dfbuild::{Build, CacheExport, CacheMode, CacheTarget};
+    ///
+    /// let cache = CacheTarget::Registry("registry.example/app:cache".parse()?);
+    /// let mut export = CacheExport::new(cache);
+    /// export.mode = CacheMode::Max;
+    /// let build = Build::new("project").cache_to(export);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cache_to(mut self, export: CacheExport) -> Self {
         self.cache_to.push(export);
         self
@@ -392,6 +483,12 @@ impl Build {
 
     /// Whether files of contexts get the modes that git keeps: folders 0755, files 0755 if their
     /// owner may run them, else 0644. So two checkouts under different umasks are the same.
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").normalise_modes(true);
+    /// ```
     pub fn normalise_modes(mut self, normalise: bool) -> Self {
         self.normalise_modes = normalise;
         self
@@ -439,54 +536,110 @@ impl Build {
     }
 
     /// What happens if a secret is found in a file of a layer, instead of a notice.
+    ///
+    /// ```
+    /// use dfbuild::{Build, SecretLeak};
+    ///
+    /// let build = Build::new("project").secret_leak(SecretLeak::Error);
+    /// ```
     pub fn secret_leak(mut self, leak: SecretLeak) -> Self {
         self.secret_leak = leak;
         self
     }
 
     /// An ssh agent for the commands that mount it.
+    ///
+    /// ```
+    /// use dfbuild::{Build, SshAgent};
+    ///
+    /// let agent = SshAgent { id: "default".into(), socket: "/run/user/1000/ssh-agent".into() };
+    /// let build = Build::new("project").ssh(agent);
+    /// ```
     pub fn ssh(mut self, agent: SshAgent) -> Self {
         self.ssh.push(agent);
         self
     }
 
     /// Whether commands have no network unless they ask for the host's.
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").network_none(true);
+    /// ```
     pub fn network_none(mut self, none: bool) -> Self {
         self.network_none = none;
         self
     }
 
     /// Whether `RUN --security=insecure` is granted (`--allow security.insecure`).
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").allow_insecure(true);
+    /// ```
     pub fn allow_insecure(mut self, allow: bool) -> Self {
         self.allow_insecure = allow;
         self
     }
 
     /// A line for `/etc/hosts` of every command: a name and an address.
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").add_host("packages.example", "192.0.2.7");
+    /// ```
     pub fn add_host(mut self, name: impl Into<String>, address: impl Into<String>) -> Self {
         self.add_hosts.push((name.into(), address.into()));
         self
     }
 
     /// The size of `/dev/shm` in bytes, instead of 64 MiB.
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").shm_size(1 << 30);
+    /// ```
     pub fn shm_size(mut self, bytes: u64) -> Self {
         self.shm_size = Some(bytes);
         self
     }
 
     /// A resource limit of every command.
+    ///
+    /// ```
+    /// use dfbuild::{Build, Ulimit};
+    ///
+    /// let files = Ulimit { name: "nofile".into(), soft: 1024, hard: 4096 };
+    /// let build = Build::new("project").ulimit(files);
+    /// ```
     pub fn ulimit(mut self, ulimit: Ulimit) -> Self {
         self.ulimits.push(ulimit);
         self
     }
 
     /// What commands see as `/etc/resolv.conf`, instead of this machine's.
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").resolv_conf("nameserver 192.0.2.53\n");
+    /// ```
     pub fn resolv_conf(mut self, content: impl Into<Vec<u8>>) -> Self {
         self.resolv_conf = Some(content.into());
         self
     }
 
     /// How many steps may run at the same time.
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").jobs(2);
+    /// ```
     pub fn jobs(mut self, jobs: usize) -> Self {
         self.jobs = Some(jobs);
         self
@@ -507,6 +660,12 @@ impl Build {
     }
 
     /// Whether layers are made with what is known of those before them. The bytes are the same either way.
+    ///
+    /// ```
+    /// use dfbuild::Build;
+    ///
+    /// let build = Build::new("project").fast_paths(false);
+    /// ```
     pub fn fast_paths(mut self, fast: bool) -> Self {
         self.fast_paths = fast;
         self

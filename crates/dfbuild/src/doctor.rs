@@ -64,6 +64,16 @@ impl Probe {
 
 impl Engine {
     /// Tries what builds need: nothing is changed, and each probe takes a few milliseconds.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// for probe in engine.doctor() {
+    ///     println!("{probe:?}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn doctor(&self) -> Vec<Probe> {
         let mut probes = vec![self.probe_store(), probe_kernel(), self.probe_namespaces()];
         if self.refusal().is_none() {

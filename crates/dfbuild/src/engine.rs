@@ -70,6 +70,16 @@ struct Shared {
 
 impl Engine {
     /// Opens the store at `root`, and makes it if it is not there.
+    ///
+    /// ```
+    /// use dfbuild::Engine;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// let engine = Engine::open(root)?;
+    /// assert!(engine.images()?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, Error> {
         Self::with_store(Store::open(root)?)
     }
@@ -102,6 +112,19 @@ impl Engine {
     /// The same engine for a process that could not enter a user namespace
     /// ([`crate::rootless::enter`]): it refuses a build with `RUN` before it begins, for `reason`.
     /// Everything else works.
+    ///
+    /// ```
+    /// use dfbuild::{Engine, rootless};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// let refused = rootless::enter().err();
+    /// let mut engine = Engine::open(root)?;
+    /// if let Some(reason) = refused {
+    ///     engine = engine.refusing_commands(reason);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn refusing_commands(self, reason: dfbuild_sandbox::Error) -> Self {
         self.refusing(Arc::new(reason))
     }
@@ -131,6 +154,15 @@ impl Engine {
 
     /// The same engine with another way to give commands their root file systems. To be set only
     /// where the default does not do.
+    ///
+    /// ```
+    /// use dfbuild::{Engine, SnapshotterChoice};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// let engine = Engine::open(root)?.with_snapshotter(SnapshotterChoice::Copy);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_snapshotter(mut self, snapshotter: SnapshotterChoice) -> Self {
         self.snapshotter = snapshotter;
         self
@@ -224,12 +256,30 @@ impl Engine {
     }
 
     /// The same engine for archives that are trusted, whatever they unpack to.
+    ///
+    /// ```
+    /// use dfbuild::Engine;
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// let engine = Engine::open(root)?.trusting_archives();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn trusting_archives(mut self) -> Self {
         self.limits = Limits::NONE;
         self
     }
 
     /// The same engine with another limit for its store.
+    ///
+    /// ```
+    /// use dfbuild::{Engine, StoreLimit};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// # let root = folder.path();
+    /// let engine = Engine::open(root)?.with_store_limit(StoreLimit::Bytes(20_000_000_000));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_store_limit(mut self, limit: StoreLimit) -> Self {
         self.store_limit = limit;
         self

@@ -72,6 +72,17 @@ pub struct StepLog {
 
 impl Engine {
     /// The builds whose logs are kept, the newest first.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let log = &engine.build_logs()?[0];
+    /// assert_eq!(log.steps[0].text, "RUN make");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn build_logs(&self) -> Result<Vec<BuildLog>, Error> {
         let folder = self.store().logs_path();
         let Ok(entries) = fs::read_dir(&folder) else { return Ok(Vec::new()) };

@@ -22,6 +22,32 @@ pub type Output<'a> = dyn Fn(Stream, &[u8]) + Sync + 'a;
 /// [`crate::testing::FakeSandbox`] is for.
 ///
 /// Used by several threads at the same time.
+///
+/// ```
+/// use std::path::Path;
+///
+/// use dfbuild::sandbox::{Error, Exit, Output, Sandbox, Spec, Support};
+///
+/// /// Shows each command before it runs.
+/// #[derive(Debug)]
+/// struct Verbose<S>(S);
+///
+/// impl<S: Sandbox> Sandbox for Verbose<S> {
+///     fn probe(&self, dir: &Path) -> Result<Support, Error> {
+///         self.0.probe(dir)
+///     }
+///
+///     fn run(
+///         &self,
+///         spec: &Spec,
+///         output: &Output<'_>,
+///         is_cancelled: &(dyn Fn() -> bool + Sync),
+///     ) -> Result<Exit, Error> {
+///         println!("{:?}", spec.args);
+///         self.0.run(spec, output, is_cancelled)
+///     }
+/// }
+/// ```
 pub trait Sandbox: Debug + Send + Sync {
     /// What [`Spec`]s can be run here; asked once for each build that has commands to run. `dir` is an
     /// empty folder of the store to try things in. An error refuses the build before it begins.

@@ -133,6 +133,31 @@ fn required_crates_are_used() {
     }
 }
 
+/// What people meet first shows how it is used. What is hidden is not met.
+#[test]
+fn the_library_has_examples() {
+    let workspace = workspace();
+    let library = workspace.iter().find(|package| package.name == "dfbuild").unwrap();
+    let mut without = Vec::new();
+    for file in ["build.rs", "engine.rs", "schedule/scheduler.rs"] {
+        let text = fs::read_to_string(library.folder.join("src").join(file)).unwrap();
+        let mut documentation = String::new();
+        for line in text.lines().map(str::trim_start) {
+            if line.starts_with("///") || line.starts_with("#[") {
+                documentation.push_str(line);
+                continue;
+            }
+            let shown = documentation.contains("```") || documentation.contains("doc(hidden)");
+            let is_getter = line.contains("(&self) ->");
+            if line.starts_with("pub fn ") && !shown && !is_getter {
+                without.push(format!("{file}: {line}"));
+            }
+            documentation.clear();
+        }
+    }
+    assert_eq!(without, [] as [String; 0]);
+}
+
 /// As `cargo machete` has it, which not every machine has.
 #[test]
 fn every_dependency_is_used() {

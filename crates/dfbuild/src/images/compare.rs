@@ -67,6 +67,23 @@ pub struct ConfigDiff {
 impl Engine {
     /// Finds what is different between two images of the store, each a name or the beginning of an
     /// id. Nothing is unpacked. Times count only with `times`.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let other = Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\ngoodbye\nEOF\n")
+    ///     .tag("other");
+    /// other.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let difference = engine.compare("app", "other", None, false)?;
+    /// assert_eq!(difference.files[0].path, "/greeting");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn compare(
         &self,
         before: &str,

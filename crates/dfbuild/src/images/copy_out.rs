@@ -37,6 +37,28 @@ impl Engine {
     /// Copies a file or a folder of an image to this machine, as `docker cp` does: into `to` if
     /// that is a folder, else to a file or folder of that name. Everything becomes the caller's;
     /// devices are left out.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::CopyFrom;
+    ///
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let to = store.path().join("copy");
+    /// let from = CopyFrom {
+    ///     image: "app".into(),
+    ///     path: "/greeting".into(),
+    ///     follow_link: false,
+    ///     platform: None,
+    /// };
+    /// engine.copy_out(&from, &to)?;
+    /// assert_eq!(std::fs::read_to_string(to)?, "hello\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn copy_out(&self, from: &CopyFrom, to: &Path) -> Result<(), Error> {
         let failed = |error: StepError| copy_error(from, error);
         self.with_files(from, |rootfs, selected| {

@@ -67,6 +67,19 @@ impl LayerReport {
 
 impl Engine {
     /// Finds what each layer of an image does, the lowest first. Nothing is unpacked.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let reports = engine.layer_reports("app", None)?;
+    /// assert_eq!((reports.len(), reports[0].wasted()), (1, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn layer_reports(
         &self,
         name: &str,

@@ -17,6 +17,23 @@ use crate::turn::Turn;
 impl Engine {
     /// Pulls an image from its registry and gives it its name in the store. What is there already
     /// is not fetched. Returns the descriptor of its manifest.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::Platform;
+    ///
+    /// let name = "registry.example/app:1.0".parse()?;
+    /// # Build::new(BuildContext::Empty)
+    /// #     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    /// #     .tag("app")
+    /// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// # engine.tag("app", &name)?;
+    /// # engine.push(&name, &|_: &Event| {}, &Cancel::new())?;
+    /// engine.pull(&name, &Platform::host(), &|_: &Event| {}, &Cancel::new())?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pull(
         &self,
         reference: &Reference,

@@ -43,6 +43,20 @@ impl Engine {
     }
 
     /// The same to a writer.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let mut archive = Vec::new();
+    /// engine.save_to(&["app"], &mut archive)?;
+    /// assert!(!archive.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn save_to(&self, names: &[impl AsRef<str>], out: &mut dyn Write) -> Result<(), Error> {
         let contents = self.archive_of(names)?;
         contents.write(self, out).map_err(|error| exported(Path::new("-"), error))

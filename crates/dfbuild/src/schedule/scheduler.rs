@@ -98,6 +98,16 @@ impl<'e> Loaded<'e> {
     /// The names of the images that the Dockerfile begins with or copies from, as it has them, and as
     /// far as they are known before one of them is seen: `ONBUILD` may name more. None if it has
     /// mistakes.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM base\nCOPY --from=docs / /\n");
+    /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(loaded.images(), ["base", "docs"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn images(&self) -> Vec<String> {
         let parsed = parse(&self.source.text);
         let mut input = plan_input(&self.build, &parsed.dockerfile);
@@ -112,6 +122,18 @@ impl<'e> Loaded<'e> {
     }
 
     /// Builds. Blocks until the image is there.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+    /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(loaded.dockerfile_text().lines().count(), 2);
+    /// let built = loaded.run(&|_: &Event| {})?;
+    /// assert_eq!(built.ran, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn run(mut self, observer: &dyn Observer) -> Result<Built, Error> {
         let (engine, ending) = (self.engine, self.ending.clone());
         if let Some(worker) = engine.worker() {
@@ -134,6 +156,20 @@ impl<'e> Loaded<'e> {
     /// Builds twice, each time in an empty store that vanishes afterwards, and compares what came
     /// out. Base images are taken from the engine's store; nothing else is, and nothing is kept,
     /// handed out or pushed.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let text = "FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n";
+    /// let build = Build::new(BuildContext::Empty)
+    ///     .dockerfile_text(text)
+    ///     .build_arg("SOURCE_DATE_EPOCH", "0"); // Else the time of the build is in the image.
+    /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let verification = loaded.verify(&|_: &Event| {})?;
+    /// assert!(verification.difference.is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn verify(mut self, observer: &dyn Observer) -> Result<Verification, Error> {
         let build = &mut self.build;
         build.tags.clear();
@@ -191,6 +227,18 @@ impl<'e> Loaded<'e> {
 
     /// Finds out what a build would run and why, without running anything. Images that it begins
     /// with are fetched as the build would.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+    /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// for (step, reasons) in loaded.explain(&|_: &Event| {})?.missed() {
+    ///     println!("line {} runs: {reasons:?}", step.line);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn explain(self, observer: &dyn Observer) -> Result<Explanation, Error> {
         self.source.check()?;
         let engine = self.engine.for_build(&self.ending);

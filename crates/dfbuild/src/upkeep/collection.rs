@@ -26,6 +26,19 @@ const LEAST_LIMIT: u64 = 2_000_000_000;
 
 impl Engine {
     /// What is in the store, and what keeps it. Its total is exact: every file is looked at.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let before = engine.inventory()?.total;
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert!(engine.inventory()?.total > before);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn inventory(&self) -> Result<Inventory, Error> {
         let mut inventory = self.store().inventory(&promised_by)?;
         inventory.total = self.store().measure();

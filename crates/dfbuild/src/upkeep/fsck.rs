@@ -28,6 +28,16 @@ pub struct Fsck {
 
 impl Engine {
     /// Looks for damage in the whole store and tells what it finds. Builds may run meanwhile.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::upkeep::Fsck;
+    ///
+    /// engine.fsck(&Fsck::default(), &|finding| println!("{finding:?}"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn fsck(&self, fsck: &Fsck, tell: &dyn Fn(&Finding)) -> Result<Looked, Error> {
         let meaning = KnownHere { engine: self, deep: fsck.deep };
         Ok(self.store().check(&meaning, fsck.repair, tell)?)

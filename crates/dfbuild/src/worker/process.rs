@@ -57,11 +57,25 @@ impl Worker {
 
     /// Another program whose `main` begins with [`super::serve_if_asked`], of the same version of this
     /// library: the command `dfbuild` is one.
+    ///
+    /// ```
+    /// use dfbuild::worker::Worker;
+    ///
+    /// let worker = Worker::program("/usr/bin/dfbuild");
+    /// ```
     pub fn program(path: impl Into<PathBuf>) -> Self {
         Self(Arc::new(Inner { program: path.into(), process: Mutex::new(None) }))
     }
 
     /// Starts the process if it does not run, to learn early whether it can.
+    ///
+    /// ```
+    /// use dfbuild::Error;
+    /// use dfbuild::worker::Worker;
+    ///
+    /// let error = Worker::program("/bin/true").start().unwrap_err();
+    /// assert!(matches!(error, Error::Worker { .. }));
+    /// ```
     pub fn start(&self) -> Result<(), Error> {
         let mut process = self.process();
         if !process.as_mut().is_some_and(Process::is_alive) {

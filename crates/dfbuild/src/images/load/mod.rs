@@ -57,6 +57,24 @@ impl Engine {
     /// Loads the images of an archive or a folder into the store. Archives may be compressed; they
     /// may be OCI image layouts, those of `docker save` old and new, or both at once. `names` are
     /// given to the only image of the archive, in the place of those it has there.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::LoadSource;
+    ///
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let archive = store.path().join("app.tar");
+    /// engine.save(&["app"], &archive)?;
+    /// engine.untag("app", false)?;
+    /// engine.load(LoadSource::Path(archive), &[])?;
+    /// assert_eq!(engine.images()?.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn load(&self, source: LoadSource, names: &[Reference]) -> Result<Vec<LoadedImage>, Error> {
         let shown = match &source {
             LoadSource::Path(path) => path.display().to_string(),

@@ -27,7 +27,11 @@
 //! hand after the call, as `examples/server.rs` does.
 //!
 //! *Limitations*: only [`crate::Build::run`] and [`crate::Loaded::run`] go to the worker. What needs
-//! no commands works without one: pulls, pushes, tags, archives, `explain`. Paths have to be UTF-8.
+//! no commands works without one: pulls, pushes, tags, archives, `explain`. What looks at or removes
+//! unpacked files ([`crate::Engine::prune`], [`crate::Engine::fsck`]) may meet owners that only the
+//! worker has ids for, where there are subordinate ids: the limit of the store is kept by the worker
+//! after each build, and `dfbuild prune` does the rest. A sandbox or registry of the embedder's cannot
+//! go there ([`crate::Error::Worker`]). Paths have to be UTF-8.
 //! [`crate::remote::ClientOptions::clock`] stays with the embedder.
 
 mod build;

@@ -1,7 +1,10 @@
 //! The images of compose files.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use dfbuild_testkit::{Bed, Outcome, as_each_user};
+use std::path::Path;
+use std::process::Command;
+
+use dfbuild_testkit::{Bed, Outcome, Who, as_each_user, run_or_skip};
 
 as_each_user!(a_stack, what_cannot_be_built);
 
@@ -124,4 +127,38 @@ fn what_cannot_be_built(bed: &Bed) {
     ]);
     let known = compose(bed, &["nobody"]).exits_with(1);
     let _ = known.says(&["there is no service `nobody`: there are a, b"]);
+}
+
+/// `fixtures/stack`, on small images in the places of its bases.
+#[test]
+fn five_services() {
+    run_or_skip("e2e_compose::five_services", || {
+        let bed = Bed::new(Path::new(env!("CARGO_BIN_EXE_dfbuild")), Who::Caller)?;
+        bed.base();
+        for name in [
+            "postgres:16",
+            "redis:7",
+            "python:3.12-slim",
+            "node:22-slim",
+            "nginx:1.27",
+            "debian:12",
+        ] {
+            let _ = bed.run(&["tag", "base", name]).succeeds();
+        }
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/stack/.");
+        let copied = Command::new("cp").arg("-r").arg(fixture).arg(bed.context()).status();
+        assert!(copied.unwrap().success());
+        bed.own(&bed.context());
+
+        let first = compose(&bed, &[]).succeeds();
+        let tags = first.stderr.lines().filter(|line| line.starts_with("tags  stack/")).count();
+        assert_eq!(tags, 5, "{}", first.stderr);
+        assert!(content(&bed, "stack/maintenance", "usr/local/bin/api-client").contains("API_URL"));
+        assert!(content(&bed, "stack/web", "usr/share/nginx/html/app.js").contains("loading"));
+        assert_eq!(content(&bed, "stack/api", "srv/api/VERSION"), "dev\n");
+
+        let again = compose(&bed, &[]).succeeds();
+        assert!(again.ran_steps().is_empty(), "{}", again.stderr);
+        Ok(())
+    });
 }

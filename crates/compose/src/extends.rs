@@ -71,10 +71,14 @@ pub(crate) fn resolve(
 }
 
 /// Lets the local folders of a `build` section begin at `folder`.
-fn move_paths(service: &mut Node, folder: &Path) {
+pub(crate) fn move_paths(service: &mut Node, folder: &Path) {
     let Value::Map(fields) = &mut service.value else { return };
     let Some((_, build)) = fields.iter_mut().find(|(key, _)| key == "build") else { return };
+    let place = build.place.clone();
     let Value::Map(fields) = &mut build.value else { return };
+    if !fields.iter().any(|(key, _)| key == "context") && folder != Path::new("") {
+        fields.push(("context".to_owned(), Node::new(Value::Word(".".to_owned()), place)));
+    }
     for (key, value) in fields {
         match (key.as_str(), &mut value.value) {
             ("context", Value::Word(path)) => move_path(path, folder),
@@ -90,6 +94,16 @@ fn move_paths(service: &mut Node, folder: &Path) {
     }
 }
 
+/// Lets the file of a secret begin at `folder`.
+pub(crate) fn move_secrets(secret: &mut Node, folder: &Path) {
+    let Value::Map(fields) = &mut secret.value else { return };
+    for (key, value) in fields {
+        if let ("file", Value::Word(path)) = (key.as_str(), &mut value.value) {
+            move_path(path, folder);
+        }
+    }
+}
+
 fn move_path(path: &mut String, folder: &Path) {
     // Addresses, images and services have a colon; folders on Linux hardly ever.
     if !path.contains(':') {
@@ -101,6 +115,6 @@ fn no_service(place: &Place, name: &str) -> Error {
     unknown(place, format!("there is no service `{name}` to extend"))
 }
 
-fn unknown(place: &Place, reason: String) -> Error {
+pub(crate) fn unknown(place: &Place, reason: String) -> Error {
     Error::Unknown { place: place.clone(), reason }
 }

@@ -6,8 +6,7 @@
 //!
 //! # Limitations
 //!
-//! `include`, the tags `!reset` and `!override`, and `extends` across more files than a chain of
-//! [`MAX_EXTENDS`] are not there.
+//! `include` of an address, and `extends` or `include` across more files than a chain of [`MAX_EXTENDS`], are not there.
 //!
 //! # Example
 //!
@@ -26,6 +25,7 @@ pub mod env_file;
 mod error;
 mod extends;
 mod fields;
+mod include;
 mod interpolate;
 mod merge;
 mod node;

@@ -1,16 +1,24 @@
-use crate::node::{Node, Value};
+use crate::node::{Node, Tag, Value};
 
 /// Puts what `over` says over `base`, as compose puts one file over another: mappings go into each
-/// other, lists grow by what they do not have, words are replaced.
+/// other, lists grow by what they do not have, words are replaced. `!override` replaces all of it.
 pub(crate) fn merge(base: &mut Node, over: Node) {
+    if over.tag == Some(Tag::Override) {
+        *base = without_resets(over);
+        return;
+    }
     match (&mut base.value, over.value) {
         // A section without content says nothing.
         (Value::Map(_) | Value::List(_), Value::Null) => {}
         (Value::Map(fields), Value::Map(new)) => {
             for (key, value) in new {
+                if value.tag == Some(Tag::Reset) {
+                    fields.retain(|(known, _)| *known != key);
+                    continue;
+                }
                 match fields.iter_mut().find(|(known, _)| *known == key) {
                     Some((_, known)) => merge(known, value),
-                    None => fields.push((key, value)),
+                    None => fields.push((key, without_resets(value))),
                 }
             }
         }
@@ -21,8 +29,18 @@ pub(crate) fn merge(base: &mut Node, over: Node) {
                 }
             }
         }
-        (_, value) => *base = Node { value, place: over.place },
+        (_, value) => *base = without_resets(Node::new(value, over.place)),
     }
+}
+
+/// The node without what `!reset` takes away, where there is nothing to take it from.
+pub(crate) fn without_resets(mut node: Node) -> Node {
+    if let Value::Map(fields) = &mut node.value {
+        fields.retain(|(_, value)| value.tag != Some(Tag::Reset));
+        let kept = std::mem::take(fields).into_iter();
+        *fields = kept.map(|(key, value)| (key, without_resets(value))).collect();
+    }
+    node
 }
 
 /// Brings the forms that a service can have into one, so that services can be put over each other: a
@@ -31,7 +49,7 @@ pub(crate) fn normalise_service(service: &mut Node) {
     let Value::Map(fields) = &mut service.value else { return };
     let Some((_, build)) = fields.iter_mut().find(|(key, _)| key == "build") else { return };
     if let Value::Word(context) = &build.value {
-        let context = Node { value: Value::Word(context.clone()), place: build.place.clone() };
+        let context = Node::new(Value::Word(context.clone()), build.place.clone());
         build.value = Value::Map(vec![("context".to_owned(), context)]);
     }
     let Value::Map(fields) = &mut build.value else { return };
@@ -59,7 +77,7 @@ fn pairs_to_map(node: &mut Node) {
             None => (word.clone(), Value::Null),
         };
         fields.retain(|(known, _)| *known != name);
-        fields.push((name, Node { value, place: item.place }));
+        fields.push((name, Node::new(value, item.place)));
     }
     node.value = Value::Map(fields);
 }

@@ -10,6 +10,16 @@ use crate::error::{Error, Place};
 pub(crate) struct Node {
     pub(crate) value: Value,
     pub(crate) place: Place,
+    pub(crate) tag: Option<Tag>,
+}
+
+/// What compose does with a value when files go over each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// `!reset`: the field is taken away.
+    Reset,
+    /// `!override`: what was there before does not count.
+    Override,
 }
 
 /// What of YAML compose files are made of. Numbers and truth values are words: where they come in
@@ -41,23 +51,31 @@ impl Node {
                 let reason = reason.split(" at line ").next().unwrap_or_default().to_owned();
                 Error::Yaml { place: Place { file: file.to_owned(), line, column }, reason }
             })?;
-        Ok(Self::new(file, raw))
+        Ok(Self::read(file, text, raw))
     }
 
-    fn new(file: &str, raw: Spanned<Raw>) -> Self {
+    /// A value without a tag.
+    pub(crate) fn new(value: Value, place: Place) -> Self {
+        Self { value, place, tag: None }
+    }
+
+    fn read(file: &str, text: &str, raw: Spanned<Raw>) -> Self {
         let (line, column) = (raw.defined.line(), raw.defined.column());
+        let tag = tag_before(text, line, column);
         let value = match raw.value {
             Raw::Null => Value::Null,
             Raw::Word(word) => Value::Word(word),
             Raw::List(items) => {
-                Value::List(items.into_iter().map(|item| Self::new(file, item)).collect())
+                Value::List(items.into_iter().map(|item| Self::read(file, text, item)).collect())
             }
             Raw::Map(fields) => {
                 let fields = fields.into_iter();
-                Value::Map(fields.map(|(key, value)| (key, Self::new(file, value))).collect())
+                Value::Map(
+                    fields.map(|(key, value)| (key, Self::read(file, text, value))).collect(),
+                )
             }
         };
-        Self { value, place: Place { file: file.to_owned(), line, column } }
+        Self { value, place: Place { file: file.to_owned(), line, column }, tag }
     }
 
     /// The value of a key.
@@ -65,6 +83,20 @@ impl Node {
         let Value::Map(fields) = &self.value else { return None };
         fields.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
+}
+
+/// The tag of the value at a place. The parser reads over tags, so they are looked for in the text,
+/// in front of the value or where it begins.
+fn tag_before(text: &str, line: u64, column: u64) -> Option<Tag> {
+    let index = |number: u64| usize::try_from(number).ok()?.checked_sub(1);
+    let at_line = text.split_inclusive('\n').take(index(line)?).map(str::len).sum::<usize>();
+    let rest = text.get(at_line..)?;
+    let at_column = rest.char_indices().nth(index(column)?).map_or(rest.len(), |(at, _)| at);
+    let (before, behind) = text.split_at_checked(at_line + at_column)?;
+    let before = before.trim_end();
+    let tags = [("!reset", Tag::Reset), ("!override", Tag::Override)];
+    let found = tags.iter().find(|(name, _)| before.ends_with(name) || behind.starts_with(name));
+    found.map(|(_, tag)| *tag)
 }
 
 /// A value as YAML has it.
@@ -181,6 +213,16 @@ mod tests {
             });
             assert_eq!(found, expect, "{text}");
         }
+    }
+
+    #[test]
+    fn tags() {
+        let text = "a: !reset []\nb: !override\n  - x\nc: !reset null\nd: !override {e: f}\ng: !reset\nh: i\n";
+        let node = Node::parse("f", text).unwrap_or_else(|e| panic!("{e}"));
+        let tag = |key: &str| node.get(key).and_then(|node| node.tag);
+        let (reset, over) = (Some(Tag::Reset), Some(Tag::Override));
+        let found = ["a", "b", "c", "d", "g", "h"].map(tag);
+        assert_eq!(found, [reset, over, reset, over, reset, None]);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::error::Error;
-use crate::extends::resolve;
+use crate::error::{Error, Place};
+use crate::extends::{Load, move_paths, move_secrets, resolve};
 use crate::fields::{fields, word};
-use crate::interpolate::interpolate;
+use crate::include;
+use crate::interpolate::{Lookup, interpolate};
 use crate::merge::{merge, normalise_service};
 use crate::node::{Node, Value};
 use crate::service::Service;
@@ -57,23 +58,16 @@ impl Project {
         lookup: &dyn Fn(&str) -> Option<String>,
         load: &dyn Fn(&str) -> Result<String, String>,
     ) -> Result<Self, Error> {
-        let mut whole: Option<Node> = None;
-        for file in files {
-            let mut node = Node::parse(&file.name, &file.text)?;
-            interpolate(&mut node, lookup)?;
-            extend_services(&mut node, lookup, load)?;
-            match &mut whole {
-                None => whole = Some(node),
-                Some(whole) => merge(whole, node),
-            }
-        }
-        let Some(whole) = whole else {
+        let texts: Vec<_> =
+            files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
+        let whole = read_all(&texts, Path::new(""), lookup, load, 0)?;
+        if whole.value == Value::Null {
             return Ok(Self {
                 name: name.to_owned(),
                 services: BTreeMap::new(),
                 secrets: BTreeMap::new(),
             });
-        };
+        }
         fields(&whole, "a compose file")?;
         let own_name = whole.get("name").map(|node| word(node, "name")).transpose()?;
         let mut services = BTreeMap::new();
@@ -120,8 +114,63 @@ pub fn normalised_name(folder: &str) -> String {
     kept.skip_while(|letter| matches!(letter, '-' | '_')).collect()
 }
 
+/// Reads files, by name and text, of which the later ones go over the earlier ones, with those that they
+/// include beneath. Paths in them begin at `folder`, relative to the project.
+pub(crate) fn read_all(
+    files: &[(String, String)],
+    folder: &Path,
+    lookup: Lookup<'_>,
+    load: Load<'_>,
+    depth: usize,
+) -> Result<Node, Error> {
+    let place = Place { file: String::new(), line: 0, column: 0 };
+    let mut whole = Node::new(Value::Null, place);
+    let mut included = Vec::new();
+    for (name, text) in files {
+        let mut node = Node::parse(name, text)?;
+        interpolate(&mut node, lookup)?;
+        included.extend(include::take(&mut node, folder, lookup, load, depth)?);
+        extend_services(&mut node, folder, lookup, load)?;
+        merge(&mut whole, node);
+    }
+    move_all(&mut whole, folder);
+    for mut base in included {
+        if let Some((name, place)) = service_of_both(&base, &whole) {
+            let reason = format!("service {name} is in an included file as well");
+            return Err(Error::Unknown { place, reason });
+        }
+        merge(&mut base, whole);
+        whole = base;
+    }
+    Ok(whole)
+}
+
+/// A service that both have: compose refuses to guess which one is meant.
+fn service_of_both(included: &Node, own: &Node) -> Option<(String, Place)> {
+    let (theirs, ours) = (included.get("services")?, own.get("services")?);
+    let Value::Map(fields) = &ours.value else { return None };
+    let both = fields.iter().find(|(name, _)| theirs.get(name).is_some());
+    both.map(|(name, node)| (name.clone(), node.place.clone()))
+}
+
+/// Lets the paths of services and secrets begin at `folder`.
+fn move_all(whole: &mut Node, folder: &Path) {
+    let Value::Map(sections) = &mut whole.value else { return };
+    for (key, section) in sections {
+        let Value::Map(parts) = &mut section.value else { continue };
+        for (_, part) in parts {
+            match key.as_str() {
+                "services" => move_paths(part, folder),
+                "secrets" => move_secrets(part, folder),
+                _ => {}
+            }
+        }
+    }
+}
+
 fn extend_services(
     file: &mut Node,
+    folder: &Path,
     lookup: &dyn Fn(&str) -> Option<String>,
     load: &dyn Fn(&str) -> Result<String, String>,
 ) -> Result<(), Error> {
@@ -136,7 +185,7 @@ fn extend_services(
     let known = services.clone();
     let Value::Map(all) = &mut services.value else { return Ok(()) };
     for (_, service) in all {
-        *service = resolve(service.clone(), &known, Path::new(""), lookup, load, 0)?;
+        *service = resolve(service.clone(), &known, folder, lookup, load, 0)?;
     }
     Ok(())
 }

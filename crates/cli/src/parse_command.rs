@@ -191,8 +191,12 @@ impl Shown<'_> {
         Place { start: span.start, end: span.end, region: self.places.region(span) }
     }
 
+    fn text<'t>(&self, value: &'t str, span: Span) -> Text<'t> {
+        Text { value, span: self.place(span) }
+    }
+
     fn word<'w>(&self, word: &'w Word) -> Text<'w> {
-        Text { value: &word.value, span: self.place(word.span) }
+        self.text(&word.value, word.span)
     }
 
     fn words<'w>(&self, words: &'w [Word]) -> Vec<Text<'w>> {
@@ -206,7 +210,7 @@ impl Shown<'_> {
             args: self.words(&node.args),
             json: node.json,
             original: node.original.text(),
-            comments: self.words(&node.comments),
+            comments: node.comments.iter().map(|it| self.text(it.value, it.span)).collect(),
             heredocs: node.heredocs.iter().map(|it| self.heredoc(it)).collect(),
             onbuild: node.child.as_ref().map(|it| Box::new(self.node(it))),
             lines: [node.lines.start, node.lines.end],

@@ -53,7 +53,7 @@ fn same_node(a: &Node, b: &Node) -> bool {
         && a.json == b.json
         && words(&a.flags, &b.flags)
         && words(&a.args, &b.args)
-        && words(&a.comments, &b.comments)
+        && a.comments.iter().map(|it| it.value).eq(b.comments.iter().map(|it| it.value))
         && a.heredocs.len() == b.heredocs.len()
         && a.heredocs.iter().zip(&b.heredocs).all(|(a, b)| {
             (&a.name, a.fd, a.expand, a.chomp, &a.content)

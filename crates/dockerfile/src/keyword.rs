@@ -48,38 +48,21 @@ impl Keyword {
     ];
 
     /// The instruction of this name, in any case.
-    #[inline]
     pub fn find(name: impl AsRef<[u8]>) -> Option<Self> {
         let name = name.as_ref();
-        // The length and the first letter leave at most one or two to compare with.
-        let first = name.first()?.to_ascii_lowercase();
-        let found = match (name.len(), first) {
-            (3, b'r') => Self::Run,
-            (3, b'e') => Self::Env,
-            (3, b'c') => Self::Cmd,
-            (3, b'a') if name[1] | LOWER == b'r' => Self::Arg,
-            (3, b'a') => Self::Add,
-            (4, b'c') => Self::Copy,
-            (4, b'f') => Self::From,
-            (4, b'u') => Self::User,
-            (5, b'l') => Self::Label,
-            (5, b's') => Self::Shell,
-            (6, b'e') => Self::Expose,
-            (6, b'v') => Self::Volume,
-            (7, b'o') => Self::Onbuild,
-            (7, b'w') => Self::Workdir,
-            (10, b'e') => Self::Entrypoint,
-            (10, b'm') => Self::Maintainer,
-            (10, b's') => Self::Stopsignal,
-            (11, b'h') => Self::Healthcheck,
-            _ => return None,
-        };
-        let is_found = if name.len() <= 8 {
-            packed(name) == PACKED[found as usize]
-        } else {
-            name.eq_ignore_ascii_case(found.name().as_bytes())
-        };
-        if is_found { Some(found) } else { None }
+        if name.len() < PACKED_LEN {
+            return Self::find_packed(packed(name), name.len());
+        }
+        let is_named = |it: &Self| it.name().as_bytes().eq_ignore_ascii_case(name);
+        Self::ALL.into_iter().find(is_named)
+    }
+
+    /// The instruction whose name is the lowest `len` bytes of a number, of less than [`PACKED_LEN`].
+    #[inline]
+    pub(crate) fn find_packed(number: u64, len: usize) -> Option<Self> {
+        let key = (number | LOWER) & ((1 << (8 * len)) - 1);
+        let (name, keyword) = SHORT_NAMES[slot(key)];
+        if name == key { keyword } else { None }
     }
 
     /// The name in lower case.
@@ -131,30 +114,46 @@ impl Keyword {
     }
 }
 
-/// The bit that tells a lower letter from its upper one. With it, only letters become letters.
-const LOWER: u8 = 0x20;
+/// Names that are shorter are found as numbers, as comparing numbers is one step.
+pub(crate) const PACKED_LEN: usize = 8;
 
-/// The names of at most eight letters as numbers, by [`Keyword::ALL`]: comparing numbers is one step.
-const PACKED: [u64; Keyword::ALL.len()] = {
-    let mut all = [0; Keyword::ALL.len()];
+/// The bit in each byte that tells a lower letter from its upper one. With it, only letters become letters.
+const LOWER: u64 = u64::from_le_bytes([0x20; PACKED_LEN]);
+
+/// A number that sends each short name to a slot of its own, found by trying: [`SHORT_NAMES`] does not compile otherwise.
+const SPREAD: u64 = 0x1999_9e3f_a46d_6753;
+
+/// The bits of a slot's number.
+const SLOT_BITS: u32 = 5;
+
+/// The short names in lower case as numbers.
+const SHORT_NAMES: [(u64, Option<Keyword>); 1 << SLOT_BITS] = {
+    let mut slots = [(0, None); 1 << SLOT_BITS];
     let mut at = 0;
-    while at < all.len() {
+    while at < Keyword::ALL.len() {
         let name = Keyword::ALL[at].lower().as_bytes();
-        if name.len() <= 8 {
-            all[at] = packed(name);
+        if name.len() < PACKED_LEN {
+            let key = packed(name);
+            assert!(slots[slot(key)].1.is_none(), "two names have one slot");
+            slots[slot(key)] = (key, Some(Keyword::ALL[at]));
         }
         at += 1;
     }
-    all
+    slots
 };
 
-/// At most eight bytes in lower case as one number.
+/// Where a name stands in [`SHORT_NAMES`].
+const fn slot(key: u64) -> usize {
+    (key.wrapping_mul(SPREAD) >> (u64::BITS - SLOT_BITS)) as usize
+}
+
+/// At most eight bytes as a number whose lowest byte is the first.
 const fn packed(name: &[u8]) -> u64 {
     let mut number = 0;
-    let mut at = 0;
-    while at < name.len() {
-        number = number << 8 | (name[at] | LOWER) as u64;
-        at += 1;
+    let mut at = name.len();
+    while at > 0 {
+        at -= 1;
+        number = number << 8 | name[at] as u64;
     }
     number
 }

@@ -23,7 +23,7 @@
 //! let source = "FROM alpine AS base\nRUN echo hi\nCOPPY . /app\n";
 //! let parsed = parse(source);
 //! let stage = &parsed.dockerfile.stages[0];
-//! assert_eq!(stage.from.image.value, "alpine");
+//! assert_eq!(stage.from().image.value, "alpine");
 //! assert!(matches!(stage.instructions[0].kind, InstructionKind::Run(_)));
 //!
 //! let error = &parsed.diagnostics[0];
@@ -44,6 +44,7 @@ pub mod format;
 pub mod git_ref;
 pub mod keyword;
 pub mod lint;
+mod list;
 pub mod node;
 pub mod original;
 mod parse;
@@ -57,6 +58,7 @@ pub mod suggest;
 pub use ast::{Dockerfile, Instruction, InstructionKind};
 pub use diagnostic::{Diagnostic, DiagnosticKind, Severity};
 pub use keyword::Keyword;
+pub use list::List;
 pub use original::Original;
 pub use parse::tree;
 pub use span::{LineIndex, LineRange, Position, Span, Spanned, Text, Word};

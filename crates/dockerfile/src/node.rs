@@ -2,9 +2,10 @@
 //!
 //! It corresponds to the parse tree of BuildKit's `parser` package, so that the two can be compared.
 
-use crate::ast::{Directives, Heredoc};
+use crate::ast::{Comments, Directives, Heredoc};
 use crate::diagnostic::Diagnostic;
 use crate::keyword::Keyword;
+use crate::list::List;
 use crate::original::Original;
 use crate::quote::{quote, quote_list};
 use crate::span::{LineRange, Span, Word};
@@ -28,7 +29,7 @@ pub struct Node<'a> {
     /// The keyword as written.
     pub keyword: Word<'a>,
     /// The flags without quotes.
-    pub flags: Vec<Word<'a>>,
+    pub flags: List<Word<'a>>,
     /// The words. For `ENV` and `LABEL`, triples of name, value and `=`, which is empty in the old form.
     pub args: Vec<Word<'a>>,
     /// The place of all words together; empty, behind the keyword, if there are none.
@@ -42,7 +43,7 @@ pub struct Node<'a> {
     /// The text with continuation lines joined, as it stands.
     pub original: Original<'a>,
     /// The comment lines above.
-    pub comments: Vec<Word<'a>>,
+    pub comments: Comments<'a>,
     /// Blank lines inside the continuation.
     pub empty_continuations: Vec<Span>,
     /// From the keyword to the end, heredocs included.

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::parse::lines::{Lines, before_continuation, trim_end, trim_start};
-use crate::span::Text;
+use crate::parse::words::is_separator;
+use crate::span::{Text, part_of};
 
 /// Where an instruction was written, and how to read it as one line.
 ///
@@ -42,20 +43,37 @@ impl<'a> Original<'a> {
     /// The text with continuation lines joined and comments left out. What goes over one line is borrowed.
     pub fn text(&self) -> Text<'a> {
         let mut lines = Lines::within(self.source);
-        let first = lines.next().map_or("", |line| line.text);
+        let first = lines.next().map_or("", |line| line.text(self.source));
         let Some(first) = before_continuation(first, self.escape) else {
             return Cow::Borrowed(if self.with_blanks { first } else { trim(first) });
         };
         let mut joined = String::with_capacity(self.source.len());
         joined.push_str(first);
-        for line in lines.filter(|line| !line.is_comment() && !line.is_blank()) {
-            joined.push_str(before_continuation(line.text, self.escape).unwrap_or(line.text));
+        for line in lines.filter(|line| line.has_text(self.source)) {
+            let text = line.text(self.source);
+            joined.push_str(before_continuation(text, self.escape).unwrap_or(text));
         }
         let trimmed = trim(&joined);
         if self.with_blanks || trimmed.len() == joined.len() {
             Cow::Owned(joined)
         } else {
             Cow::Owned(trimmed.to_owned())
+        }
+    }
+}
+
+impl<'a> Original<'a> {
+    /// The first word of the text.
+    pub(crate) fn first_word(&self) -> Text<'a> {
+        let line = Lines::within(self.source).next().map_or("", |line| line.text(self.source));
+        let line = before_continuation(line, self.escape).unwrap_or(line);
+        match line.find(is_separator) {
+            Some(end) if end > 0 => Cow::Borrowed(&line[..end]),
+            _ => {
+                let text = self.text();
+                let end = text.find(is_separator).unwrap_or(text.len());
+                part_of(&text, 0..end)
+            }
         }
     }
 }

@@ -22,7 +22,7 @@ impl Tree<'_> {
         // A comment right below a directive could be read as one.
         out.push('\n');
         for node in &self.nodes {
-            for comment in &node.comments {
+            for comment in node.comments.iter() {
                 out.push_str(&format!("# {}\n", comment.value));
             }
             let start = out.len();

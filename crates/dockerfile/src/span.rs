@@ -1,6 +1,7 @@
 //! Byte spans, and the index that turns them into lines and columns.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 /// Text that is borrowed from the source where it stands there as it is, and owned where continuations, quotes or escapes
 /// have been taken out of it.
@@ -80,6 +81,14 @@ impl Word<'_> {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.value
+    }
+}
+
+/// A part of a text, which is borrowed if the text is.
+pub(crate) fn part_of<'a>(text: &Text<'a>, range: Range<usize>) -> Text<'a> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(&text[range]),
+        Cow::Owned(text) => Cow::Owned(text[range].to_owned()),
     }
 }
 

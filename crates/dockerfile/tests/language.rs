@@ -3,13 +3,13 @@
 use dfbuild_dockerfile::ast::{InstructionKind, Source};
 use dfbuild_dockerfile::expand::Expander;
 use dfbuild_dockerfile::lint::{LintOptions, lint};
-use dfbuild_dockerfile::{Severity, Word, parse, tree};
+use dfbuild_dockerfile::{Severity, parse, tree};
 
 #[test]
 fn comments_lose_their_sign_wherever_it_stands() {
     let source = "  # one\n\u{a0}# two\n#three\nFROM a\n";
     let tree = tree(source);
-    let comments: Vec<&str> = tree.nodes[0].comments.iter().map(Word::as_str).collect();
+    let comments: Vec<&str> = tree.nodes[0].comments.iter().map(|it| it.value).collect();
     assert_eq!(comments, ["one", "two", "three"]);
 }
 
@@ -58,5 +58,5 @@ fn a_string_of_json_begins_no_heredoc() {
     let InstructionKind::Copy(copy) = &parsed.dockerfile.stages[0].instructions[0].kind else {
         panic!("a COPY")
     };
-    assert!(matches!(copy.sources.as_slice(), [Source::Path(path)] if path.value == "<<x"));
+    assert!(matches!(&*copy.sources, [Source::Path(path)] if path.value == "<<x"));
 }

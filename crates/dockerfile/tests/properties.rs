@@ -48,11 +48,12 @@ proptest! {
         for instruction in parsed.dockerfile.instructions() {
             check_span(&source, instruction.span);
             check_span(&source, instruction.head);
-            check_span(&source, instruction.keyword.span);
+            check_span(&source, instruction.keyword);
         }
         for node in tree(&source).nodes {
-            for word in node.args.iter().chain(&node.flags).chain(&node.comments) {
-                check_span(&source, word.span);
+            let comments = node.comments.iter().map(|it| it.span);
+            for span in node.args.iter().chain(&node.flags).map(|it| it.span).chain(comments) {
+                check_span(&source, span);
             }
         }
     }

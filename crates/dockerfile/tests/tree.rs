@@ -88,8 +88,8 @@ fn stages_are_found_by_name_and_number() {
     assert_eq!(parsed.diagnostics, []);
     let file = parsed.dockerfile;
     assert_eq!(file.global_args.len(), 1);
-    assert_eq!(file.stages[0].from.name.as_ref().map(Word::as_str), Some("one"));
-    assert_eq!(file.stages[0].from.alias.as_ref().map(|it| &*it.name), Some("One"));
+    assert_eq!(file.stages[0].from().name.as_ref().map(Word::as_str), Some("one"));
+    assert_eq!(file.stages[0].from().alias.map(|it| it.text()).as_deref(), Some("AS One"));
     assert_eq!(
         (file.stage_index("ONE"), file.stage_index("1"), file.stage_index("3")),
         (Some(2), Some(1), None)
@@ -102,7 +102,7 @@ fn comments_document_what_follows() {
         "# syntax=x\n# not this\n#\n# build the thing\n  # one more\n\nFROM a AS build\n# ignored\nRUN b\n",
     );
     let comments: Vec<_> =
-        parsed.dockerfile.stages[0].header.comments.iter().map(Word::as_str).collect();
+        parsed.dockerfile.stages[0].header.comments.iter().map(|it| it.value).collect();
     assert_eq!(comments, ["build the thing", "one more"]);
     assert_eq!(parsed.dockerfile.stages[0].doc.as_deref(), Some("the thing"));
 }

@@ -77,7 +77,7 @@ impl From<Diagnostic> for Stop {
 impl<'a> Planner<'a> {
     fn new(input: &'a Input<'a>) -> Self {
         let stages = &input.dockerfile.stages;
-        let last = stages.last().and_then(|stage| stage.from.name.as_ref());
+        let last = stages.last().and_then(|stage| stage.from().name.as_ref());
         let target = input.target.as_deref().or(last.map(Word::as_str)).unwrap_or("default");
         let mut globals = automatic(&input.build_platform, &input.platform, target);
         for (name, value) in &input.build_args {
@@ -132,7 +132,7 @@ impl<'a> Planner<'a> {
             return;
         }
         let is_stage = |stage: &ast::Stage| {
-            stage.from.name.as_ref().is_some_and(|name| name.value.eq_ignore_ascii_case(text))
+            stage.from().name.as_ref().is_some_and(|name| name.value.eq_ignore_ascii_case(text))
         };
         self.epoch = text.trim().parse().ok();
         if let Some(stage) = self.input.dockerfile.stages.iter().find(|stage| is_stage(stage)) {
@@ -170,11 +170,11 @@ impl<'a> Planner<'a> {
         let stages = &self.input.dockerfile.stages;
         let Some(name) = &self.input.target else { return stages.len().checked_sub(1) };
         let index = stages.iter().rposition(|stage| {
-            stage.from.name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
+            stage.from().name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
         });
         if index.is_none() {
             let names: Vec<&str> =
-                stages.iter().filter_map(|s| Some(s.from.name.as_ref()?.as_str())).collect();
+                stages.iter().filter_map(|s| Some(s.from().name.as_ref()?.as_str())).collect();
             let help = if names.is_empty() {
                 "no stage has a name; give one with `FROM image AS name`".to_owned()
             } else {
@@ -230,7 +230,7 @@ impl<'a> Planner<'a> {
             ImageConfig { rootfs: <_>::default(), history: Vec::new(), ..scope.config.clone() };
         self.stages.push(Stage {
             index,
-            name: stage.from.name.as_ref().map(|name| name.value.to_string()),
+            name: stage.from().name.as_ref().map(|name| name.value.to_string()),
             platform: scope.platform.clone(),
             base,
             from: stage.header.original.text().into_owned(),
@@ -263,17 +263,19 @@ impl<'a> Planner<'a> {
         let platform = self.stage_platform(stage)?;
         let escape = self.input.dockerfile.escape();
         // A named context with the name of the stage takes the place of the whole stage.
-        if let Some(name) = &stage.from.name
+        if let Some(name) = &stage.from().name
             && let Some(base) = self.named_base(&name.value, &platform)
         {
             let config = self.base_config(&base, &platform, name.span)?;
             return Ok((base, Scope::new(None, config, platform, escape), &[]));
         }
-        let name = self.expand_global(&stage.from.image).ok_or(Stop::Blocked)?;
+        let name = self.expand_global(&stage.from().image).ok_or(Stop::Blocked)?;
         if name.is_empty() {
-            let written = &stage.from.image.value;
-            let problem =
-                error(format!("base name ({written}) should not be blank"), stage.from.image.span);
+            let written = &stage.from().image.value;
+            let problem = error(
+                format!("base name ({written}) should not be blank"),
+                stage.from().image.span,
+            );
             return Err(problem
                 .with_help("give the argument a default: `ARG NAME=value` before the first FROM")
                 .into());
@@ -289,16 +291,16 @@ impl<'a> Planner<'a> {
             Some(base) => base,
             None if name == "scratch" => Base::Scratch,
             None => {
-                check_reference(&name, stage.from.image.span)?;
+                check_reference(&name, stage.from().image.span)?;
                 Base::Image(BaseRequest { name, platform: platform.clone() })
             }
         };
-        let config = self.base_config(&base, &platform, stage.from.image.span)?;
+        let config = self.base_config(&base, &platform, stage.from().image.span)?;
         Ok((base, Scope::new(None, config, platform, escape), &stage.instructions))
     }
 
     fn stage_platform(&mut self, stage: &ast::Stage) -> Result<Platform, Stop> {
-        let Some(word) = &stage.from.platform else { return Ok(self.input.platform.clone()) };
+        let Some(word) = &stage.from().platform else { return Ok(self.input.platform.clone()) };
         let text = self.expand_global(word).ok_or(Stop::Blocked)?;
         if text.is_empty() {
             let problem = format!("empty platform value from expression {}", word.value);
@@ -343,7 +345,7 @@ impl<'a> Planner<'a> {
     /// The last stage before number `index` with this name, in any case.
     fn earlier_stage(&self, name: &str, index: usize) -> Option<usize> {
         self.input.dockerfile.stages[..index].iter().rposition(|stage| {
-            stage.from.name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
+            stage.from().name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
         })
     }
 
@@ -366,7 +368,7 @@ impl<'a> Planner<'a> {
     ) -> Result<TreeSource, Stop> {
         let stages = &self.input.dockerfile.stages;
         let named = stages.iter().rposition(|stage| {
-            stage.from.name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
+            stage.from().name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
         });
         let found = match name.parse::<usize>() {
             Ok(number) if number >= stages.len() => {
@@ -377,7 +379,7 @@ impl<'a> Planner<'a> {
         };
         if let Some(found) = found {
             if found >= index {
-                let current = stages[index].from.name.as_ref();
+                let current = stages[index].from().name.as_ref();
                 let current = current.map_or(index.to_string(), |name| name.value.to_string());
                 let message = if found == index {
                     format!("circular dependency detected on stage: {name}")

@@ -1,6 +1,7 @@
 //! `COPY` and `ADD`.
 
 use crate::ast::{Flags, Heredoc};
+use crate::list::List;
 use crate::span::Word;
 
 /// One thing to copy.
@@ -16,7 +17,7 @@ pub enum Source<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copy<'a> {
     /// The sources in the order in which they are copied: the paths first, then the inline files.
-    pub sources: Vec<Source<'a>>,
+    pub sources: List<Source<'a>>,
     /// The destination. Not expanded.
     pub dest: Word<'a>,
     /// Whether the arguments were a JSON array.
@@ -61,7 +62,7 @@ impl<'a> Copy<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Add<'a> {
     /// The sources in the order in which they are added: the paths first, then the inline files.
-    pub sources: Vec<Source<'a>>,
+    pub sources: List<Source<'a>>,
     /// The destination. Not expanded.
     pub dest: Word<'a>,
     /// Whether the arguments were a JSON array.

@@ -1,6 +1,7 @@
 //! The file as a whole.
 
-use crate::ast::Instruction;
+use crate::ast::{Instruction, InstructionKind};
+use crate::original::Original;
 use crate::span::{LineRange, Span, Spanned, Text, Word};
 
 /// A whole Dockerfile: what could be understood of it.
@@ -24,7 +25,7 @@ impl<'a> Dockerfile<'a> {
     /// the name, the last one.
     pub fn stage_index(&self, name: &str) -> Option<usize> {
         let named = |stage: &Stage| {
-            stage.from.name.as_ref().is_some_and(|it| it.value.eq_ignore_ascii_case(name))
+            stage.from().name.as_ref().is_some_and(|it| it.value.eq_ignore_ascii_case(name))
         };
         self.stages
             .iter()
@@ -64,9 +65,7 @@ pub struct Syntax<'a> {
 /// One stage: a `FROM` and what follows up to the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage<'a> {
-    /// The payload of the `FROM` instruction.
-    pub from: From<'a>,
-    /// The `FROM` instruction itself: place, comments, text. Its kind is [`crate::ast::InstructionKind::From`] with the same payload.
+    /// The `FROM` instruction. Its kind is [`InstructionKind::From`].
     pub header: Instruction<'a>,
     /// The instructions after `FROM`, in order.
     pub instructions: Vec<Instruction<'a>>,
@@ -78,6 +77,20 @@ pub struct Stage<'a> {
     pub doc: Option<Text<'a>>,
 }
 
+impl<'a> Stage<'a> {
+    /// What the `FROM` instruction says.
+    ///
+    /// # Panics
+    ///
+    /// If the header is another instruction, which it is in no stage that was parsed.
+    pub fn from(&self) -> &From<'a> {
+        match &self.header.kind {
+            InstructionKind::From(from) => from,
+            other => panic!("the header of a stage is a FROM, not a {}", other.name()),
+        }
+    }
+}
+
 /// `FROM [--platform=p] image [AS name]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct From<'a> {
@@ -87,15 +100,6 @@ pub struct From<'a> {
     pub platform: Option<Box<Word<'a>>>,
     /// The stage's name in lower case.
     pub name: Option<Word<'a>>,
-    /// How the name was written.
-    pub alias: Option<Box<Alias<'a>>>,
-}
-
-/// `AS name` as written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alias<'a> {
-    /// The word `AS`.
-    pub keyword: Word<'a>,
-    /// The name, at the place of [`From::name`].
-    pub name: Text<'a>,
+    /// How the name was given: `AS name` as written.
+    pub alias: Option<Original<'a>>,
 }

@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use crate::list::List;
 use crate::span::{Span, Spanned, Word};
 
 /// Flags without quotes, `--` included, in order. They are checked: only those that the instruction knows are there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Flags<'a>(pub(crate) Vec<Word<'a>>);
+pub struct Flags<'a>(pub(crate) List<Word<'a>>);
 
 impl<'a> Flags<'a> {
     /// All flags as they were given.

@@ -1,6 +1,7 @@
 //! One instruction, and the payloads of the plain ones.
 
-use crate::ast::{Add, Copy, From, Healthcheck, Run};
+use crate::ast::{Add, Comments, Copy, From, Healthcheck, Run};
+use crate::list::List;
 use crate::original::Original;
 use crate::span::{LineRange, Span, Spanned, Text, Word};
 
@@ -13,15 +14,22 @@ pub struct Instruction<'a> {
     pub head: Span,
     /// The lines of the span.
     pub lines: LineRange,
-    /// The keyword as written.
-    pub keyword: Word<'a>,
-    /// The comment lines right above, without `#` and without surrounding blanks.
-    pub comments: Vec<Word<'a>>,
+    /// The place of the keyword.
+    pub keyword: Span,
+    /// The comment lines right above.
+    pub comments: Comments<'a>,
     /// The instruction's text with continuation lines joined and comments left out, without surrounding blanks and
     /// without heredoc bodies.
     pub original: Original<'a>,
     /// What it is.
     pub kind: InstructionKind<'a>,
+}
+
+impl<'a> Instruction<'a> {
+    /// The keyword as written.
+    pub fn keyword_text(&self) -> Text<'a> {
+        self.original.first_word()
+    }
 }
 
 /// What an instruction is.
@@ -95,7 +103,7 @@ pub enum Command<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arg<'a> {
     /// The declarations, in order.
-    pub declarations: Vec<ArgDeclaration<'a>>,
+    pub declarations: List<ArgDeclaration<'a>>,
 }
 
 /// One build argument.
@@ -113,7 +121,7 @@ pub struct ArgDeclaration<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyValues<'a> {
     /// The pairs, in order.
-    pub pairs: Vec<KeyValue<'a>>,
+    pub pairs: List<KeyValue<'a>>,
     /// Whether it was written `name value`, without `=`.
     pub legacy: bool,
 }
@@ -131,7 +139,7 @@ pub struct KeyValue<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expose<'a> {
     /// The port specifications as written, in the order of the file.
-    pub ports: Vec<Word<'a>>,
+    pub ports: List<Word<'a>>,
 }
 
 impl<'a> Expose<'a> {

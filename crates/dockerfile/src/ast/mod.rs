@@ -3,6 +3,7 @@
 //! Words stand here as they were written: quotes, escapes and `$` are kept, and [`crate::expand`] resolves them. Only
 //! flags have lost their quotes, because the grammar of flags takes them away before anything else looks.
 
+mod comments;
 mod copy;
 mod dockerfile;
 pub(crate) mod flags;
@@ -11,8 +12,9 @@ mod heredoc;
 mod instruction;
 mod run;
 
+pub use comments::Comments;
 pub use copy::{Add, Copy, Source};
-pub use dockerfile::{Alias, Directives, Dockerfile, From, Stage, Syntax};
+pub use dockerfile::{Directives, Dockerfile, From, Stage, Syntax};
 pub use flags::Flags;
 pub use healthcheck::{Healthcheck, HealthcheckCommand};
 pub use heredoc::Heredoc;

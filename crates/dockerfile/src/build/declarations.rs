@@ -1,42 +1,46 @@
 //! `ARG`, `ENV` and `LABEL`.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use super::hints;
-use super::instruction::at_least_one;
+use super::instruction::{at_least_one, fill};
 use super::reading::{Failure, Fallible, Part, Reading};
-use crate::ast::{Arg, ArgDeclaration, KeyValue, KeyValues};
+use crate::ast::{Arg, ArgDeclaration, Comments, InstructionKind, KeyValue, KeyValues};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::keyword::Keyword;
+use crate::list::List;
 use crate::parse::arguments;
 use crate::parse::words::split_quoted;
-use crate::span::{Span, Spanned, Text, Word};
+use crate::span::{Span, Spanned, Text, Word, part_of};
 
 /// `ARG` never looks at its flags.
-pub(super) fn arg<'a>(reading: &mut Reading<'_, 'a>, part: &Part<'_, 'a>) -> Fallible<Arg<'a>> {
+pub(super) fn arg<'a>(
+    reading: &mut Reading<'_, 'a>,
+    part: &Part<'_, 'a>,
+    slot: &mut InstructionKind<'a>,
+) -> Fallible<()> {
     let words = || split_quoted(part.args, reading.reader.escape);
     if !part.args.text().is_ascii() && reading.hints_for(part) {
         let found = words().filter_map(|word| hints::curly_quotes(&word.spanned()));
         reading.diagnostics.extend(found);
     }
-    let comments: &[Word] = if part.depth == 0 { &reading.statement.comments } else { &[] };
-    let mut declarations = Vec::new();
-    for word in words() {
-        if declarations.is_empty() {
-            // Nearly always it is one.
-            declarations.reserve_exact(1);
+    let comments = if part.depth == 0 { reading.statement.comments } else { Comments::default() };
+    let mut words = words();
+    let Some(first) = words.next() else { return Err(at_least_one(part, "ARG")) };
+    let first = declaration(&first.spanned(), comments)?;
+    fill(slot, InstructionKind::Arg(Arg { declarations: List::one(first) }));
+    for word in words {
+        let next = declaration(&word.spanned(), comments)?;
+        if let InstructionKind::Arg(arg) = slot {
+            arg.declarations.push(next);
         }
-        declarations.push(declaration(&word.spanned(), comments)?);
     }
-    if declarations.is_empty() {
-        return Err(at_least_one(part, "ARG"));
-    }
-    Ok(Arg { declarations })
+    Ok(())
 }
 
-#[inline]
-fn declaration<'a>(word: &Word<'a>, comments: &[Word<'a>]) -> Fallible<ArgDeclaration<'a>> {
+#[expect(clippy::inline_always, reason = "as with fragments")]
+#[inline(always)]
+fn declaration<'a>(word: &Word<'a>, comments: Comments<'a>) -> Fallible<ArgDeclaration<'a>> {
     let equals = memchr::memchr(b'=', word.value.as_bytes());
     if equals == Some(0) {
         return Err(blank_name(Keyword::Arg, word.span));
@@ -65,8 +69,9 @@ pub(super) fn key_values<'a>(
     reading: &mut Reading<'_, 'a>,
     part: &Part<'_, 'a>,
     keyword: Keyword,
-) -> Result<KeyValues<'a>, Failure> {
-    let mut pairs = Vec::new();
+    slot: &mut InstructionKind<'a>,
+) -> Result<(), Failure> {
+    let mut pairs = List::new();
     let mut legacy = false;
     let mut blank = None;
     let read = arguments::key_values(part.args, reading.reader.escape, keyword, |pair| {
@@ -89,7 +94,10 @@ pub(super) fn key_values<'a>(
     if pairs.is_empty() {
         return Err(at_least_one(part, keyword.name()).into());
     }
-    Ok(KeyValues { pairs, legacy })
+    let found = KeyValues { pairs, legacy };
+    let is_label = keyword == Keyword::Label;
+    fill(slot, if is_label { InstructionKind::Label(found) } else { InstructionKind::Env(found) });
+    Ok(())
 }
 
 #[cold]
@@ -100,18 +108,10 @@ fn blank_name(keyword: Keyword, span: Span) -> Box<Diagnostic> {
 
 /// The text behind a name in the comments above an instruction.
 #[inline]
-pub(super) fn doc<'a>(comments: &[Word<'a>], name: &str) -> Option<Text<'a>> {
-    let behind = |comment: &Word<'a>| {
-        comment.value.strip_prefix(name)?.strip_prefix(' ')?;
-        Some(part_of(&comment.value, name.len() + 1..comment.value.len()))
-    };
-    if name.is_empty() { None } else { comments.iter().find_map(behind) }
-}
-
-/// A part of a text, which is borrowed if the text is.
-pub(super) fn part_of<'a>(text: &Text<'a>, range: Range<usize>) -> Text<'a> {
-    match text {
-        Cow::Borrowed(text) => Cow::Borrowed(&text[range]),
-        Cow::Owned(text) => Cow::Owned(text[range].to_owned()),
+pub(super) fn doc<'a>(comments: Comments<'a>, name: &str) -> Option<Text<'a>> {
+    if comments.is_empty() || name.is_empty() {
+        return None;
     }
+    let behind = |text: &'a str| text.strip_prefix(name)?.strip_prefix(' ');
+    comments.iter().find_map(|comment| behind(comment.value)).map(Cow::Borrowed)
 }

@@ -3,55 +3,51 @@
 use std::borrow::Cow;
 
 use super::flags::Takes;
+use super::instruction::fill;
 use super::reading::{Fallible, Part};
-use crate::ast::{Alias, From};
+use crate::ast::{From, InstructionKind};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
-use crate::parse::words::split_separators;
+use crate::parse::logical::Fragment;
+use crate::parse::words::separated;
 use crate::quote::quote;
 use crate::span::{Spanned, Text, Word};
 
-pub(super) fn read<'a>(part: &mut Part<'_, 'a>) -> Fallible<From<'a>> {
-    let mut words = Vec::with_capacity(3);
-    split_separators(part.args, &mut words);
-    if words.len() == 3 && words[1].value.eq_ignore_ascii_case("as") {
-        let (name, keyword) = (words.pop(), words.pop());
-        let alias = keyword.zip(name);
-        return finish(part, words, alias);
-    }
-    if words.len() != 1 {
-        return Err(wrong_count(part, &words));
-    }
-    finish(part, words, None)
-}
-
-fn finish<'a>(
-    part: &mut Part<'_, 'a>,
-    mut words: Vec<Word<'a>>,
-    alias: Option<(Word<'a>, Word<'a>)>,
-) -> Fallible<From<'a>> {
-    let Some(image) = words.pop() else { return Err(wrong_count(part, &words)) };
-    let mut name = None;
-    let mut written = None;
-    if let Some((keyword, as_written)) = alias {
+pub(super) fn read<'a>(part: &mut Part<'_, 'a>, slot: &mut InstructionKind<'a>) -> Fallible<()> {
+    let mut words = separated(part.args);
+    let Some(image) = words.next() else { return Err(wrong_count(part)) };
+    let (mut name, mut alias) = (None, None);
+    if let Some(keyword) = words.next() {
+        let found = words.next().filter(|_| keyword.text().eq_ignore_ascii_case("as"));
+        let Some(as_written) = found.filter(|_| words.next().is_none()) else {
+            return Err(wrong_count(part));
+        };
+        let as_written = as_written.spanned();
         let lower = lowercase(&as_written.value);
         if !is_stage_name(&lower) {
             return Err(bad_name(&as_written));
         }
         name = Some(Spanned::new(lower, as_written.span));
-        written = Some(Box::new(Alias { keyword, name: as_written.value }));
+        alias = Some(part.original_from(keyword.span().start));
     }
     part.check_flags(&[("platform", Takes::Text)])?;
-    let flags = part.take_flags();
-    let platform = flags.text("platform").filter(|it| !it.value.is_empty()).map(Box::new);
-    Ok(From { image, platform, name, alias: written })
+    let platform = if part.flags.is_empty() {
+        None
+    } else {
+        let flags = part.take_flags();
+        flags.text("platform").filter(|it| !it.value.is_empty()).map(Box::new)
+    };
+    let image = image.spanned();
+    fill(slot, InstructionKind::From(From { image, platform, name, alias }));
+    Ok(())
 }
 
 #[cold]
-fn wrong_count(part: &Part, words: &[Word]) -> Box<Diagnostic> {
+fn wrong_count(part: &Part) -> Box<Diagnostic> {
+    let words: Vec<Word> = separated(part.args).map(Fragment::spanned).collect();
     let message = "FROM requires either one or three arguments";
     let span = if words.is_empty() { part.keyword.span() } else { part.args_span() };
     let diagnostic = Diagnostic::error(DiagnosticKind::ArgumentCount, message, span);
-    match words {
+    match words.as_slice() {
         [image, name] => diagnostic
             .with_help(format!("write `FROM {} AS {}` to name the stage", image.value, name.value)),
         words if words.iter().any(|it| it.value.starts_with('#')) => {

@@ -11,7 +11,8 @@ use crate::ast::{
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::keyword::Keyword;
 use crate::parse::lines::{trim_end, trim_start};
-use crate::parse::words::split_separators;
+use crate::parse::logical::Fragment;
+use crate::parse::words::{separated, split_separators};
 use crate::quote::quote;
 use crate::span::{Text, Word};
 use crate::suggest;
@@ -34,54 +35,58 @@ pub(super) fn unknown(keyword: &Word, line: usize) -> Diagnostic {
     diagnostic.with_suggestion(suggestion)
 }
 
-/// Puts the payload of an instruction into `slot`: it is large, and is written where it stays.
+/// Puts a payload in the place of the one that an instruction has before it is read. That one owns nothing: not to drop it
+/// lets the payload be written where it stays, which is large, and would wait for itself if it were copied at once.
+#[inline]
+pub(super) fn fill<'a>(slot: &mut InstructionKind<'a>, kind: InstructionKind<'a>) {
+    std::mem::forget(std::mem::replace(slot, kind));
+}
+
+/// Puts the payload of an instruction into `slot`, which is the one by default.
 pub(super) fn kind<'a>(
     reading: &mut Reading<'_, 'a>,
     part: &mut Part<'_, 'a>,
     slot: &mut InstructionKind<'a>,
 ) -> Result<(), Failure> {
-    *slot = match part.name {
-        Some(Keyword::Add) => return transfer::add(reading, part, slot),
-        Some(Keyword::Arg) => InstructionKind::Arg(declarations::arg(reading, part)?),
-        Some(Keyword::Cmd) => InstructionKind::Cmd(flagless_command(reading, part)?),
-        Some(Keyword::Copy) => return transfer::copy(reading, part, slot),
-        Some(Keyword::Entrypoint) => InstructionKind::Entrypoint(flagless_command(reading, part)?),
-        Some(name @ Keyword::Env) => {
-            InstructionKind::Env(declarations::key_values(reading, part, name)?)
-        }
-        Some(Keyword::Expose) => InstructionKind::Expose(expose(part)?),
-        Some(Keyword::From) => InstructionKind::From(from::read(part)?),
-        Some(Keyword::Healthcheck) => {
-            InstructionKind::Healthcheck(healthcheck::read(reading, part)?)
-        }
-        Some(name @ Keyword::Label) => {
-            InstructionKind::Label(declarations::key_values(reading, part, name)?)
-        }
-        Some(name @ Keyword::Maintainer) => {
-            exactly_one(part, name)?;
-            InstructionKind::Maintainer(Maintainer { name: part.args.spanned() })
-        }
-        Some(Keyword::Onbuild) => InstructionKind::Onbuild(onbuild::read(reading, part)?),
-        Some(Keyword::Run) => return run::read(reading, part, slot),
-        Some(Keyword::Shell) => InstructionKind::Shell(shell(reading, part)?),
-        Some(name @ Keyword::Stopsignal) => {
-            one(part, name)?;
-            InstructionKind::Stopsignal(Stopsignal { signal: part.args.spanned() })
-        }
-        Some(name @ Keyword::User) => {
-            exactly_one(part, name)?;
-            InstructionKind::User(User { user: part.args.spanned() })
-        }
-        Some(Keyword::Volume) => InstructionKind::Volume(volume(reading, part)?),
-        Some(name @ Keyword::Workdir) => {
-            exactly_one(part, name)?;
-            InstructionKind::Workdir(Workdir { path: part.args.spanned() })
-        }
-        None => {
-            let keyword = part.keyword.spanned();
-            return Err(unknown(&keyword, reading.statement.lines.start).into());
-        }
+    let Some(name) = part.name else {
+        let keyword = part.keyword.spanned();
+        return Err(unknown(&keyword, reading.statement.lines.start).into());
     };
+    match name {
+        Keyword::Add => transfer::add(reading, part, slot)?,
+        Keyword::Arg => declarations::arg(reading, part, slot)?,
+        Keyword::Cmd => fill(slot, InstructionKind::Cmd(flagless_command(reading, part)?)),
+        Keyword::Copy => transfer::copy(reading, part, slot)?,
+        Keyword::Entrypoint => {
+            fill(slot, InstructionKind::Entrypoint(flagless_command(reading, part)?));
+        }
+        Keyword::Env | Keyword::Label => declarations::key_values(reading, part, name, slot)?,
+        Keyword::Expose => fill(slot, InstructionKind::Expose(expose(part)?)),
+        Keyword::From => from::read(part, slot)?,
+        Keyword::Healthcheck => {
+            *slot = InstructionKind::Healthcheck(healthcheck::read(reading, part)?);
+        }
+        Keyword::Maintainer => {
+            exactly_one(part, name)?;
+            fill(slot, InstructionKind::Maintainer(Maintainer { name: part.args.spanned() }));
+        }
+        Keyword::Onbuild => *slot = InstructionKind::Onbuild(onbuild::read(reading, part)?),
+        Keyword::Run => run::read(reading, part, slot)?,
+        Keyword::Shell => *slot = InstructionKind::Shell(shell(reading, part)?),
+        Keyword::Stopsignal => {
+            one(part, name)?;
+            fill(slot, InstructionKind::Stopsignal(Stopsignal { signal: part.args.spanned() }));
+        }
+        Keyword::User => {
+            exactly_one(part, name)?;
+            fill(slot, InstructionKind::User(User { user: part.args.spanned() }));
+        }
+        Keyword::Volume => *slot = InstructionKind::Volume(volume(reading, part)?),
+        Keyword::Workdir => {
+            exactly_one(part, name)?;
+            fill(slot, InstructionKind::Workdir(Workdir { path: part.args.spanned() }));
+        }
+    }
     Ok(())
 }
 
@@ -144,9 +149,7 @@ fn expose<'a>(part: &Part<'_, 'a>) -> Fallible<Expose<'a>> {
         return Err(at_least_one(part, "EXPOSE"));
     }
     part.check_flags(&[])?;
-    let mut ports = Vec::new();
-    split_separators(part.args, &mut ports);
-    Ok(Expose { ports })
+    Ok(Expose { ports: separated(part.args).map(Fragment::spanned).collect() })
 }
 
 fn shell<'a>(reading: &mut Reading<'_, 'a>, part: &Part<'_, 'a>) -> Result<Shell<'a>, Failure> {

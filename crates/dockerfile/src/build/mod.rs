@@ -15,18 +15,19 @@ mod stages;
 pub(crate) mod transfer;
 
 use hints::Above;
-use reading::{Extent, Failure, Part, Reading};
-use stages::Stages;
+use reading::{Failure, Part, Reading};
+use stages::{Stages, empty};
 
 use crate::Parsed;
 use crate::ast::Instruction;
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::keyword::Keyword;
 use crate::node::Tree;
+use crate::original::Original;
 use crate::parse::logical::Joined;
 use crate::parse::statement::Statement;
 use crate::parse::{Reader, tree};
-use crate::span::{LineRange, Span};
+use crate::span::Span;
 
 /// Reads a whole file.
 pub(crate) fn file(source: &str) -> Parsed<'_> {
@@ -37,28 +38,25 @@ pub(crate) fn file(source: &str) -> Parsed<'_> {
     let mut joined = Joined::default();
     // What may explain a line below that begins with no instruction.
     let mut above = None;
-    // An instruction is large, and is written where it stays; in this, if it stays in no stage.
-    let mut outside = Instruction::default();
-    while reader.next(&mut statement, &mut joined) {
+    while reader.next(&mut statement) {
+        let original = statement.original(source, reader.escape);
+        let slot = stages.open(&statement, original);
         let mut reading = Reading::new(&mut reader, &mut diagnostics, &statement, true);
-        let in_stage = stages.open();
-        let slot = in_stage.unwrap_or(&mut outside);
-        let (name, found) = read(&mut reading, &statement, &mut joined, slot);
-        let Extent { end, last_line, has_heredocs } = reading.extent;
-        slot.comments = std::mem::take(&mut statement.comments);
+        let (name, found) = read(&mut reading, &statement, original, &mut joined, slot);
+        let has_heredocs = reading.extent.has_heredocs;
         let before = above.replace(Above { name, head: statement.head, has_heredocs });
-        if found.is_ok() && name != Some(Keyword::From) && stages.close(end, last_line) {
-            continue;
+        let keyword = slot.keyword;
+        if found.is_err() {
+            drop(stages.cancel());
         }
-        let instruction = stages.cancel().unwrap_or_else(|| std::mem::take(&mut outside));
         match (name, found) {
-            (Some(name), Ok(())) => stages.place_outside(name, instruction, &mut diagnostics),
+            (Some(name), Ok(())) => stages.close(name, &mut diagnostics),
             (Some(name), Err(failure)) => {
                 if let Failure::Wrong(mut diagnostic) = failure {
                     diagnostic.line.get_or_insert(statement.lines.start);
                     diagnostics.push(*diagnostic);
                 }
-                stages.place_unread(name, instruction.keyword.span, &mut diagnostics);
+                stages.place_unread(name, keyword, &mut diagnostics);
             }
             (None, Err(Failure::Wrong(mut diagnostic))) => {
                 // A run of lines without meaning has one cause: lines of a script behind a missing `\`, or a merge conflict.
@@ -92,34 +90,29 @@ pub(crate) fn file(source: &str) -> Parsed<'_> {
     Parsed { dockerfile, diagnostics }
 }
 
-/// Reads one instruction, but for its comments, into an empty one.
+/// Reads one instruction into an empty one.
 #[inline]
 fn read<'a>(
     reading: &mut Reading<'_, 'a>,
     statement: &Statement<'a>,
+    original: Original<'a>,
     joined: &mut Joined,
     instruction: &mut Instruction<'a>,
 ) -> (Option<Keyword>, Result<(), Failure>) {
+    if statement.is_continued
+        && let Some((name, found)) = script::read(reading, statement, original, instruction)
+    {
+        return (Some(name), found);
+    }
     let source = reading.reader.source;
-    let original = statement.original(source, reading.reader.escape);
-    instruction.head = statement.head;
-    instruction.original = original.without_blanks();
-    let (name, found) = 'found: {
-        if statement.is_continued
-            && let Some((name, found)) = script::read(reading, statement, joined, instruction)
-        {
-            break 'found (Some(name), found);
-        }
-        let line = statement.line(source, joined);
-        reading.reader.empty_continuation(&statement.empty_continuations, line.text);
-        let mut part = Part::split(line.fragment().trim(), original, statement.head.start);
-        instruction.keyword = part.keyword.spanned();
-        (part.name, instruction::kind(reading, &mut part, &mut instruction.kind))
-    };
-    let Extent { end, last_line, .. } = reading.extent;
-    instruction.span = Span::new(statement.head.start, end);
-    instruction.lines = LineRange { start: statement.lines.start, end: last_line };
-    (name, found)
+    let line = statement.line(source, reading.reader.escape, joined);
+    reading.reader.empty_continuation(&statement.empty_continuations, line.text);
+    let mut part = Part::split(line.fragment().trim(), original, statement.head.start);
+    instruction.keyword = part.keyword.span();
+    let found = instruction::kind(reading, &mut part, &mut instruction.kind);
+    instruction.span.end = reading.extent.end;
+    instruction.lines.end = reading.extent.last_line;
+    (part.name, found)
 }
 
 /// Reads one trigger.
@@ -146,17 +139,15 @@ pub(crate) fn trigger(text: &str) -> (Option<Instruction<'_>>, Vec<Diagnostic>) 
     let mut reader = Reader::new(text);
     let mut statement = Statement::default();
     let mut joined = Joined::default();
-    if !reader.next(&mut statement, &mut joined) {
+    if !reader.next(&mut statement) {
         return (None, diagnostics);
     }
+    let original = statement.original(text, reader.escape);
+    let mut instruction = empty(&statement, original);
     let mut reading = Reading::new(&mut reader, &mut diagnostics, &statement, false);
-    let mut instruction = Instruction::default();
-    let (_, found) = read(&mut reading, &statement, &mut joined, &mut instruction);
+    let (_, found) = read(&mut reading, &statement, original, &mut joined, &mut instruction);
     match found {
-        Ok(()) => {
-            instruction.comments = statement.comments;
-            (Some(instruction), diagnostics)
-        }
+        Ok(()) => (Some(instruction), diagnostics),
         Err(Failure::Reported) => (None, diagnostics),
         Err(Failure::Wrong(mut diagnostic)) => {
             diagnostic.line.get_or_insert(statement.lines.start);

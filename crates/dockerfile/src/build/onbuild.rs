@@ -1,14 +1,13 @@
 //! `ONBUILD`.
 
-use super::declarations::part_of;
 use super::instruction::{at_least_one, kind};
 use super::reading::{Failure, Fallible, Part, Reading};
 use crate::Severity;
-use crate::ast::{Instruction, InstructionKind, Onbuild};
+use crate::ast::{Comments, Instruction, InstructionKind, Onbuild};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::keyword::Keyword;
 use crate::parse::line::MAX_DEPTH;
-use crate::span::{LineRange, Span};
+use crate::span::{LineRange, Span, part_of};
 
 /// The trigger is stored as text: what is wrong with its meaning fails the builds that run it, not this one.
 pub(super) fn read<'a>(
@@ -58,8 +57,16 @@ pub(super) fn read<'a>(
     }
     let lines = LineRange { start: reading.statement.lines.start, end: reading.extent.last_line };
     let instruction = kind.map(|kind| {
-        let (keyword, original) = (child.keyword.spanned(), child.original);
-        Instruction { span, head: span, lines, keyword, comments: Vec::new(), original, kind }
+        let (keyword, original) = (child.keyword.span(), child.original);
+        Instruction {
+            span,
+            head: span,
+            lines,
+            keyword,
+            comments: Comments::default(),
+            original,
+            kind,
+        }
     });
     Ok(Onbuild { trigger, instruction: instruction.map(Box::new) })
 }

@@ -5,6 +5,7 @@ use super::hints;
 use crate::ast::{Flags, Heredoc};
 use crate::diagnostic::Diagnostic;
 use crate::keyword::Keyword;
+use crate::list::List;
 use crate::original::Original;
 use crate::parse::Reader;
 use crate::parse::arguments::json_words;
@@ -43,7 +44,7 @@ pub(super) type Fallible<T> = Result<T, Box<Diagnostic>>;
 pub(super) struct Part<'l, 'a> {
     pub(super) name: Option<Keyword>,
     pub(super) keyword: Fragment<'l, 'a>,
-    pub(super) flags: Vec<Word<'a>>,
+    pub(super) flags: List<Word<'a>>,
     /// All of the line.
     pub(super) line: Fragment<'l, 'a>,
     /// What stands behind the flags, without blanks at the ends.
@@ -60,10 +61,9 @@ impl<'l, 'a> Part<'l, 'a> {
     /// Splits a line without blanks at its ends. `original` is the text of it that stands at `start`.
     #[inline(always)]
     pub(super) fn split(line: Fragment<'l, 'a>, original: Original<'a>, start: usize) -> Self {
-        let (keyword, rest) = split_keyword(line);
-        let mut flags = Vec::new();
+        let (name, keyword, rest) = split_keyword(line);
+        let mut flags = List::new();
         let args = split_flags(rest, &mut flags);
-        let name = Keyword::find(keyword.bytes());
         Self { name, keyword, flags, line, args, original, start, depth: 0 }
     }
 
@@ -166,9 +166,13 @@ impl<'a> Reading<'_, 'a> {
     /// The heredocs of a part.
     #[inline]
     pub(super) fn heredocs(&mut self, part: &Part<'_, 'a>) -> Result<Vec<Heredoc<'a>>, Failure> {
-        if part.depth > 1 {
+        if part.depth > 1 || !self.reader.may_have_heredocs(self.statement.head) {
             return Ok(Vec::new());
         }
+        self.read_heredocs(part)
+    }
+
+    fn read_heredocs(&mut self, part: &Part<'_, 'a>) -> Result<Vec<Heredoc<'a>>, Failure> {
         let bodies = self.reader.heredocs(part.line.whole(), self.statement.head);
         let Some((end, last_line)) = bodies.end else { return Ok(bodies.heredocs) };
         self.extent = Extent { end, last_line, has_heredocs: !bodies.heredocs.is_empty() };

@@ -1,7 +1,7 @@
 //! `RUN`.
 
 use super::flags::Takes;
-use super::instruction::hint_at_text;
+use super::instruction::{fill, hint_at_text};
 use super::reading::{Failure, Fallible, Part, Reading};
 use super::{hints, mount};
 use crate::ast::{Command, Flags, Heredoc, InstructionKind, MountError, Network, Run, Security};
@@ -52,7 +52,7 @@ pub(super) fn finish<'a>(
         check_flags(part)?
     };
     let flags = part.take_flags();
-    *slot = InstructionKind::Run(Run { command, heredocs, network, security, flags });
+    fill(slot, InstructionKind::Run(Run { command, heredocs, network, security, flags }));
     Ok(())
 }
 

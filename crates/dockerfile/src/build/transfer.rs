@@ -2,12 +2,13 @@
 
 use super::flags::Takes;
 use super::hints;
-use super::instruction::{hint_at_list, list};
+use super::instruction::{fill, hint_at_list, list};
 use super::reading::{Failure, Fallible, Part, Reading};
 use crate::ast::{Add, Copy, Heredoc, InstructionKind, Source};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::expand::Expander;
 use crate::keyword::Keyword;
+use crate::list::List;
 use crate::parse::logical::Fragment;
 use crate::parse::words::separated;
 use crate::span::Word;
@@ -36,11 +37,11 @@ pub(super) fn copy<'a>(
     match arguments {
         Arguments::Plain { sources, dest } => {
             let dest = dest.spanned();
-            *slot = InstructionKind::Copy(Copy { sources, dest, json: false, flags });
+            fill(slot, InstructionKind::Copy(Copy { sources, dest, json: false, flags }));
         }
         Arguments::Words { words, json, heredocs } => {
             let (sources, dest) = split_markers(words, heredocs, Keyword::Copy)?;
-            *slot = InstructionKind::Copy(Copy { sources, dest, json, flags });
+            fill(slot, InstructionKind::Copy(Copy { sources, dest, json, flags }));
         }
     }
     Ok(())
@@ -65,11 +66,11 @@ pub(super) fn add<'a>(
     match arguments {
         Arguments::Plain { sources, dest } => {
             let dest = dest.spanned();
-            *slot = InstructionKind::Add(Add { sources, dest, json: false, flags });
+            fill(slot, InstructionKind::Add(Add { sources, dest, json: false, flags }));
         }
         Arguments::Words { words, json, heredocs } => {
             let (sources, dest) = split_markers(words, heredocs, Keyword::Add)?;
-            *slot = InstructionKind::Add(Add { sources, dest, json, flags });
+            fill(slot, InstructionKind::Add(Add { sources, dest, json, flags }));
         }
     }
     Ok(())
@@ -78,13 +79,14 @@ pub(super) fn add<'a>(
 /// The arguments before they are told apart.
 enum Arguments<'l, 'a> {
     /// Paths.
-    Plain { sources: Vec<Source<'a>>, dest: Fragment<'l, 'a> },
+    Plain { sources: List<Source<'a>>, dest: Fragment<'l, 'a> },
     /// At least two words, among which there may be heredoc markers.
     Words { words: Vec<Word<'a>>, json: bool, heredocs: Vec<Heredoc<'a>> },
 }
 
+#[expect(clippy::inline_always, reason = "as with fragments")]
 impl<'l, 'a> Arguments<'l, 'a> {
-    #[inline]
+    #[inline(always)]
     fn read(
         reading: &mut Reading<'_, 'a>,
         part: &Part<'l, 'a>,
@@ -98,19 +100,18 @@ impl<'l, 'a> Arguments<'l, 'a> {
             let words = list(part);
             return Self::of_words(reading, part, keyword, words, false, heredocs);
         }
-        let mut sources = Vec::new();
-        let mut dest: Option<Fragment> = None;
-        let mut may_be_json = false;
-        for word in separated(part.args) {
-            may_be_json |= word.bytes().first() == Some(&b'[');
-            if let Some(source) = dest.replace(word) {
-                sources.push(Source::Path(source.spanned()));
-            }
-        }
-        let Some(dest) = dest.filter(|_| !sources.is_empty()) else {
+        let mut words = separated(part.args);
+        let (Some(first), Some(mut dest)) = (words.next(), words.next()) else {
             return Err(too_few(part, keyword).into());
         };
-        if (may_be_json || sources.len() > 1) && reading.hints_for(part) {
+        let mut looks_odd = dest.bytes().first() == Some(&b'[');
+        let mut sources = List::one(Source::Path(first.spanned()));
+        for word in words {
+            sources.push(Source::Path(dest.spanned()));
+            dest = word;
+            looks_odd = true;
+        }
+        if looks_odd && reading.hints_for(part) {
             hint(reading, part, &list(part), false);
         }
         Ok(Self::Plain { sources, dest })
@@ -173,7 +174,7 @@ fn split_markers<'a>(
     mut words: Vec<Word<'a>>,
     heredocs: Vec<Heredoc<'a>>,
     keyword: Keyword,
-) -> Fallible<(Vec<Source<'a>>, Word<'a>)> {
+) -> Fallible<(List<Source<'a>>, Word<'a>)> {
     let dest = words.pop().unwrap_or_default();
     let in_marker = |heredoc: &Heredoc, word: &Word| {
         heredoc.marker.start <= word.span.start && word.span.start < heredoc.marker.end
@@ -186,7 +187,7 @@ fn split_markers<'a>(
     }
     // Words and markers are both in the order of the file, and `<< NAME` is two words in one marker.
     let mut markers = heredocs.iter().peekable();
-    let mut sources = Vec::with_capacity(words.len());
+    let mut sources = List::new();
     for word in words {
         while markers.next_if(|it| it.marker.end <= word.span.start).is_some() {}
         if !markers.peek().is_some_and(|it| in_marker(it, &word)) {

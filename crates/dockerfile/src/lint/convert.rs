@@ -11,7 +11,7 @@ use super::shared_map::SharedMap;
 use super::{BaseImage, LintOptions, Problem, reference, stages, syntax};
 use crate::Parsed;
 use crate::Word;
-use crate::ast::{Dockerfile, Instruction, InstructionKind, MountFlag, Stage};
+use crate::ast::{Comments, Dockerfile, Instruction, InstructionKind, MountFlag, Stage};
 use crate::build::transfer::variable_in_from;
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::expand::Expander;
@@ -77,7 +77,7 @@ pub(super) fn run(
     let fail = |message| Failed::without_lines(message, Span::at(0));
     let host = Platform::parse(&options.build_platform, &host).map_err(fail)?;
     let target_platform = Platform::parse(&options.platform, &host).map_err(fail)?;
-    let last = dockerfile.stages.last().and_then(|it| it.from.name.as_ref());
+    let last = dockerfile.stages.last().and_then(|it| it.from().name.as_ref());
     let target = options.target.as_deref().or(last.map(Word::as_str));
     let automatic = Env::automatic(options, &host, &target_platform, target.unwrap_or("default"));
     from::default_arguments(linter, dockerfile, &automatic);
@@ -180,7 +180,7 @@ fn triggers(stage: &Stage) -> Vec<String> {
 fn names(dockerfile: &Dockerfile) -> HashMap<String, Vec<usize>> {
     let mut names: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, stage) in dockerfile.stages.iter().enumerate() {
-        if let Some(name) = &stage.from.name {
+        if let Some(name) = &stage.from().name {
             names.entry(name.value.to_ascii_lowercase()).or_default().push(index);
         }
     }
@@ -199,13 +199,13 @@ impl Converter<'_> {
     fn bases(&mut self, linter: &mut Linter) -> Result<(), Failed> {
         for (index, stage) in self.dockerfile.stages.iter().enumerate() {
             let base_name = self.globals.base_name(linter, stage, self.expander)?;
-            let platform = match &stage.from.platform {
+            let platform = match &stage.from().platform {
                 Some(written) => {
                     self.globals.platform(linter, stage, written, self.expander, &self.host)?
                 }
                 None => self.target_platform.clone(),
             };
-            let name = match &stage.from.name {
+            let name = match &stage.from().name {
                 Some(name) => name.value.to_string(),
                 None => format!("stage-{index}"),
             };
@@ -375,7 +375,7 @@ impl Converter<'_> {
     /// Whether a named context takes the place of a stage.
     fn is_replaced(&self, stage: &Stage) -> bool {
         let contexts = &self.options.named_contexts;
-        stage.from.name.as_ref().is_some_and(|name| contexts.contains(name.as_str()))
+        stage.from().name.as_ref().is_some_and(|name| contexts.contains(name.as_str()))
     }
 
     /// Converts the instructions of the stages that matter.
@@ -472,6 +472,6 @@ fn mount_from(mount: &MountFlag) -> Option<String> {
 impl<'a> Place<'a> {
     /// The place of a trigger is the `FROM` that fires it.
     pub(super) fn of_trigger(stage: &'a Stage) -> Self {
-        Self { comments: &[], is_trigger: true, ..Self::of(&stage.header) }
+        Self { comments: Comments::default(), is_trigger: true, ..Self::of(&stage.header) }
     }
 }

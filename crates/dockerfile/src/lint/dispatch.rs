@@ -65,7 +65,7 @@ struct Dispatcher<'a, 'l, 's> {
 
 impl<'s> Dispatcher<'_, '_, 's> {
     fn instruction(&mut self, instruction: &Instruction, place: Place<'s>) -> Result<(), String> {
-        let keyword = instruction.keyword.as_str();
+        let keyword = &*instruction.keyword_text();
         // Those of a trigger stand in no file.
         if !place.is_trigger {
             self.record(instruction);
@@ -130,7 +130,7 @@ impl<'s> Dispatcher<'_, '_, 's> {
             let words: Vec<String> = words.collect();
             self.linter.record_text(
                 instruction,
-                format!("{} {}", instruction.keyword.value, words.join(" ")),
+                format!("{} {}", instruction.keyword_text(), words.join(" ")),
             );
             return;
         }

@@ -71,7 +71,7 @@ impl Linter<'_> {
 }
 
 fn text(instruction: &Instruction, expand: &mut Expand) -> Option<String> {
-    let keyword = &instruction.keyword.value;
+    let keyword = instruction.keyword_text();
     let mut words = vec![keyword.to_string()];
     match &instruction.kind {
         InstructionKind::Add(Add { sources, dest, json, flags })
@@ -97,7 +97,7 @@ fn text(instruction: &Instruction, expand: &mut Expand) -> Option<String> {
             }
             words.push(expand(&from.image.value)?);
             if let Some(alias) = &from.alias {
-                words.extend([alias.keyword.value.to_string(), alias.name.to_string()]);
+                words.extend(alias.text().split_whitespace().map(str::to_owned));
             }
         }
         InstructionKind::Run(run) => return self::run(instruction, run, expand),
@@ -173,7 +173,7 @@ fn expand_body(body: &str, expand: &mut Expand) -> Option<String> {
 }
 
 fn run(instruction: &Instruction, run: &Run, expand: &mut Expand) -> Option<String> {
-    let mut words = vec![instruction.keyword.value.to_string()];
+    let mut words = vec![instruction.keyword_text().into_owned()];
     let mut mounts = run.mounts();
     for flag in &run.flags {
         let mount = if flag.value.starts_with("--mount=") { mounts.next() } else { None };

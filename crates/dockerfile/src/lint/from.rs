@@ -59,7 +59,7 @@ impl Globals {
     pub(super) fn record(&self, linter: &mut Linter, dockerfile: &Dockerfile) {
         for instruction in &dockerfile.global_args {
             let InstructionKind::Arg(arg) = &instruction.kind else { continue };
-            let mut text = instruction.keyword.value.to_string();
+            let mut text = instruction.keyword_text().into_owned();
             for declaration in &arg.declarations {
                 let name = declaration.name.as_str();
                 text.push_str(&format!(" {name}"));
@@ -90,7 +90,7 @@ impl Globals {
         stage: &Stage,
         expander: Expander,
     ) -> Result<String, Failed> {
-        let written = &stage.from.image.value;
+        let written = &stage.from().image.value;
         let Word { value, unmatched, .. } = self.env.expand(expander, written);
         self.check_declared(linter, Place::of(&stage.header), &unmatched);
         let name = value.map_err(|error| Failed::at(&stage.header, error.to_string()))?;
@@ -127,7 +127,7 @@ impl Globals {
         if let (Ok(platform), true) =
             (&platform, word.matched.is_empty() && word.unmatched.is_empty())
         {
-            let name = stage.from.name.as_ref().map_or("", |it| it.as_str());
+            let name = stage.from().name.as_ref().map_or("", |it| it.as_str());
             if !name.contains(&platform.os) && !name.contains(&platform.architecture) {
                 let detail =
                     format!("FROM --platform flag should not use constant value {}", quote(text));
@@ -162,7 +162,7 @@ pub(super) fn default_arguments(linter: &mut Linter, dockerfile: &Dockerfile, au
     let Ok(globals) = Globals::read(automatic.clone(), dockerfile, &|_| None) else { return };
     let expander = Expander::new(dockerfile.escape());
     for stage in &dockerfile.stages {
-        let written = &stage.from.image.value;
+        let written = &stage.from().image.value;
         let Ok(name) = globals.env.expand(expander, written).value else { return };
         if reference::check(&name).is_err() {
             let detail = format!(

@@ -7,8 +7,8 @@ use super::expanded::ExpandedInstruction;
 use super::rule::Rule;
 use super::{Finding, Level, LintOptions};
 use crate::Parsed;
-use crate::ast::Instruction;
-use crate::span::{LineIndex, LineRange, Span, Word};
+use crate::ast::{Comments, Instruction};
+use crate::span::{LineIndex, LineRange, Span, Spanned};
 
 /// Comparing names is all that grows with the product of two numbers of lines: a file with a thousand unknown variables
 /// among a thousand known ones still has all its suggestions.
@@ -32,7 +32,7 @@ pub(super) struct Linter<'a> {
 pub(super) struct Place<'a> {
     pub(super) span: Span,
     pub(super) lines: LineRange,
-    pub(super) comments: &'a [Word<'a>],
+    pub(super) comments: Comments<'a>,
     /// Whether a trigger of the base is meant, which stands in no file.
     pub(super) is_trigger: bool,
 }
@@ -42,7 +42,7 @@ impl<'a> Place<'a> {
         Self {
             span: instruction.head,
             lines: instruction.lines,
-            comments: &instruction.comments,
+            comments: instruction.comments,
             is_trigger: false,
         }
     }
@@ -144,11 +144,11 @@ impl<'a> Linter<'a> {
     }
 
     /// Reports a finding of a rule of our own about an instruction with these comments.
-    pub(super) fn advise(&mut self, comments: &[Word], finding: Finding) {
+    pub(super) fn advise(&mut self, comments: Comments, finding: Finding) {
         self.push(false, comments, finding);
     }
 
-    fn push(&mut self, experimental: bool, comments: &[Word], finding: Finding) {
+    fn push(&mut self, experimental: bool, comments: Comments, finding: Finding) {
         let own = self.config_of(comments);
         let configs = || std::iter::once(&self.config).chain(own.as_ref());
         let wanted = if experimental {
@@ -162,13 +162,13 @@ impl<'a> Linter<'a> {
     }
 
     /// The options in the comments above an instruction.
-    fn config_of(&self, comments: &[Word]) -> Option<Config> {
+    fn config_of(&self, comments: Comments) -> Option<Config> {
         // As in the reference implementation, the `#` must be the first character of the line.
-        let counts = |comment: &&Word| {
+        let counts = |comment: &Spanned<&str>| {
             let line = self.source[..comment.span.start].rfind('\n').map_or(0, |at| at + 1);
             self.source[line..].starts_with('#')
         };
-        Config::of_comments(comments.iter().filter(counts).map(Word::as_str))
+        Config::of_comments(comments.iter().filter(counts).map(|it| it.value))
     }
 
     /// The failure that findings are with `error=true`.

@@ -11,7 +11,7 @@ use crate::quote::quote;
 pub(super) fn names(linter: &mut Linter, dockerfile: &Dockerfile) {
     let mut seen = HashSet::new();
     for stage in &dockerfile.stages {
-        let Some(name) = &stage.from.name else { continue };
+        let Some(name) = &stage.from().name else { continue };
         let name = name.as_str();
         let place = Place::of(&stage.header);
         if name == "scratch" || name == "context" {
@@ -33,7 +33,7 @@ pub(super) fn casing(linter: &mut Linter, dockerfile: &Dockerfile) {
     let instructions = || {
         dockerfile.stages.iter().flat_map(|it| std::iter::once(&it.header).chain(&it.instructions))
     };
-    let keyword = |it: &Instruction| it.keyword.value.to_string();
+    let keyword = |it: &Instruction| it.keyword_text().into_owned();
     let lower = instructions().filter(|it| keyword(it) == keyword(it).to_lowercase()).count();
     let upper = instructions().filter(|it| keyword(it) == keyword(it).to_uppercase()).count();
     let (wanted, change): (&str, fn(&str) -> String) = if lower > upper {

@@ -10,7 +10,7 @@ use crate::span::{LineRange, Word};
 
 impl<'a> Place<'a> {
     fn of_node(node: &'a Node) -> Self {
-        Self { span: node.head, lines: node.lines, comments: &node.comments, is_trigger: false }
+        Self { span: node.head, lines: node.lines, comments: node.comments, is_trigger: false }
     }
 }
 
@@ -22,7 +22,7 @@ pub(super) fn empty_continuation(linter: &mut Linter, node: &Node) {
     let end = end
         .max(node.empty_continuations.last().map_or(0, |it| linter.index.position(it.start).line));
     let lines = LineRange { start: end, end };
-    let place = Place { span: *first, lines, comments: &node.comments, is_trigger: false };
+    let place = Place { span: *first, lines, comments: node.comments, is_trigger: false };
     linter.warn(&NO_EMPTY_CONTINUATION, place, "Empty continuation line".to_owned());
 }
 
@@ -70,7 +70,7 @@ pub(super) fn after_reading(linter: &mut Linter, node: &Node) {
         "FROM" => node.args.get(2).map(|name| name.value.to_lowercase()).into_iter().collect(),
         _ => return,
     };
-    let Some(comment) = node.comments.last() else { return };
+    let Some(comment) = node.comments.iter().last() else { return };
     let first_word = comment.value.split(' ').next().unwrap_or_default();
     if names.is_empty() || names.iter().any(|name| name == first_word) {
         return;

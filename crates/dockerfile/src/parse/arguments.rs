@@ -52,6 +52,7 @@ pub(crate) struct Pair<'l, 'a> {
 }
 
 /// `name=value…`, or the old `name value`, which is meant if the first word has no `=`.
+#[inline]
 pub(crate) fn key_values<'l, 'a>(
     args: Fragment<'l, 'a>,
     escape: u8,

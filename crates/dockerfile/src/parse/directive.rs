@@ -22,15 +22,15 @@ pub(crate) struct Directive<'a> {
     pub(crate) value: Word<'a>,
 }
 
-/// Reads a line whose leading blanks are gone. `None` if it is not a known directive, which ends all of them.
-pub(crate) fn read<'a>(line: Line<'a>, marker: &str) -> Option<Directive<'a>> {
-    let text = trim_start(line.text);
+/// Reads a line, whose text is `text`. `None` if it is not a known directive, which ends all of them.
+pub(crate) fn read<'a>(line: Line, text: &'a str, marker: &str) -> Option<Directive<'a>> {
+    let text = trim_start(text);
     if !text.starts_with(marker) {
         return None;
     }
     let (_, (key, value)) = key_value(text, marker).ok()?;
     let key = ["syntax", "escape", "check"].into_iter().find(|it| it.eq_ignore_ascii_case(key))?;
-    let start = line.end() - value.len();
+    let start = line.end - value.len();
     let trimmed = value.trim_end_matches(is_blank);
     Some(Directive {
         key,
@@ -64,12 +64,18 @@ pub(crate) fn detect(source: &str) -> Directives<'_> {
     if !first.starts_with(['#', '/', '{']) {
         return Directives::default();
     }
+    // Others, with a plain comment.
+    let end = first.find('\n').unwrap_or(first.len());
+    if first.starts_with('#') && !first.starts_with("#!") && !first[..end].contains('=') {
+        return Directives::default();
+    }
     let top = |marker: &'static str| {
         Lines::new(source)
-            .skip_while(|line| line.number == 1 && line.text.starts_with("#!"))
+            .skip_while(|line| line.number == 1 && line.text(source).starts_with("#!"))
             .map_while(move |line| {
                 // Unlike the parser, the detection takes no blanks before the marker.
-                if line.text.starts_with(marker) { read(line, marker) } else { None }
+                let text = line.text(source);
+                if text.starts_with(marker) { read(line, text, marker) } else { None }
             })
     };
     let find = |marker, key: &str| top(marker).find(|it| it.key == key).map(|it| it.value);

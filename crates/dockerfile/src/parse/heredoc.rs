@@ -134,10 +134,10 @@ pub(crate) fn body<'a>(
             heredoc.span = Span::at(found.start);
             first = false;
         }
-        let text = found.text;
+        let text = found.text(source);
         let candidate = if marker.chomp { text.trim_start_matches('\t') } else { text };
         if candidate == heredoc.name {
-            heredoc.terminator = Span::new(found.start, found.end());
+            heredoc.terminator = Span::new(found.start, found.end);
             heredoc.content = Cow::Borrowed(&source[heredoc.span.start..heredoc.span.end]);
             return Ok(heredoc);
         }

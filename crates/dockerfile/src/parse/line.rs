@@ -30,10 +30,10 @@ fn nested<'a>(
     diagnostics: &mut Vec<Diagnostic>,
     depth: usize,
 ) {
-    let (keyword, rest) = split_keyword(line);
+    let (name, keyword, rest) = split_keyword(line);
     let args = split_flags(rest, &mut node.flags);
     node.args_span = if args.is_empty() { Span::at(line.span().end) } else { args.span() };
-    node.name = Keyword::find(keyword.text());
+    node.name = name;
     node.keyword = keyword.spanned();
     let result = match node.name {
         Some(Keyword::Add | Keyword::Copy | Keyword::Volume) => {

@@ -1,36 +1,81 @@
 //! Physical lines.
 
+use super::scan::{find_newline, skip_spaces};
+
 /// The longest line, without its line ending, that the reference implementation reads.
 pub(crate) const MAX_LINE: usize = 65_535;
 
 /// A physical line.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line<'a> {
+pub(crate) struct Line {
     /// Its offset in the source.
     pub(crate) start: usize,
+    /// The offset behind its text, which is that without its line ending, of which `\r` may be repeated.
+    pub(crate) end: usize,
     /// The offset behind its line ending.
     pub(crate) next: usize,
     /// The number, from 1.
     pub(crate) number: usize,
-    /// The text without its line ending, of which `\r` may be repeated.
-    pub(crate) text: &'a str,
 }
 
-impl Line<'_> {
-    /// The offset behind the text.
-    #[inline]
-    pub(crate) fn end(self) -> usize {
-        self.start + self.text.len()
+#[expect(clippy::inline_always, reason = "as with `Lines::next`")]
+impl Line {
+    /// The text without its line ending, of the source of which this is a line.
+    #[inline(always)]
+    pub(crate) fn text(self, source: &str) -> &str {
+        &source[self.start..self.end]
     }
 
-    /// Whether it is a comment.
-    pub(crate) fn is_comment(self) -> bool {
-        trim_start(self.text).as_bytes().first() == Some(&b'#')
+    /// Whether it may be longer than the reference implementation reads.
+    #[inline(always)]
+    pub(crate) fn is_too_long(self) -> bool {
+        self.next - self.start > MAX_LINE
     }
 
-    /// Whether it has blanks only.
-    pub(crate) fn is_blank(self) -> bool {
-        trim_start(self.text).is_empty()
+    /// Where the text begins behind the blanks at the start, those outside ASCII too.
+    #[inline(always)]
+    pub(crate) fn text_start(self, source: &str) -> usize {
+        match source.as_bytes()[self.start..self.end] {
+            [] => self.end,
+            [first, ..] if first.is_ascii_graphic() => self.start,
+            _ => self.find_text(source),
+        }
+    }
+
+    fn find_text(self, source: &str) -> usize {
+        let bytes = source.as_bytes();
+        let start = skip_spaces(bytes, self.start);
+        match bytes.get(start) {
+            Some(first) if first.is_ascii_graphic() => start,
+            Some(b'\n') => self.end,
+            _ => self.end - trim_start(self.text(source)).len(),
+        }
+    }
+
+    /// Whether there is a text that is no comment.
+    pub(crate) fn has_text(self, source: &str) -> bool {
+        let text = trim_start(self.text(source));
+        !text.is_empty() && !text.starts_with('#')
+    }
+
+    /// Where the text from `start` on ends if a character at its end continues the line. A doubled one does not.
+    #[inline(always)]
+    pub(crate) fn continuation(self, source: &[u8], start: usize, escape: u8) -> Option<usize> {
+        let text = &source[start..self.end];
+        // The last byte of most lines is neither the character nor a blank that may stand behind it.
+        match text {
+            [.., before, last] if *last == escape => {
+                if *before == escape {
+                    None
+                } else {
+                    Some(self.end - 1)
+                }
+            }
+            [.., last] if matches!(*last, b' ' | b'\t') || *last == escape => {
+                find_continuation(text, escape).map(|len| start + len)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -64,30 +109,29 @@ impl<'a> Lines<'a> {
     }
 }
 
-impl<'a> Iterator for Lines<'a> {
-    type Item = Line<'a>;
+impl Iterator for Lines<'_> {
+    type Item = Line;
 
     #[expect(
         clippy::inline_always,
         reason = "a line that is returned through memory and copied at once stalls the processor"
     )]
     #[inline(always)]
-    fn next(&mut self) -> Option<Line<'a>> {
+    fn next(&mut self) -> Option<Line> {
         let start = self.at;
-        let rest = &self.source.as_bytes()[start..];
-        if rest.is_empty() {
+        let bytes = self.source.as_bytes();
+        if start >= bytes.len() {
             return None;
         }
-        let (mut end, next) = match memchr::memchr(b'\n', rest) {
-            Some(at) => (start + at, start + at + 1),
-            None => (self.source.len(), self.source.len()),
-        };
-        while end > start && self.source.as_bytes()[end - 1] == b'\r' {
-            end -= 1;
+        let mut end = find_newline(bytes, start);
+        let next = bytes.len().min(end + 1);
+        if let [.., b'\r'] = bytes[start..end] {
+            let returns = bytes[start..end].iter().rev().take_while(|it| **it == b'\r').count();
+            end -= returns;
         }
         self.at = next;
         self.number += 1;
-        Some(Line { start, next, number: self.number, text: &self.source[start..end] })
+        Some(Line { start, end, next, number: self.number })
     }
 }
 
@@ -119,22 +163,15 @@ pub(crate) fn trim_end(text: &str) -> &str {
 }
 
 /// The text before the character that continues a line, if one does. A doubled one does not.
-#[inline]
 pub(crate) fn before_continuation(text: &str, escape: u8) -> Option<&str> {
-    // The last byte of most lines is neither the character nor a blank that may stand behind it.
-    let last = *text.as_bytes().last()?;
-    if last == escape || last == b' ' || last == b'\t' {
-        find_continuation(text, escape)
-    } else {
-        None
-    }
+    find_continuation(text.as_bytes(), escape).map(|len| &text[..len])
 }
 
-fn find_continuation(text: &str, escape: u8) -> Option<&str> {
-    let bytes = text.as_bytes();
-    let last = bytes.iter().rposition(|it| !matches!(it, b' ' | b'\t'))?;
-    let doubled = last > 0 && bytes[last - 1] == escape;
-    if bytes[last] == escape && !doubled { Some(&text[..last]) } else { None }
+/// How long the text is before the character that continues a line.
+fn find_continuation(text: &[u8], escape: u8) -> Option<usize> {
+    let last = text.iter().rposition(|it| !matches!(it, b' ' | b'\t'))?;
+    let doubled = last > 0 && text[last - 1] == escape;
+    if text[last] == escape && !doubled { Some(last) } else { None }
 }
 
 #[cfg(test)]
@@ -143,8 +180,9 @@ mod tests {
 
     #[test]
     fn lines_know_their_place() {
+        let source = "\u{feff}a\r\n\nb";
         let lines: Vec<_> =
-            Lines::new("\u{feff}a\r\n\nb").map(|it| (it.number, it.start, it.text)).collect();
+            Lines::new(source).map(|it| (it.number, it.start, it.text(source))).collect();
         assert_eq!(lines, [(1, 3, "a"), (2, 6, ""), (3, 7, "b")]);
     }
 

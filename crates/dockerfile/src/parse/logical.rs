@@ -3,49 +3,40 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::lines::{trim_end, trim_start};
+use super::lines::{Lines, before_continuation, trim_end, trim_start};
 use crate::span::{Span, Spanned, Text, Word};
 
-/// Physical lines to join to one. It is used again for each instruction, so that joining needs no memory of its own.
+/// The lines for which there is room at first.
+const LINES: usize = 16;
+
+/// Physical lines joined to one. It is used again for each instruction, so that joining needs no memory of its own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Joined {
-    /// What follows the first line, without line endings and continuation characters.
-    pieces: Vec<Span>,
     text: String,
     segments: Vec<(usize, usize)>,
 }
 
 impl Joined {
-    /// Forgets the lines of the last instruction.
-    pub(crate) fn clear(&mut self) {
-        self.pieces.clear();
-    }
-
-    /// Adds a line.
-    pub(crate) fn push(&mut self, piece: Span) {
-        self.pieces.push(piece);
-    }
-
-    /// The lines behind the first.
-    pub(crate) fn pieces(&self) -> &[Span] {
-        &self.pieces
-    }
-
-    /// Puts the line together, whose first piece stands in `source` at `start`.
+    /// Puts the lines of `head` together, of which the first is `first` without its continuation character.
     pub(super) fn join<'l, 'a>(
         &'l mut self,
         source: &'a str,
         first: &str,
-        start: usize,
+        head: Span,
+        escape: u8,
     ) -> Logical<'l, 'a> {
         self.segments.clear();
         self.text.clear();
+        self.text.reserve(head.len());
+        self.segments.reserve(LINES);
         self.text.push_str(first);
-        for piece in &self.pieces {
-            self.segments.push((self.text.len(), piece.start));
-            self.text.push_str(&source[piece.start..piece.end]);
+        let lines = &source[head.start..head.end];
+        for line in Lines::within(lines).skip(1).filter(|line| line.has_text(lines)) {
+            let text = line.text(lines);
+            self.segments.push((self.text.len(), head.start + line.start));
+            self.text.push_str(before_continuation(text, escape).unwrap_or(text));
         }
-        Logical { source, text: &self.text, start, segments: &self.segments }
+        Logical { source, text: &self.text, start: head.start, segments: &self.segments }
     }
 }
 
@@ -68,7 +59,7 @@ impl<'l, 'a: 'l> Logical<'l, 'a> {
 
     /// The whole text.
     pub(crate) fn fragment(&'l self) -> Fragment<'l, 'a> {
-        Fragment { line: self, start: 0, end: self.text.len() }
+        Fragment { line: self, text: self.text, start: 0 }
     }
 
     fn source_of(&self, offset: usize) -> usize {
@@ -106,10 +97,9 @@ impl<'l, 'a: 'l> Logical<'l, 'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fragment<'l, 'a> {
     line: &'l Logical<'l, 'a>,
+    text: &'l str,
     /// Where the text begins in the line.
     start: usize,
-    /// Where it ends.
-    end: usize,
 }
 
 #[expect(
@@ -126,64 +116,60 @@ impl<'l, 'a> Fragment<'l, 'a> {
     /// The text.
     #[inline(always)]
     pub(crate) fn text(self) -> &'l str {
-        &self.line.text[self.start..self.end]
+        self.text
     }
 
     /// The bytes of the text.
     #[inline(always)]
     pub(crate) fn bytes(self) -> &'l [u8] {
-        &self.line.text.as_bytes()[self.start..self.end]
+        self.text.as_bytes()
     }
 
     /// Whether there is no text.
     #[inline(always)]
     pub(crate) fn is_empty(self) -> bool {
-        self.start == self.end
+        self.text.is_empty()
+    }
+
+    /// Where the text ends in the line.
+    #[inline(always)]
+    fn end(self) -> usize {
+        self.start + self.text.len()
     }
 
     /// Where the text stands in the source.
     #[inline(always)]
     pub(crate) fn span(self) -> Span {
-        self.line.span(self.start..self.end)
+        self.line.span(self.start..self.end())
     }
 
     /// A part of the text.
     #[inline(always)]
     pub(crate) fn slice(self, range: Range<usize>) -> Self {
-        Self { line: self.line, start: self.start + range.start, end: self.start + range.end }
+        let start = self.start + range.start;
+        Self { line: self.line, text: &self.text[range], start }
     }
 
     /// Everything behind `offset`.
     #[inline(always)]
     pub(crate) fn from(self, offset: usize) -> Self {
-        Self { line: self.line, start: self.start + offset, end: self.end }
+        Self { line: self.line, text: &self.text[offset..], start: self.start + offset }
     }
 
     /// The text without blanks at its ends, those outside ASCII too.
     #[inline(always)]
     pub(crate) fn trim(self) -> Self {
-        let start = match self.bytes().first() {
-            Some(first) if first.is_ascii_graphic() => self.start,
-            _ => self.end - trim_start(self.text()).len(),
-        };
-        Self { line: self.line, start, end: self.end }.trim_end()
-    }
-
-    /// The text without blanks at its end, those outside ASCII too.
-    #[inline(always)]
-    pub(crate) fn trim_end(self) -> Self {
-        let end = match self.bytes().last() {
-            Some(last) if last.is_ascii_graphic() => self.end,
-            _ => self.start + trim_end(self.text()).len(),
-        };
-        Self { line: self.line, start: self.start, end }
+        let text = trim_start(self.text);
+        let start = self.end() - text.len();
+        Self { line: self.line, text: trim_end(text), start }
     }
 
     /// The text and its place. What no continuation interrupts is borrowed from the source.
     #[inline(always)]
     pub(crate) fn spanned(self) -> Word<'a> {
         if self.line.segments.is_empty() {
-            let span = Span::new(self.line.start + self.start, self.line.start + self.end);
+            let start = self.line.start + self.start;
+            let span = Span::new(start, start + self.text.len());
             return Spanned::new(Cow::Borrowed(&self.line.source[span.start..span.end]), span);
         }
         self.spanned_in_segments()
@@ -195,10 +181,10 @@ impl<'l, 'a> Fragment<'l, 'a> {
     }
 
     fn text_at(self, span: Span) -> Text<'a> {
-        if span.len() == self.end - self.start {
+        if span.len() == self.text.len() {
             Cow::Borrowed(&self.line.source[span.start..span.end])
         } else {
-            Cow::Owned(self.text().to_owned())
+            Cow::Owned(self.text.to_owned())
         }
     }
 }
@@ -214,8 +200,7 @@ mod tests {
     fn places_go_through_continuations() {
         let source = "RUN ab\\\ncd";
         let mut joined = Joined::default();
-        joined.push(Span::new(8, 10));
-        let line = joined.join(source, &source[..6], 0);
+        let line = joined.join(source, &source[..6], Span::new(0, source.len()), b'\\');
         let fragment = line.fragment();
         assert_eq!(fragment.text(), "RUN abcd");
         assert_eq!(fragment.slice(4..8).span(), Span::new(4, 10));

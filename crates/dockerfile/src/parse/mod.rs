@@ -7,19 +7,18 @@ pub(crate) mod json;
 pub(crate) mod line;
 pub(crate) mod lines;
 pub(crate) mod logical;
+pub(crate) mod scan;
 pub(crate) mod statement;
 pub(crate) mod words;
 
-use std::borrow::Cow;
-
-use lines::{Line, Lines, MAX_LINE, before_continuation, trim_end, trim_start};
+use lines::{Line, Lines, MAX_LINE, trim_start};
 use logical::{Fragment, Joined};
 use statement::Statement;
 
-use crate::ast::{Directives, Heredoc};
+use crate::ast::{Comments, Directives, Heredoc};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::node::{Node, Tree};
-use crate::span::{LineRange, Span, Spanned, Word};
+use crate::span::{LineRange, Span, Spanned};
 
 /// Splits a file into instructions and those into words. Never fails: what cannot be read has a diagnostic.
 pub fn tree(source: &str) -> Tree<'_> {
@@ -28,7 +27,7 @@ pub fn tree(source: &str) -> Tree<'_> {
     let mut nodes = Vec::with_capacity((source.len() / BYTES_PER_INSTRUCTION).min(64));
     let mut statement = Statement::default();
     let mut joined = Joined::default();
-    while reader.next(&mut statement, &mut joined) {
+    while reader.next(&mut statement) {
         nodes.push(reader.node(&mut statement, &mut joined));
     }
     let (directives, diagnostics) = reader.finish(nodes.is_empty());
@@ -53,6 +52,8 @@ pub(crate) struct Reader<'a> {
     directives_done: bool,
     /// How often reading went on inside a heredoc without an end.
     recoveries: usize,
+    /// Before this there is no `<<`, nor what may become one when lines are joined.
+    first_marker: usize,
     /// What is wrong with the text, whatever it means.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -77,98 +78,115 @@ impl<'a> Reader<'a> {
             seen: Vec::new(),
             directives_done: false,
             recoveries: 0,
+            first_marker: first_marker(source.as_bytes()),
             diagnostics: Vec::new(),
         }
     }
 
-    /// Finds the next instruction, in place of what is in `statement` and `joined`. `false` at the end of the file.
+    /// Finds the next instruction, in place of what is in `statement`. `false` at the end of the file.
     #[inline]
-    pub(crate) fn next(&mut self, statement: &mut Statement<'a>, joined: &mut Joined) -> bool {
-        statement.comments.clear();
-        statement.empty_continuations.clear();
-        loop {
-            let Some(line) = self.next_line() else { return false };
-            let text = trim_start(line.text);
-            match text.as_bytes().first() {
-                Some(b'#') => {
-                    if !self.directive(line) {
-                        comment(line, &mut statement.comments);
-                    }
-                }
-                Some(_) => {
-                    self.directives_done = true;
-                    let end = line.end();
-                    statement.head = Span::new(end - text.len(), end);
-                    statement.lines = LineRange { start: line.number, end: line.number };
-                    let open = before_continuation(text, self.escape);
-                    statement.first = open.unwrap_or(text);
-                    statement.is_continued = open.is_some();
-                    if open.is_none() || self.continuation(statement, joined) {
-                        return true;
-                    }
-                }
-                None => self.directives_done = true,
+    pub(crate) fn next(&mut self, statement: &mut Statement<'a>) -> bool {
+        let bytes = self.source.as_bytes();
+        // The lines of the comments so far.
+        let mut comments = 0..0;
+        if !statement.empty_continuations.is_empty() {
+            statement.empty_continuations.clear();
+        }
+        let mut lines = self.lines.clone();
+        while let Some(line) = lines.next() {
+            if line.is_too_long() {
+                self.check_length(line);
             }
+            let start = line.text_start(self.source);
+            if start == line.end {
+                self.directives_done = true;
+                continue;
+            }
+            if bytes[start] == b'#' {
+                if self.directives_done || !self.directive(line) {
+                    if is_empty_comment(self.source, start, line.end) {
+                        comments = 0..0;
+                    } else {
+                        let first = if comments.is_empty() { line.start } else { comments.start };
+                        comments = first..line.end;
+                    }
+                }
+                continue;
+            }
+            self.directives_done = true;
+            let open = line.continuation(bytes, start, self.escape);
+            statement.head = Span::new(start, line.end);
+            statement.lines = LineRange { start: line.number, end: line.number };
+            statement.first = &self.source[start..open.unwrap_or(line.end)];
+            statement.is_continued = open.is_some();
+            if open.is_some() {
+                self.continuation(&mut lines, statement);
+                if statement.first.is_empty() && statement.tail.is_empty() {
+                    continue;
+                }
+            }
+            self.lines = lines;
+            let start = comments.start;
+            statement.comments = Comments::new(&self.source[comments], start);
+            return true;
         }
-    }
-
-    /// The next physical line; a line that is too long is reported and read all the same.
-    #[expect(clippy::inline_always, reason = "as with `Lines::next`")]
-    #[inline(always)]
-    fn next_line(&mut self) -> Option<Line<'a>> {
-        let line = self.lines.next()?;
-        if line.next - line.start > MAX_LINE {
-            self.check_length(line);
-        }
-        Some(line)
+        self.lines = lines;
+        false
     }
 
     #[cold]
-    fn check_length(&mut self, line: Line<'a>) {
+    fn check_length(&mut self, line: Line) {
         let ending = usize::from(self.source.as_bytes()[line.next - 1] == b'\n');
         if line.next - line.start - ending > MAX_LINE {
             self.diagnostics.push(Diagnostic::error(
                 DiagnosticKind::LineTooLong,
                 format!("dockerfile line greater than max allowed size of {MAX_LINE}"),
-                Span::new(line.start, line.end()),
+                Span::new(line.start, line.end),
             ));
         }
     }
 
-    /// Finds the lines that continue the first one. Continuation characters alone are no instruction.
-    fn continuation(&mut self, statement: &mut Statement<'a>, joined: &mut Joined) -> bool {
-        joined.clear();
-        let mut found = !statement.first.is_empty();
-        while let Some(next) = self.next_line() {
-            statement.head.end = next.end();
-            statement.lines.end = next.number;
-            let text = trim_start(next.text);
-            match text.as_bytes().first() {
-                Some(b'#') => {}
-                None => statement.empty_continuations.push(Span::new(next.start, next.end())),
-                Some(_) => {
-                    let open = before_continuation(next.text, self.escape);
-                    let piece = open.unwrap_or(next.text);
-                    joined.push(Span::new(next.start, next.start + piece.len()));
-                    found = found || !trim_start(piece).is_empty();
-                    if open.is_none() {
-                        break;
-                    }
-                }
+    /// Finds the lines that continue the first one.
+    #[inline]
+    fn continuation(&mut self, lines: &mut Lines<'a>, statement: &mut Statement<'a>) {
+        let bytes = self.source.as_bytes();
+        let (mut tail, mut end, mut number) = (0..0, statement.head.end, statement.lines.end);
+        for line in lines.by_ref() {
+            if line.is_too_long() {
+                self.check_length(line);
+            }
+            (end, number) = (line.end, line.number);
+            let start = line.text_start(self.source);
+            if start == line.end {
+                statement.empty_continuations.push(Span::new(line.start, line.end));
+                continue;
+            }
+            if bytes[start] == b'#' {
+                continue;
+            }
+            let open = line.continuation(bytes, line.start, self.escape);
+            let piece_end = open.unwrap_or(line.end);
+            if piece_end > start {
+                tail = start..piece_end;
+            }
+            if open.is_none() {
+                break;
             }
         }
-        found
+        statement.head.end = end;
+        statement.lines.end = number;
+        statement.tail = Span::new(tail.start, tail.end);
     }
 
     /// Splits an instruction into words, and reads its heredocs from the lines below.
     fn node(&mut self, statement: &mut Statement<'a>, joined: &mut Joined) -> Node<'a> {
-        let line = statement.line(self.source, joined);
+        let line = statement.line(self.source, self.escape, joined);
         let mut node = Node {
             span: statement.head,
             head: statement.head,
             lines: statement.lines,
             original: statement.original(self.source, self.escape),
-            comments: std::mem::take(&mut statement.comments),
+            comments: statement.comments,
             empty_continuations: std::mem::take(&mut statement.empty_continuations),
             ..Node::default()
         };
@@ -197,10 +215,10 @@ impl<'a> Reader<'a> {
         );
     }
 
-    /// Whether a comment is a directive. The first one that is none ends them.
-    fn directive(&mut self, line: Line<'a>) -> bool {
-        let found = if self.directives_done { None } else { directive::read(line, "#") };
-        let Some(found) = found else {
+    /// Whether a comment at the top is a directive. The first one that is none ends them.
+    #[cold]
+    fn directive(&mut self, line: Line) -> bool {
+        let Some(found) = directive::read(line, line.text(self.source), "#") else {
             self.directives_done = true;
             return false;
         };
@@ -231,17 +249,18 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Reads the bodies of all heredocs of an instruction: of a whole line, whose place is `head`.
+    /// Whether the instruction at `head` may have heredocs.
     #[inline]
-    pub(crate) fn heredocs(&mut self, line: Fragment<'_, 'a>, head: Span) -> Bodies<'a> {
-        if memchr::memchr(b'<', line.bytes()).is_none() || !line.text().contains("<<") {
-            return Bodies::default();
-        }
-        self.bodies(line, head)
+    pub(crate) fn may_have_heredocs(&self, head: Span) -> bool {
+        head.end > self.first_marker
     }
 
-    fn bodies(&mut self, line: Fragment<'_, 'a>, head: Span) -> Bodies<'a> {
+    /// Reads the bodies of all heredocs of an instruction: of a whole line, whose place is `head`.
+    pub(crate) fn heredocs(&mut self, line: Fragment<'_, 'a>, head: Span) -> Bodies<'a> {
         let mut bodies = Bodies::default();
+        if !self.may_have_heredocs(head) || !line.text().contains("<<") {
+            return bodies;
+        }
         let markers = match heredoc::markers(line.text()) {
             Ok(markers) => markers,
             Err(reason) => {
@@ -298,18 +317,20 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Remembers a comment. An empty one separates what stands above it from the instruction.
-fn comment<'a>(line: Line<'a>, comments: &mut Vec<Word<'a>>) {
-    let Some(behind) = trim_start(line.text).strip_prefix('#') else { return };
+/// Where the first `<` is that another one may follow, if only on the next line, or the end.
+fn first_marker(source: &[u8]) -> usize {
+    let is_doubled = |at: &usize| matches!(source.get(at + 1), Some(b'<' | b'\\' | b'`'));
+    memchr::memchr_iter(b'<', source).find(is_doubled).unwrap_or(source.len())
+}
+
+/// Whether nothing stands behind the `#` at `start`: such a comment separates what stands above it from the instruction.
+#[inline]
+fn is_empty_comment(source: &str, start: usize, end: usize) -> bool {
     // Nearly always one blank stands before the text.
-    let text = trim_start(behind.strip_prefix(' ').unwrap_or(behind));
-    if text.is_empty() {
-        comments.clear();
-        return;
+    match source.as_bytes()[start + 1..end] {
+        [b' ', first, ..] | [first, ..] if first.is_ascii_graphic() => false,
+        _ => trim_start(&source[start + 1..end]).is_empty(),
     }
-    let start = line.end() - text.len();
-    let text = trim_end(text);
-    comments.push(Spanned::new(Cow::Borrowed(text), Span::new(start, start + text.len())));
 }
 
 fn unterminated(heredoc: &Heredoc, spaced: bool) -> Diagnostic {

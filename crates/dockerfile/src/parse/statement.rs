@@ -1,14 +1,15 @@
 //! An instruction as it lies in the file, before its words are looked at.
 
 use super::logical::{Joined, Logical};
+use crate::ast::Comments;
 use crate::original::Original;
-use crate::span::{LineRange, Span, Word};
+use crate::span::{LineRange, Span};
 
 /// The lines of an instruction and what stands above it.
 #[derive(Debug, Default)]
 pub(crate) struct Statement<'a> {
     /// The comment lines above.
-    pub(crate) comments: Vec<Word<'a>>,
+    pub(crate) comments: Comments<'a>,
     /// Blank lines inside the continuation.
     pub(crate) empty_continuations: Vec<Span>,
     /// From the keyword to the end, heredocs not included.
@@ -19,10 +20,13 @@ pub(crate) struct Statement<'a> {
     pub(crate) first: &'a str,
     /// Whether it goes over several lines.
     pub(crate) is_continued: bool,
+    /// The text of the last line behind the first that has any, with the blanks at its end; empty if none has.
+    pub(crate) tail: Span,
 }
 
 impl<'a> Statement<'a> {
     /// The first line alone.
+    #[inline]
     pub(crate) fn first_line<'l>(&self, source: &'a str) -> Logical<'l, 'a>
     where
         'a: 'l,
@@ -30,13 +34,19 @@ impl<'a> Statement<'a> {
         Logical::new(source, self.first, self.head.start)
     }
 
-    /// All lines, put together in `room`, which holds the places of those behind the first.
-    pub(crate) fn line<'l>(&self, source: &'a str, room: &'l mut Joined) -> Logical<'l, 'a>
+    /// All lines, put together in `room`.
+    #[inline]
+    pub(crate) fn line<'l>(
+        &self,
+        source: &'a str,
+        escape: u8,
+        room: &'l mut Joined,
+    ) -> Logical<'l, 'a>
     where
         'a: 'l,
     {
         if self.is_continued {
-            room.join(source, self.first, self.head.start)
+            room.join(source, self.first, self.head, escape)
         } else {
             self.first_line(source)
         }

@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use super::lines::trim_start;
 use super::logical::Fragment;
+use super::scan::{before_blank, eight, find_blank};
+use crate::keyword::{Keyword, PACKED_LEN};
+use crate::list::List;
 use crate::span::{Spanned, Word};
 
 /// The blanks that separate words; others, such as a no-break space, are part of them.
@@ -18,9 +21,11 @@ fn is_separator_byte(byte: u8) -> bool {
 
 /// Where the first separator from `at` on is, or the end.
 #[inline]
-fn find_separator(text: &[u8], mut at: usize) -> usize {
+fn find_separator(text: &[u8], at: usize) -> usize {
+    let mut at = find_blank(text, at);
+    // Some control characters are a part of a word.
     while at < text.len() && !is_separator_byte(text[at]) {
-        at += 1;
+        at = find_blank(text, at + 1);
     }
     at
 }
@@ -34,15 +39,32 @@ fn skip_separators(text: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// The keyword of an instruction, which has no blanks at its ends, and the rest of it.
+/// The keyword of an instruction, which has no blanks at its ends, what it names, and the rest of it.
 #[expect(clippy::inline_always, reason = "as with fragments")]
 #[inline(always)]
 pub(crate) fn split_keyword<'l, 'a>(
     line: Fragment<'l, 'a>,
-) -> (Fragment<'l, 'a>, Fragment<'l, 'a>) {
+) -> (Option<Keyword>, Fragment<'l, 'a>, Fragment<'l, 'a>) {
+    // Nearly always one blank stands behind a short name.
+    if let Some(word) = eight(line.bytes()) {
+        let end = before_blank(word);
+        if end < PACKED_LEN
+            && let [b' ', next, ..] = line.bytes()[end..]
+            && next.is_ascii_graphic()
+            && let Some(name) = Keyword::find_packed(word, end)
+        {
+            return (Some(name), line.slice(0..end), line.from(end + 1));
+        }
+    }
+    find_keyword(line)
+}
+
+fn find_keyword<'l, 'a>(
+    line: Fragment<'l, 'a>,
+) -> (Option<Keyword>, Fragment<'l, 'a>, Fragment<'l, 'a>) {
     let text = line.bytes();
     let end = find_separator(text, 0);
-    (line.slice(0..end), line.from(skip_separators(text, end)))
+    (Keyword::find(&text[..end]), line.slice(0..end), line.from(skip_separators(text, end)))
 }
 
 /// The flags at the start of the arguments, without quotes and escapes, and what follows them. A bare `--` ends them.
@@ -50,14 +72,14 @@ pub(crate) fn split_keyword<'l, 'a>(
 #[inline(always)]
 pub(crate) fn split_flags<'l, 'a>(
     args: Fragment<'l, 'a>,
-    flags: &mut Vec<Word<'a>>,
+    flags: &mut List<Word<'a>>,
 ) -> Fragment<'l, 'a> {
     let plain = args.bytes().first().is_some_and(|it| it.is_ascii_graphic() && *it != b'-');
     args.from(if plain { 0 } else { read_flags(args, flags) }).trim()
 }
 
 /// Where the arguments begin behind the flags.
-fn read_flags<'a>(args: Fragment<'_, 'a>, flags: &mut Vec<Word<'a>>) -> usize {
+fn read_flags<'a>(args: Fragment<'_, 'a>, flags: &mut List<Word<'a>>) -> usize {
     let mut at = 0;
     loop {
         let rest = &args.text()[at..];
@@ -139,9 +161,20 @@ pub(crate) fn split_quoted<'l, 'a>(
     let mut at = 0;
     std::iter::from_fn(move || {
         loop {
-            at += args.text().len() - at - trim_start(&args.text()[at..]).len();
-            if at == args.text().len() {
-                return None;
+            match args.bytes().get(at) {
+                Some(first) if first.is_ascii_graphic() => {}
+                Some(b' ') => {
+                    at += 1;
+                    continue;
+                }
+                Some(_) => {
+                    let rest = &args.text()[at..];
+                    at += rest.len() - trim_start(rest).len();
+                    if at == args.text().len() {
+                        return None;
+                    }
+                }
+                None => return None,
             }
             let start = at;
             let (len, dangling) = quoted_word(&args.text()[at..], escape);
@@ -201,6 +234,7 @@ fn quoted_word(input: &str, escape: u8) -> (usize, bool) {
 #[cfg(test)]
 mod tests {
     use super::{split_flags, split_keyword, split_quoted, split_separators};
+    use crate::list::List;
     use crate::parse::logical::{Fragment, Logical};
 
     fn line(text: &str) -> Logical<'_, '_> {
@@ -211,7 +245,7 @@ mod tests {
     fn keywords_end_at_ascii_blanks() {
         let check = |text: &str, keyword: &str, rest: &str| {
             let line = line(text);
-            let (found, args) = split_keyword(line.fragment());
+            let (_, found, args) = split_keyword(line.fragment());
             assert_eq!((found.text(), args.text()), (keyword, rest), "{text:?}");
         };
         check("RUN\t\u{b}a  b", "RUN", "a  b");
@@ -223,7 +257,7 @@ mod tests {
     fn flags_lose_their_quotes() {
         let check = |text: &str, flags: &[&str], rest: &str| {
             let line = line(text);
-            let mut found = Vec::new();
+            let mut found = List::new();
             let args = split_flags(line.fragment(), &mut found);
             let values: Vec<_> = found.iter().map(crate::Word::as_str).collect();
             assert_eq!((values.as_slice(), args.text()), (flags, rest), "{text:?}");

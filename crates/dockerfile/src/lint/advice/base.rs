@@ -5,7 +5,7 @@ use crate::ast::Stage;
 use crate::lint::linter::Linter;
 
 pub(super) fn check(linter: &mut Linter, stage: &Stage, is_on_stage: bool) {
-    let name = stage.from.image.as_str();
+    let name = stage.from().image.as_str();
     let constant = !name.contains('$') && !name.contains('@');
     if !constant || name == "scratch" || is_on_stage {
         return;
@@ -18,6 +18,6 @@ pub(super) fn check(linter: &mut Linter, stage: &Stage, is_on_stage: bool) {
     };
     let help = "name a version, or a digest for builds that can be repeated";
     let mut finding = found(FLOATING_BASE, &stage.header, detail, help);
-    finding.span = stage.from.image.span;
-    linter.advise(&stage.header.comments, finding);
+    finding.span = stage.from().image.span;
+    linter.advise(stage.header.comments, finding);
 }

@@ -35,7 +35,7 @@ fn arg_too_early(linter: &mut Linter, step: &Step, below: &[Step]) {
         let help = format!("move it down to right above line {line}");
         let mut finding = found(ARG_TOO_EARLY, step.instruction, detail, help);
         finding.span = declaration.name.span;
-        linter.advise(&step.instruction.comments, finding);
+        linter.advise(step.instruction.comments, finding);
     }
 }
 
@@ -83,7 +83,7 @@ fn copy_before_install(linter: &mut Linter, step: &Step, below: &[Step]) {
         None => format!("move line {line} above the copy: it does not need the files"),
     };
     linter.advise(
-        &step.instruction.comments,
+        step.instruction.comments,
         found(COPY_BEFORE_INSTALL, step.instruction, detail, help),
     );
 }

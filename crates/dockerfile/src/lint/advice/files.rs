@@ -62,7 +62,7 @@ fn rewritten(linter: &mut Linter, step: &Step, copied: &[(String, usize)], worki
         let flag = if program == "chmod" { "--chmod=MODE" } else { "--chown=USER:GROUP" };
         let help = format!("give line {line} the flag `{flag}` and leave this out");
         linter.advise(
-            &step.instruction.comments,
+            step.instruction.comments,
             found(REWRITTEN_FILES, step.instruction, detail, help),
         );
         return;
@@ -88,14 +88,12 @@ fn add_for_copy(linter: &mut Linter, step: &Step, add: &Add) {
     let detail = "ADD does the same as COPY here".to_owned();
     let help = "write COPY: nothing is unpacked and nothing fetched";
     let mut finding = found(ADD_FOR_COPY, step.instruction, detail, help);
-    let keyword = &step.instruction.keyword;
-    let lower = keyword.value == "add";
-    finding.span = keyword.span;
-    finding.fix = Some(Fix {
-        span: keyword.span,
-        replacement: if lower { "copy" } else { "COPY" }.to_owned(),
-    });
-    linter.advise(&step.instruction.comments, finding);
+    let keyword = step.instruction.keyword;
+    let lower = step.instruction.keyword_text() == "add";
+    finding.span = keyword;
+    finding.fix =
+        Some(Fix { span: keyword, replacement: if lower { "copy" } else { "COPY" }.to_owned() });
+    linter.advise(step.instruction.comments, finding);
 }
 
 /// Whether a source is certainly no archive, address or repository.
@@ -124,7 +122,7 @@ fn secrets(linter: &mut Linter, step: &Step, sources: &[Source]) {
                 "use `RUN --mount=type=secret` where it is needed, and list it in .dockerignore";
             let mut finding = found(SECRET_COPIED, step.instruction, detail, help);
             finding.span = path.span;
-            linter.advise(&step.instruction.comments, finding);
+            linter.advise(step.instruction.comments, finding);
         }
     }
 }

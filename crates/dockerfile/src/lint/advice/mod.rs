@@ -134,8 +134,8 @@ fn bases(dockerfile: &Dockerfile) -> Vec<Option<usize>> {
     let mut last: HashMap<String, usize> = HashMap::new();
     let mut bases = Vec::with_capacity(dockerfile.stages.len());
     for (index, stage) in dockerfile.stages.iter().enumerate() {
-        bases.push(last.get(&stage.from.image.value.to_ascii_lowercase()).copied());
-        if let Some(name) = &stage.from.name {
+        bases.push(last.get(&stage.from().image.value.to_ascii_lowercase()).copied());
+        if let Some(name) = &stage.from().name {
             last.insert(name.value.to_ascii_lowercase(), index);
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn check(linter: &mut Linter, steps: &[Step], shipped: bool) {
         update_alone(linter, step, run);
         if shipped {
             for finding in caches(linter.source, step, run, pip_keeps_nothing) {
-                linter.advise(&step.instruction.comments, finding);
+                linter.advise(step.instruction.comments, finding);
             }
         }
     }
@@ -53,10 +53,8 @@ fn update_alone(linter: &mut Linter, step: &Step, run: &Run) {
         }
         let detail = "Package lists are updated in a step of their own, which stays cached when the packages below change".to_owned();
         let help = "write `apt-get update && apt-get install …` in one RUN";
-        linter.advise(
-            &step.instruction.comments,
-            found(UPDATE_ALONE, step.instruction, detail, help),
-        );
+        linter
+            .advise(step.instruction.comments, found(UPDATE_ALONE, step.instruction, detail, help));
     }
 }
 

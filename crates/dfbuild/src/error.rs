@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::damage::Damaged;
 use crate::event::StepInfo;
+use crate::images::transfer::with_causes;
 use crate::relayed::{self, Relayed};
 
 /// The cause of an error, of any type.
@@ -327,6 +328,17 @@ pub enum StepError {
 }
 
 impl StepError {
+    /// What to do about it, if something is known that helps whoever reads it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { close: Some(close), .. } => Some(format!("did you mean {close}?")),
+            Self::Sandbox(error) => error.hint().map(ToString::to_string),
+            Self::Remote(error) => error.hint(),
+            Self::Relayed(relayed) => relayed.hint().map(ToOwned::to_owned),
+            _ => None,
+        }
+    }
+
     /// User and group, if it is that this process has no such ids to give.
     pub fn unmapped_owner(&self) -> Option<(u32, u32)> {
         match self {
@@ -367,6 +379,50 @@ impl StepError {
 }
 
 impl Error {
+    /// The error and what caused it in one line, to be read after "failed to".
+    ///
+    /// ```
+    /// use dfbuild::{Build, Cancel, Engine, Event};
+    ///
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(store.path().join("nothing")).dockerfile_text("FROM scratch\n");
+    /// let error = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+    /// println!("failed to {}", error.chain());
+    /// # assert!(error.chain().starts_with("use "), "{}", error.chain());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn chain(&self) -> String {
+        with_causes(self)
+    }
+
+    /// What to do about it, if something is known that helps whoever reads it.
+    ///
+    /// ```
+    /// use dfbuild::{Build, BuildContext, Cancel, Event};
+    ///
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let text = "FROM scratch AS base\nCOPY --from=bsae / /\n";
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text(text);
+    /// let error = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+    /// assert_eq!(error.hint().as_deref(), Some("did you mean the stage `base`?"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Image { hint, .. }
+            | Self::Transfer { hint, .. }
+            | Self::Sandbox { hint, .. }
+            | Self::Worker { hint, .. } => hint.clone(),
+            Self::Relayed(relayed) => relayed.hint().map(ToOwned::to_owned),
+            Self::Step { source, .. }
+            | Self::LoadContext { source, .. }
+            | Self::Export { source, .. } => source.hint(),
+            _ => None,
+        }
+    }
+
     /// The same error in a form that can be written with serde: what this crate has no words of its
     /// own for becomes [`Self::Relayed`].
     ///

@@ -216,6 +216,23 @@ mod tests {
     }
 
     #[test]
+    fn long_paths_are_ordered_name_by_name() {
+        let begin = "0123456";
+        let ends =
+            ["", "7", "78", "7/8", "7-8", "/7", "-7", "7/89abcdef/g", "7/89abcdef-g", "\u{ff}"];
+        let begins = ["", begin, &begin.repeat(2), &begin.repeat(3)];
+        let paths: Vec<TreePath> = begins
+            .iter()
+            .flat_map(|begin| ends.map(|end| TreePath::new(format!("{begin}{end}"))))
+            .collect();
+        for a in &paths {
+            for b in &paths {
+                assert_eq!(a.cmp(b), a.names().cmp(b.names()), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
     fn parents_and_prefixes() {
         let path = TreePath::from("/a/b/c");
         assert_eq!(path.parent(), Some("a/b".into()));

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{KeyValue, ProgressArg, RegistryArgs, key_value};
+use super::{KeyValue, RegistryArgs, TransferArgs, key_value};
 
 /// Build the images of a compose file
 #[derive(Debug, Args)]
@@ -70,15 +70,8 @@ pub(crate) struct ComposeArgs {
     #[arg(short, long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
 
-    /// How to show what happens: auto is tty on a terminal, else plain
-    #[arg(long, value_enum, value_name = "auto|tty|plain|classic|quiet|rawjson",
-          default_value_t = ProgressArg::Auto, hide_default_value = true,
-          hide_possible_values = true)]
-    pub(crate) progress: ProgressArg,
-
-    /// Print nothing but image ids
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) transfer: TransferArgs,
 
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,

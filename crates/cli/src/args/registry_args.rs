@@ -23,7 +23,7 @@ pub(crate) struct RegistryArgs {
     pub(crate) registry_mirror: Vec<String>,
 }
 
-/// How a pull or a push shows what happens.
+/// How a pull, a push or several builds show what happens.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct TransferArgs {
     /// How to show what happens: auto is tty on a terminal, else plain
@@ -32,7 +32,7 @@ pub(crate) struct TransferArgs {
           hide_possible_values = true)]
     pub(crate) progress: ProgressArg,
 
-    /// Print nothing but the digest
+    /// Print nothing but what came out: digests, or ids of images
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }

@@ -31,7 +31,7 @@ pub(super) fn build(
     debug: bool,
 ) -> ExitCode {
     let opened = engine::open(root, SnapshotterChoice::Auto);
-    let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
+    let mode = Mode::resolve(args.transfer.progress, args.transfer.quiet, is_dumb());
     let progress = Arc::new(Progress::new(mode, wants_colour()));
     let engine = match engine::connect(opened, &args.registries, &progress) {
         Ok(engine) => engine,

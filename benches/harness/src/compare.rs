@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 /// What builders put into an image that nobody asked for: places for mounts.
-const MOUNT_POINTS: [&str; 9] = [
+const MOUNT_POINTS: [&str; 10] = [
     "dev",
     "proc",
     "sys",
@@ -18,6 +18,7 @@ const MOUNT_POINTS: [&str; 9] = [
     "etc/hosts",
     "etc/resolv.conf",
     "etc/hostname",
+    "etc/mtab",
     "run",
     ".dockerenv",
 ];

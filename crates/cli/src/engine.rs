@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dfbuild::{Engine, Error, SnapshotterChoice, rootless};
 
 use crate::args::RegistryArgs;
-use crate::failure::{self, Failure};
+use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::source::Source;
 use crate::{git_program, registry, report};
@@ -37,7 +37,7 @@ pub(crate) fn connect(
         engine.map_err(|error| report::failure(&Failure::of(&error, &Source::default())))?;
     let options = registry::network(args, progress).map_err(|error| {
         progress.close();
-        report::error(&failure::chain(&*error))
+        report::error(&dfbuild::with_causes(&*error))
     })?;
     Ok(engine.with_network(options))
 }

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use dfbuild::{Error, LineIndex, StepError, is_bomb};
+use dfbuild::{Error, LineIndex, StepError, is_bomb, with_causes};
 
 use crate::progress::Capture;
 use crate::source::Source;
@@ -26,7 +26,7 @@ impl Failure {
     /// The words for an error of a command that does not build. Errors are written to be read after
     /// "failed to".
     pub(crate) fn outside_build(error: &Error) -> Self {
-        Self { message: format!("failed to {}", chain(error)), hints: hints(error) }
+        Self { message: format!("failed to {}", with_causes(error)), hints: hints(error) }
     }
 
     /// Writes the hints and then the message, so that a log ends with it.
@@ -104,26 +104,12 @@ fn message(error: &Error, source: &Source) -> String {
                 let why = reasons::line(reasons);
                 format!("failed to build from the cache alone: {} is not in it: {why}", step.text)
             }
-            source => format!("failed to build: failed to solve: {}", chain(source)),
+            source => format!("failed to build: failed to solve: {}", with_causes(source)),
         },
-        Error::Transfer { .. } => format!("failed to {}", chain(error)),
+        Error::Transfer { .. } => format!("failed to {}", with_causes(error)),
         Error::Cancelled | Error::TimedOut { .. } => format!("failed to {error}"),
-        _ => format!("failed to build: {}", chain(error)),
+        _ => format!("failed to build: {}", with_causes(error)),
     }
-}
-
-/// An error and what caused it. Some errors name their cause themselves, and it is not repeated.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(&format!(": {more}"));
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn hints(error: &Error) -> Vec<String> {

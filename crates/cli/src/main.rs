@@ -163,7 +163,7 @@ fn status(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     if let Some(known) = error.downcast_ref::<dfbuild::Error>() {
         return report::failure(&Failure::outside_build(known));
     }
-    let code = report::error(&failure::chain(&*error));
+    let code = report::error(&dfbuild::with_causes(&*error));
     let interrupted = error.downcast_ref::<Interrupted>();
     interrupted.map_or(code, |interrupted| ExitCode::from(interrupted.code))
 }

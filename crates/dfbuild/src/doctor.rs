@@ -5,9 +5,9 @@ use std::path::Path;
 
 use dfbuild_sandbox::{IdMode, emulation};
 
+use crate::causes::with_causes;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::images::transfer::with_causes;
 
 /// One thing that builds depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]

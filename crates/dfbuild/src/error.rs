@@ -8,9 +8,9 @@ use dfbuild_dockerfile::Diagnostic;
 use dfbuild_image::{Digest, Platform};
 use serde::{Deserialize, Serialize};
 
+use crate::causes::with_causes;
 use crate::damage::Damaged;
 use crate::event::StepInfo;
-use crate::images::transfer::with_causes;
 use crate::relayed::{self, Relayed};
 
 /// The cause of an error, of any type.

@@ -29,6 +29,7 @@
 
 mod build;
 mod cancel;
+mod causes;
 mod contexts;
 mod damage;
 pub mod doctor;
@@ -65,6 +66,7 @@ pub mod worker;
 
 pub use build::{Build, Built};
 pub use cancel::Cancel;
+pub use causes::with_causes;
 pub use damage::{Damaged, is_bomb};
 pub use dfbuild_cache::{Change, Declared, FileChange, FilesChange, Label as PartLabel, Reason};
 /// The Dockerfile language: parser, expansion, lint.

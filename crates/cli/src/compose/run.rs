@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
     fn load(&self, name: &str) -> Result<Loaded<'a>, String> {
         let build = self.request(name).map_err(|text| format!("service {name}: {text}"))?;
         build.load(self.engine, &**self.progress, &self.cancel).map_err(|error| {
-            let chain = crate::failure::chain(&error);
+            let chain = dfbuild::with_causes(&error);
             format!("service {name}: failed to build: {chain}")
         })
     }

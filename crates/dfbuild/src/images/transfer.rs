@@ -8,6 +8,7 @@ use dfbuild_image::{Descriptor, Digest, Reference, digest_of};
 use dfbuild_remote::Registry;
 
 use crate::cancel::Cancel;
+use crate::causes::with_causes;
 use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -139,18 +140,4 @@ pub(crate) fn remote<E: std::error::Error + 'static>(reference: &Reference, erro
     let hint = known.downcast_ref::<dfbuild_remote::Error>().and_then(dfbuild_remote::Error::hint);
     let reason = with_causes(error);
     Error::Image { name: reference.to_string(), reason, hint, line: None, source: None }
-}
-
-/// An error with its causes in one sentence.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut reason = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !reason.contains(&more) {
-            reason.push_str(&format!(": {more}"));
-        }
-        cause = error.source();
-    }
-    reason
 }

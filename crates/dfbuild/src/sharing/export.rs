@@ -13,6 +13,7 @@ use dfbuild_plan::StageId;
 use super::document::{ANNOTATION, Document};
 use super::gather::Gather;
 use super::options::{CacheExport, CacheMode, CacheTarget};
+use crate::causes::with_causes;
 use crate::error::{Error, StepError};
 use crate::event::Event;
 use crate::images::blobs::{FinalLayer, Packing};
@@ -20,7 +21,6 @@ use crate::images::export::layout::{Blob, MARKER, blob_path};
 use crate::images::export::write_file;
 use crate::images::finish::Image;
 use crate::images::layers::LayerRef;
-use crate::images::transfer::with_causes;
 use crate::schedule::session::{Session, encoding};
 
 /// Writes the caches that a build was asked for. One that cannot be written is told of, and the

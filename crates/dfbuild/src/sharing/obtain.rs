@@ -7,10 +7,11 @@ use dfbuild_image::{Descriptor, Digest, HashingWriter, digest_of};
 use dfbuild_store::Layout;
 
 use super::origin::Origin;
+use crate::causes::with_causes;
 use crate::damage::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::images::transfer::{Transfers, each, with_causes};
+use crate::images::transfer::{Transfers, each};
 
 impl Engine {
     /// Whether the blob is in the store, or where it can be fetched from.

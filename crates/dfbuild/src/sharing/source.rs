@@ -12,8 +12,8 @@ use super::document::{self, Document};
 use super::options::CacheSource;
 use super::origin::Origin;
 use crate::build::Build;
+use crate::causes::with_causes;
 use crate::engine::Engine;
-use crate::images::transfer::with_causes;
 
 /// The documents of a cache: several if it is in an image for several platforms.
 pub(super) fn fetch(

@@ -38,7 +38,10 @@ fn main() {
         eprintln!("SKIPPED: takes root and a static busybox (package busybox-static)");
         return;
     };
-    fs::create_dir_all(dir.path().join("base/bin")).unwrap();
+    // With the places that it mounts something on.
+    for name in ["bin", "proc", "sys", "dev", "etc"] {
+        fs::create_dir_all(dir.path().join("base").join(name)).unwrap();
+    }
     fs::copy(busybox, dir.path().join("base/bin/true")).unwrap();
     let number = Cell::new(0);
     let mut group = criterion.benchmark_group("sandbox");

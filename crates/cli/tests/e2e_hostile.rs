@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use dfbuild_testkit::{Bed, Skipped, as_each_user, run};
+use dfbuild_testkit::{Bed, Skipped, as_each_user, image_layout, run};
 use tar::EntryType::{Block, Char, Directory as Dir, Link, Regular as Reg, Symlink as Sym};
 
 as_each_user!(
@@ -113,38 +113,11 @@ fn archives_of_add_stay_inside(bed: &Bed) {
 
 /// An image layout with one layer, made by no code of ours.
 fn layout(bed: &Bed, tar: &[u8]) -> Result<String, Skipped> {
-    const OCI: &str = "application/vnd.oci.image";
     let layout = bed.join("layout");
     let _ = fs::remove_dir_all(&layout);
-    let blobs = layout.join("blobs/sha256");
-    fs::create_dir_all(&blobs).unwrap();
-    let add = |bytes: &[u8]| -> Result<(String, usize), Skipped> {
-        let file = layout.join("new");
-        fs::write(&file, bytes).unwrap();
-        let sum = run("sha256sum", &[file.to_str().unwrap()])?;
-        let hex = sum.split(' ').next().unwrap().to_owned();
-        fs::rename(file, blobs.join(&hex)).unwrap();
-        Ok((format!("sha256:{hex}"), bytes.len()))
-    };
-    let descriptor = |kind: &str, (digest, size): &(String, usize)| serde_json::json!({"mediaType": format!("{OCI}.{kind}"), "digest": digest, "size": size});
-    let architecture = run("dpkg", &["--print-architecture"])?;
-    let layer = add(tar)?;
-    let config = serde_json::json!({
-        "architecture": architecture.trim(), "os": "linux", "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [layer.0]},
-    });
-    let config = add(config.to_string().as_bytes())?;
-    let manifest = serde_json::json!({
-        "schemaVersion": 2, "mediaType": format!("{OCI}.manifest.v1+json"),
-        "config": descriptor("config.v1+json", &config),
-        "layers": [descriptor("layer.v1.tar", &layer)],
-    });
-    let manifest = add(manifest.to_string().as_bytes())?;
-    let index = serde_json::json!({
-        "schemaVersion": 2, "manifests": [descriptor("manifest.v1+json", &manifest)],
-    });
-    fs::write(layout.join("index.json"), index.to_string()).unwrap();
-    fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let archive = bed.join("layer.tar");
+    fs::write(&archive, tar).unwrap();
+    image_layout(&layout, &[archive])?;
     bed.own(&layout);
     Ok(format!("evil=oci-layout://{}", layout.display()))
 }

@@ -62,7 +62,7 @@ pub use gzip::{DEFAULT_LEVEL, GZIP_ID, Gzip, gzip_id};
 pub use index::Index;
 pub use pack::{diff_id, pack};
 pub use similar::Similar;
-pub use unpack::{UnpackOptions, apply, index, materialise, unpack};
+pub use unpack::{UnpackOptions, apply, index, materialise, seal_root, unpack};
 pub use view::{Content, Found, Resolved, View};
 
 /// Where overlayfs keeps its notes on the files of a layer.

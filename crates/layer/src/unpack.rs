@@ -59,6 +59,15 @@ pub fn unpack(
     Reader { tree, disk: Some(disk), lower: Some(lower), limits: &options.limits }.read(tar)
 }
 
+/// Gives the root directory of a layer that was unpacked into `dest` the metadata of `root`.
+///
+/// A layer that says nothing of its root shows that of the layers below. Whoever unpacks it before
+/// these are known does so afterwards.
+pub fn seal_root(dest: &Path, root: &Entry, options: &UnpackOptions) -> Result<(), Error> {
+    let root = Entry { path: TreePath::ROOT, kind: Kind::DIRECTORY, ..root.clone() };
+    Disk::open(dest, options)?.seal(&root)
+}
+
 /// Places the layer of `index`, settled on `below`, in the empty directory `dest`, in overlay form.
 /// Where the file system can, files share the blocks of those that `contents` has.
 ///

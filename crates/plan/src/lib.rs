@@ -40,5 +40,5 @@ pub use graph::{
     Step, StepKind, TreeSource, WorkdirStep,
 };
 pub use input::{BaseImage, BaseRequest, Input, NamedContext};
-pub use planner::{Outcome, plan};
+pub use planner::{Need, Outcome, plan};
 pub use stage_refs::context_key;

@@ -22,8 +22,17 @@ pub enum Outcome {
     /// The plan.
     Ready(Graph),
     /// The images that have to be resolved before it can be made; never empty.
-    /// Each with the first place in the Dockerfile that names it.
-    Need(BTreeMap<BaseRequest, Span>),
+    Need(BTreeMap<BaseRequest, Need>),
+}
+
+/// What is known of an image that has to be seen first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// The first place in the Dockerfile that names it.
+    pub span: Span,
+    /// Whether commands run in it: some stage that begins with it has a `RUN`. Whoever fetches it
+    /// can have its files ready for them. What its own triggers do is not known yet.
+    pub runs: bool,
 }
 
 /// Plans the build of a target, or says which images it has to see first.
@@ -54,7 +63,9 @@ pub(crate) struct Planner<'a> {
     stages: Vec<Stage>,
     /// The scopes at the end of `stages`.
     scopes: Vec<Scope>,
-    needs: BTreeMap<BaseRequest, Span>,
+    needs: BTreeMap<BaseRequest, Need>,
+    /// By number in the file: whether commands run in the stage or in one that begins with it.
+    runs: Vec<bool>,
     errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
     /// Build arguments that some `ARG` declares.
@@ -92,11 +103,13 @@ impl<'a> Planner<'a> {
             stages: Vec::new(),
             scopes: Vec::new(),
             needs: BTreeMap::new(),
+            runs: Vec::new(),
             errors: Vec::new(),
             warnings: Vec::new(),
             consumed: BTreeSet::new(),
             epoch: None,
         };
+        planner.runs = planner.find_runs();
         planner.global_args();
         planner.read_epoch();
         planner
@@ -266,7 +279,7 @@ impl<'a> Planner<'a> {
         if let Some(name) = &stage.from().name
             && let Some(base) = self.named_base(&name.value, &platform)
         {
-            let config = self.base_config(&base, &platform, name.span)?;
+            let config = self.base_config(&base, &platform, name.span, index)?;
             return Ok((base, Scope::new(None, config, platform, escape), &[]));
         }
         let name = self.expand_global(&stage.from().image).ok_or(Stop::Blocked)?;
@@ -295,7 +308,7 @@ impl<'a> Planner<'a> {
                 Base::Image(BaseRequest { name, platform: platform.clone() })
             }
         };
-        let config = self.base_config(&base, &platform, stage.from().image.span)?;
+        let config = self.base_config(&base, &platform, stage.from().image.span, index)?;
         Ok((base, Scope::new(None, config, platform, escape), &stage.instructions))
     }
 
@@ -327,11 +340,14 @@ impl<'a> Planner<'a> {
         base: &Base,
         platform: &Platform,
         span: Span,
+        index: usize,
     ) -> Result<ImageConfig, Stop> {
         match base {
             Base::Image(request) => {
                 let Some(image) = self.input.bases.get(request) else {
-                    self.needs.entry(request.clone()).or_insert(span);
+                    let runs = self.runs[index];
+                    let need = self.needs.entry(request.clone()).or_insert(Need { span, runs });
+                    need.runs |= runs;
                     return Err(Stop::Blocked);
                 };
                 let config = image.config.clone();
@@ -340,6 +356,22 @@ impl<'a> Planner<'a> {
             }
             _ => Ok(ImageConfig::scratch(platform)),
         }
+    }
+
+    /// For each stage of the file whether it, or one that begins with it, has a `RUN`.
+    fn find_runs(&self) -> Vec<bool> {
+        let stages = &self.input.dockerfile.stages;
+        let is_run =
+            |instruction: &Instruction<'_>| matches!(instruction.kind, InstructionKind::Run(_));
+        let own = stages.iter().map(|stage| stage.instructions.iter().any(is_run));
+        let mut runs: Vec<bool> = own.collect();
+        for (index, stage) in stages.iter().enumerate().rev() {
+            let base = &stage.from().image.value;
+            if let Some(parent) = self.earlier_stage(base, index).filter(|_| runs[index]) {
+                runs[parent] = true;
+            }
+        }
+        runs
     }
 
     /// The last stage before number `index` with this name, in any case.
@@ -410,7 +442,7 @@ impl<'a> Planner<'a> {
         if self.input.bases.contains_key(&request) {
             return Ok(TreeSource::Image(request));
         }
-        self.needs.entry(request).or_insert(span);
+        self.needs.entry(request).or_insert(Need { span, runs: false });
         Err(Stop::Blocked)
     }
 

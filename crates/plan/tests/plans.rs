@@ -170,8 +170,18 @@ fn images_are_asked_for_together() {
     let text = "FROM one AS a\nRUN --mount=from=three x\nFROM two\nCOPY --from=a / /\nCOPY --from=four / /\n";
     let Ok(Outcome::Need(needed)) = case(text).outcome() else { panic!() };
     let names: Vec<&str> = needed.keys().map(|request| request.name.as_str()).collect();
-    assert!(text[needed.values().next().unwrap().start..].starts_with("four"));
+    assert!(text[needed.values().next().unwrap().span.start..].starts_with("four"));
     assert_eq!(names, ["four", "one", "three", "two"]);
+}
+
+#[test]
+fn who_fetches_images_knows_in_which_commands_run() {
+    let text = "FROM one AS a\nENV x=y\nFROM A AS b\nRUN x\nFROM two\nCOPY --from=b / /\n\
+        RUN --mount=from=three x\nFROM four\nCOPY --from=2 / /\n";
+    let Ok(Outcome::Need(needed)) = case(text).outcome() else { panic!() };
+    let runs = needed.iter().map(|(request, need)| (request.name.as_str(), need.runs));
+    let expected = [("four", false), ("one", true), ("three", false), ("two", true)];
+    assert_eq!(runs.collect::<Vec<_>>(), expected);
 }
 
 #[test]

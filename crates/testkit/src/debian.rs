@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::{Value, json};
-
+use crate::made::image_layout;
 use crate::packages::apt_lists;
 use crate::{Skipped, program, run};
 
@@ -39,7 +38,7 @@ pub fn debian(cache: &Path) -> Result<PathBuf, Skipped> {
     let log = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "debootstrap: {log}");
     let new = work.path().join("layout");
-    write_layout(&new, &pack(&root, work.path())?)?;
+    image_layout(&new, &[pack(&root, work.path())?])?;
     fs::rename(new, &layout).expect("the cache can be written");
     Ok(layout)
 }
@@ -55,52 +54,6 @@ fn pack(tree: &Path, work: &Path) -> Result<PathBuf, Skipped> {
     args.extend(["-C", text(tree), "-cf", text(&archive), "."].map(str::to_owned));
     run("tar", &args.iter().map(String::as_str).collect::<Vec<_>>())?;
     Ok(archive)
-}
-
-/// The image of one layer, called `latest`. The archive is moved.
-fn write_layout(layout: &Path, archive: &Path) -> Result<(), Skipped> {
-    const OCI: &str = "application/vnd.oci.image";
-    let blobs = layout.join("blobs/sha256");
-    fs::create_dir_all(&blobs).expect("the folder is new");
-    let diff_id = sha256(archive)?;
-    run("gzip", &["-n", text(archive)])?;
-    let layer =
-        add(&blobs, &archive.with_extension("tar.gz"), &format!("{OCI}.layer.v1.tar+gzip"))?;
-    let document = |name: &str, kind: &str, value: &Value| {
-        let path = layout.join(name);
-        fs::write(&path, value.to_string()).expect("the folder is new");
-        add(&blobs, &path, &format!("{OCI}.{kind}.v1+json"))
-    };
-    let architecture = run("dpkg", &["--print-architecture"])?;
-    let config = json!({
-        "architecture": architecture.trim(),
-        "os": "linux",
-        "config": { "Cmd": ["bash"] },
-        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{diff_id}")] },
-        "history": [{ "created_by": "debootstrap" }],
-    });
-    let config = document("config", "config", &config)?;
-    let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
-    let mut manifest = document("manifest", "manifest", &manifest)?;
-    manifest["annotations"] = json!({ "org.opencontainers.image.ref.name": "latest" });
-    let index = json!({ "schemaVersion": 2, "manifests": [manifest] }).to_string();
-    fs::write(layout.join("index.json"), index).expect("the folder is new");
-    let marker = json!({ "imageLayoutVersion": "1.0.0" }).to_string();
-    fs::write(layout.join("oci-layout"), marker).expect("the folder is new");
-    Ok(())
-}
-
-/// Moves a file to its digest and returns its descriptor.
-fn add(blobs: &Path, file: &Path, media_type: &str) -> Result<Value, Skipped> {
-    let digest = sha256(file)?;
-    let size = fs::metadata(file).expect("the file is there").len();
-    fs::rename(file, blobs.join(&digest)).expect("the folder is on the same file system");
-    Ok(json!({ "mediaType": media_type, "digest": format!("sha256:{digest}"), "size": size }))
-}
-
-fn sha256(file: &Path) -> Result<String, Skipped> {
-    let line = run("sha256sum", &[text(file)])?;
-    Ok(line.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
 fn text(path: &Path) -> &str {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use dfbuild_testkit::{Bed, DebianRegistry, Skipped, program, run};
+use dfbuild_testkit::{Bed, DebianRegistry, Skipped, image_layout, program, run};
 use serde_json::{Value, json};
 
 use super::{build_elsewhere, check, elsewhere, image, registry};
@@ -184,6 +184,85 @@ fn plain_layers_are_built_upon() {
         is_built_upon(bed, &name);
         Ok(())
     });
+}
+
+/// Layers as tools other than Docker write them: parents are left out, links lead to files of a
+/// layer below. It makes no difference whether they are unpacked as they come in, each by itself, or
+/// later, one upon the other.
+#[test]
+fn layers_that_depend_on_those_below_are_built_upon() {
+    check("interop::layers_that_depend_on_those_below_are_built_upon", |bed| {
+        use tar::EntryType::{Directory as Dir, Link, Regular as File};
+        let registry = registry()?;
+        let base = bed.join("base");
+        dfbuild_testkit::fill_base(&base);
+        let mut lowest = tar::Builder::new(Vec::new());
+        lowest.follow_symlinks(false);
+        lowest.append_dir_all("", &base).unwrap();
+        add(&mut lowest, &[("./", Dir, 0o711, ""), ("a/one", File, 0o640, "1")]);
+        let mut linked = tar::Builder::new(Vec::new());
+        add(&mut linked, &[("a/two", Link, 0o604, "a/one"), ("b/c/file", File, 0o600, "2")]);
+        let mut whole = tar::Builder::new(Vec::new());
+        add(&mut whole, &[("d/", Dir, 0o750, ""), ("d/file", File, 0o440, "3")]);
+        let mut hiding = tar::Builder::new(Vec::new());
+        add(&mut hiding, &[("a/.wh.one", File, 0o644, ""), ("d/.wh..wh..opq", File, 0o644, "")]);
+        add(&mut hiding, &[("d/new", File, 0o644, "4")]);
+        let mut no_root = tar::Builder::new(Vec::new());
+        add(&mut no_root, &[("top", File, 0o644, "5")]);
+        let mut archives = Vec::new();
+        for (number, layer) in [lowest, linked, whole, hiding, no_root].into_iter().enumerate() {
+            let archive = bed.join(format!("layer{number}.tar"));
+            fs::write(&archive, layer.into_inner().unwrap()).unwrap();
+            archives.push(archive);
+        }
+        let layout = bed.join("out/layout");
+        image_layout(&layout, &archives)?;
+        let name = registry.image("layers:1");
+        let from = format!("oci:{}:latest", layout.display());
+        skopeo_copy(&[&from, &format!("docker://{name}")])?;
+        let text = format!(
+            "FROM {name}\nRUN find / -xdev -path /proc -prune -o -path /sys -prune -o \
+             -path /dev -prune -o -exec stat -c '%n %a %u %g %s %h' {{}} + > /seen; cat /b/c/file /d/*\n\
+             RUN --mount=from={name},target=/m stat -c '%n %a' /m >> /seen\n"
+        );
+        let mut seen = Vec::new();
+        for arguments in [&["--no-cache"][..], &["--no-cache", "--no-fast-paths"]] {
+            let tree = bed.join("out/built");
+            let output = format!("type=local,dest={}", tree.display());
+            let all = [arguments, &["-o", &output]].concat();
+            let built = build_elsewhere(bed, &text, &all).succeeds();
+            assert!(built.stderr.contains("24"), "{}", built.stderr);
+            seen.push(fs::read_to_string(tree.join("seen")).unwrap());
+            fs::remove_dir_all(tree).unwrap();
+            fs::remove_dir_all(bed.join("out/elsewhere")).unwrap();
+        }
+        assert_eq!(seen[0], seen[1]);
+        for line in ["/m 711", "/a/two 604 0 0 1", "/b 755 0 0", "/d 750 0 0", "/d/new 644"] {
+            assert!(seen[0].lines().any(|found| found.starts_with(line)), "{line} in {}", seen[0]);
+        }
+        for gone in ["/a/one", "/d/file"] {
+            assert!(!seen[0].contains(gone), "{gone} in {}", seen[0]);
+        }
+        Ok(())
+    });
+}
+
+/// Adds members: name, type, mode, and content or what a link leads to.
+fn add(archive: &mut tar::Builder<Vec<u8>>, members: &[(&str, tar::EntryType, u32, &str)]) {
+    for (name, kind, mode, text) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_mode(*mode);
+        header.set_mtime(1_600_000_000);
+        let content = if *kind == tar::EntryType::Link {
+            header.set_link_name(text).unwrap();
+            ""
+        } else {
+            text
+        };
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
 }
 
 /// Makes an image layout of a folder in skopeo's own form.

@@ -3,7 +3,7 @@ use std::thread;
 
 use dfbuild_image::{Descriptor, Digest, ImageConfig, MediaType, Reference, digest_of};
 use dfbuild_layer::Encoding;
-use dfbuild_plan::{BaseImage, BaseRequest, context_key};
+use dfbuild_plan::{BaseImage, BaseRequest, Need, context_key};
 use dfbuild_store::Layout;
 
 use crate::build::Build;
@@ -12,7 +12,9 @@ use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::event::Observer;
 use crate::images::blobs::Packing;
+use crate::images::intake::Reading;
 use crate::images::layers::LayerRef;
+use crate::images::pull::Wanted;
 use crate::options::BuildContext;
 use crate::schedule::progress::InTurn;
 use crate::sharing::Imports;
@@ -41,6 +43,8 @@ pub(crate) struct BaseImages<'a> {
     imports: &'a Imports,
     /// Whether what is in the store may be old.
     pull: bool,
+    /// Whether layers are unpacked before somebody needs them.
+    fast_paths: bool,
 }
 
 impl<'a> BaseImages<'a> {
@@ -58,24 +62,31 @@ impl<'a> BaseImages<'a> {
             observer: InTurn::new(observer),
             imports,
             pull: build.pull,
+            fast_paths: build.fast_paths,
         }
     }
 
     /// Finds images, at the same time: each may have to be pulled. The results are in the order of
     /// the requests.
-    pub(crate) fn find_all(&self, requests: &[BaseRequest]) -> Vec<Result<BaseLayers, Error>> {
-        if let [only] = requests {
-            return vec![self.find(only)];
+    pub(crate) fn find_all(
+        &self,
+        requests: &[(BaseRequest, Need)],
+    ) -> Vec<Result<BaseLayers, Error>> {
+        if let [(only, need)] = requests {
+            return vec![self.find(only, need.runs)];
         }
+        let find = |(request, need): &(BaseRequest, Need)| self.find(request, need.runs);
+        let find = &find;
         thread::scope(|scope| {
             let threads: Vec<_> =
-                requests.iter().map(|request| scope.spawn(|| self.find(request))).collect();
+                requests.iter().map(|request| scope.spawn(move || find(request))).collect();
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
         })
     }
 
-    /// Finds an image: a named context first, then the store, then its registry.
-    fn find(&self, request: &BaseRequest) -> Result<BaseLayers, Error> {
+    /// Finds an image: a named context first, then the store, then its registry. One in which
+    /// commands run is unpacked as it comes in.
+    fn find(&self, request: &BaseRequest, runs: bool) -> Result<BaseLayers, Error> {
         let mut name = request.name.clone();
         // A named context may be another name, but not in a circle.
         for _ in 0..=self.contexts.len() {
@@ -88,13 +99,18 @@ impl<'a> BaseImages<'a> {
                     return self.load(&layout, &descriptor, request);
                 }
                 Some(BuildContext::Image(other)) if *other != name => name.clone_from(other),
-                _ => return self.find_in_store(&name, request),
+                _ => return self.find_in_store(&name, request, runs),
             }
         }
         Err(Error::image(&request.name, "its named contexts lead in a circle"))
     }
 
-    fn find_in_store(&self, name: &str, request: &BaseRequest) -> Result<BaseLayers, Error> {
+    fn find_in_store(
+        &self,
+        name: &str,
+        request: &BaseRequest,
+        runs: bool,
+    ) -> Result<BaseLayers, Error> {
         if let Some(behind) = self.engine.behind() {
             let images = BaseImages {
                 engine: behind,
@@ -102,8 +118,9 @@ impl<'a> BaseImages<'a> {
                 observer: InTurn::new(&self.observer),
                 imports: self.imports,
                 pull: self.pull,
+                fast_paths: self.fast_paths,
             };
-            let base = images.find_in_store(name, request)?;
+            let base = images.find_in_store(name, request, false)?;
             let taken = base.layers.iter().try_for_each(|layer| self.take_over(behind, layer));
             return taken.map(|()| base).map_err(|error| Error::image(name, error));
         }
@@ -127,12 +144,14 @@ impl<'a> BaseImages<'a> {
         if !can_pull {
             return Err(self.missing(name, &reference));
         }
-        let pulled = self.engine.pull_tagged(
-            &reference,
-            &request.platform,
-            &|diff_id| self.imports.layer(diff_id).is_some(),
-            &self.observer,
-        );
+        // Where caches are shared, the commands may well not run at all.
+        let unpacks = runs && self.fast_paths && self.imports.is_empty();
+        let wanted = Wanted {
+            far: &|diff_id| self.imports.layer(diff_id).is_some(),
+            reading: if unpacks { Reading::Unpack } else { Reading::Index },
+        };
+        let pulled =
+            self.engine.pull_tagged(&reference, &request.platform, &wanted, &self.observer);
         let descriptor = pulled.map_err(|error| match error {
             // Very often it is a base of one's own that was not built yet, not a pull that failed.
             Error::Image { reason, hint, line, source, .. } => Error::Image {
@@ -202,7 +221,11 @@ impl<'a> BaseImages<'a> {
         // The digest, not the tag: that may stand for another image by now.
         let origins = origins.iter().filter_map(|origin| origin.parse::<Reference>().ok());
         for origin in origins.map(|origin| origin.pinned(digest)) {
-            if self.engine.fetch(&origin, &request.platform, &|_| false, &self.observer).is_ok() {
+            if self
+                .engine
+                .fetch(&origin, &request.platform, &Wanted::blobs(), &self.observer)
+                .is_ok()
+            {
                 return self.load(store.layout(), descriptor, request);
             }
         }

@@ -13,7 +13,8 @@ use crate::damage::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::last_layer::{LastLayer, Lineage};
-use crate::images::layers::{LayerRef, Rootfs};
+use crate::images::layers::LayerRef;
+use crate::images::rootfs::Rootfs;
 
 /// A layer as it goes into an image.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::images::layers::Rootfs;
+use crate::images::rootfs::Rootfs;
 
 /// What is different between two images.
 #[derive(Debug, Clone, PartialEq)]

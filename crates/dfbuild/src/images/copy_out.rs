@@ -10,7 +10,8 @@ use dfbuild_layer::{Contents, Index, View, materialise, pack};
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::images::export::files::{callers, merge};
-use crate::images::layers::{Form, Rootfs};
+use crate::images::layers::Form;
+use crate::images::rootfs::Rootfs;
 use crate::steps::tree::{Tree, entry_in, not_found, resolve, walk_in};
 
 /// Which files of an image are to be copied.

@@ -7,7 +7,7 @@ use dfbuild_layer::Index;
 
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::images::layers::Rootfs;
+use crate::images::rootfs::Rootfs;
 
 /// What a layer of an image does.
 #[derive(Debug, Clone, PartialEq, Eq)]

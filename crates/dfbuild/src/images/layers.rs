@@ -1,23 +1,21 @@
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dfbuild_cache::ClockTimes;
-use dfbuild_image::{Descriptor, Digest, HashingWriter, TreePath, digest_of};
+use dfbuild_image::{Descriptor, Digest, HashingWriter, digest_of};
 use dfbuild_layer::archive::{Compression, Limits, decompress_within, detect};
 use dfbuild_layer::upper::ScanOptions;
-use dfbuild_layer::{
-    Directory, Index, Layers, Outline, UnpackOptions, View, XattrNamespace, materialise,
-};
+use dfbuild_layer::{Directory, Index, Outline, UnpackOptions, View, XattrNamespace, materialise};
 use dfbuild_sandbox::IdMode;
 
 use crate::damage::{Damaged, is_bomb};
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::images::blobs::is_clock_time;
 use crate::images::last_layer::Lineage;
+use crate::images::rootfs::Rootfs;
 
 /// A layer of a stage.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,7 +73,7 @@ impl Engine {
     }
 
     /// What is in a layer, if it was looked into before.
-    fn known_index(&self, diff_id: &Digest) -> Option<Arc<Index>> {
+    pub(crate) fn known_index(&self, diff_id: &Digest) -> Option<Arc<Index>> {
         let indexes = &self.layers().indexes;
         let known = indexes.lock().unwrap_or_else(PoisonError::into_inner).get(diff_id).cloned();
         known.or_else(|| {
@@ -148,14 +146,20 @@ impl Engine {
         let read = dfbuild_layer::index(&mut tar, self.limits());
         let (_, found, size) = tar.writer.finish();
         let index = self.checked(read, &blob, diff_id, &found)?;
+        self.promised(diff_id, &blob, &index)?;
+        self.note_index(diff_id, &index, size)?;
+        Ok(index)
+    }
+
+    /// Whether a layer is what was said of it before it was here.
+    fn promised(&self, diff_id: &Digest, blob: &Digest, index: &Index) -> Result<(), StepError> {
         // What a cache of somebody else says of a layer is only believed until it is here.
         let promised = self.store().layer_content(diff_id);
         if promised.is_some_and(|promised| promised != index.content_id()) {
-            self.lost().lose_blob(blob);
+            self.lost().lose_blob(*blob);
             return Err(StepError::Damaged(Damaged::Layer(*diff_id)));
         }
-        self.note_index(diff_id, &index, size)?;
-        Ok(index)
+        Ok(())
     }
 
     /// The archive of a layer, decompressed from any of its blobs, and which blob that is.
@@ -173,7 +177,7 @@ impl Engine {
 
     /// The folder with the layer, in this form at least; made if it is not there. `below` are the
     /// layers under it.
-    fn snapshot(
+    pub(super) fn snapshot(
         &self,
         diff_id: &Digest,
         form: Form,
@@ -210,6 +214,30 @@ impl Engine {
         let (_, found, _) = tar.writer.finish();
         self.checked(read, &blob, diff_id, &found)?;
         Ok(self.store().put_snapshot(&flavour, &name, &folder)?)
+    }
+
+    /// Unpacks a layer into the empty `folder` as if there were none below, and keeps its index.
+    pub(crate) fn unpack_alone(
+        &self,
+        diff_id: &Digest,
+        folder: &Path,
+    ) -> Result<Arc<Index>, StepError> {
+        let (blob, archive) = self.open_archive(diff_id)?;
+        let mut archive = self.ending().watch(archive);
+        let mut tar = Digesting { inner: &mut archive, writer: HashingWriter::new(io::sink()) };
+        let (below, options) = (View::default(), self.unpack_options(self.form()));
+        let lower = Rootfs::empty(self);
+        let read = dfbuild_layer::unpack(&mut tar, folder, &below, &lower, &options);
+        let (_, found, size) = tar.writer.finish();
+        let index = self.checked(read, &blob, diff_id, &found)?;
+        self.promised(diff_id, &blob, &index)?;
+        self.keep_index(diff_id, index, size)
+    }
+
+    /// Keeps a layer that [`Engine::unpack_alone`] unpacked.
+    pub(crate) fn keep_unpacked(&self, diff_id: &Digest, folder: &Path) -> Result<(), StepError> {
+        self.store().put_snapshot(&self.flavour(self.form()), diff_id, folder)?;
+        Ok(())
     }
 
     /// The result of reading the archive of a layer, if that had the right digest.
@@ -286,152 +314,5 @@ impl Read for Digesting<'_> {
         let count = self.inner.read(buffer)?;
         io::Write::write_all(&mut self.writer, &buffer[..count])?;
         Ok(count)
-    }
-}
-
-/// The files of a stage or an image: a stack of layers, the lowest first. Nothing is read before
-/// somebody looks.
-pub(crate) struct Rootfs<'a> {
-    engine: &'a Engine,
-    layers: Vec<LayerRef>,
-    view: OnceLock<View>,
-    directories: OnceLock<Vec<PathBuf>>,
-}
-
-impl<'a> Rootfs<'a> {
-    pub(crate) fn new(engine: &'a Engine, layers: Vec<LayerRef>) -> Self {
-        Self { engine, layers, view: OnceLock::new(), directories: OnceLock::new() }
-    }
-
-    /// No files at all.
-    pub(crate) fn empty(engine: &'a Engine) -> Self {
-        Self::new(engine, Vec::new())
-    }
-
-    pub(crate) fn engine(&self) -> &'a Engine {
-        self.engine
-    }
-
-    /// The name of a snapshot that looks different on other layers than these.
-    fn name_of(&self, diff_id: &Digest) -> Digest {
-        let below: Vec<String> = self.layers.iter().map(|layer| layer.diff_id.hex()).collect();
-        Digest::of(format!("{diff_id} on {}", below.join(" ")))
-    }
-
-    /// The merged tree.
-    pub(crate) fn view(&self) -> Result<&View, StepError> {
-        if let Some(view) = self.view.get() {
-            return Ok(view);
-        }
-        let unread = self.layers.iter().map(|layer| layer.diff_id);
-        let unread = unread.filter(|diff_id| self.engine.known_index(diff_id).is_none());
-        self.engine.obtain_layers(&unread.collect::<Vec<_>>())?;
-        let mut settled: Vec<Arc<Index>> = Vec::with_capacity(self.layers.len());
-        for layer in &self.layers {
-            let index = self.engine.index(&layer.diff_id)?;
-            let index = if index.needs_below() {
-                Arc::new(Index::clone(&index).settle(&View::new(settled.clone()))?)
-            } else {
-                index
-            };
-            settled.push(index);
-        }
-        Ok(self.view.get_or_init(|| View::new(settled)))
-    }
-
-    /// The layers, the lowest first.
-    pub(crate) fn diff_ids(&self) -> Vec<Digest> {
-        self.layers.iter().map(|layer| layer.diff_id).collect()
-    }
-
-    /// The folders with the files of the layers, the lowest first.
-    pub(crate) fn directories(&self) -> Result<&[PathBuf], StepError> {
-        if let Some(directories) = self.directories.get() {
-            return Ok(directories);
-        }
-        let directories = self.snapshots(Form::Plain)?;
-        Ok(self.directories.get_or_init(|| directories))
-    }
-
-    fn snapshots(&self, form: Form) -> Result<Vec<PathBuf>, StepError> {
-        let missing = self.layers.iter().map(|layer| layer.diff_id);
-        let missing = missing.filter(|diff_id| !self.engine.has_snapshot(diff_id));
-        self.engine.obtain_layers(&missing.collect::<Vec<_>>())?;
-        let each = self.layers.iter().enumerate().map(|(at, layer)| {
-            let below = Rootfs::new(self.engine, self.layers[..at].to_vec());
-            self.engine.snapshot(&layer.diff_id, form, &below)
-        });
-        each.collect()
-    }
-
-    /// The folders for an overlay, each once: the kernel refuses the same one twice. Of equal
-    /// layers the topmost counts; what it says of a path hides what the others say.
-    pub(crate) fn overlay_directories(&self) -> Result<Vec<PathBuf>, StepError> {
-        let mut seen = HashSet::new();
-        let from_top = self.snapshots(Form::Overlay)?.into_iter().rev();
-        let mut kept: Vec<PathBuf> = from_top.filter(|path| seen.insert(path.clone())).collect();
-        kept.reverse();
-        Ok(kept)
-    }
-
-    /// The content of the file at `path`.
-    pub(crate) fn open(&self, path: &TreePath) -> io::Result<File> {
-        let view = self.view().map_err(io::Error::other)?;
-        let directories = self.directories().map_err(io::Error::other)?;
-        Layers::new(view, directories).open_file(path)
-    }
-
-    /// Whether the time of `path` came from a clock or a builder: `SOURCE_DATE_EPOCH` takes its
-    /// place, wherever the file is copied.
-    pub(crate) fn has_clock_time(&self, path: &TreePath) -> bool {
-        let found = self.view().ok().and_then(|view| view.get(path));
-        let Some(found) = found else { return false };
-        match &self.layers[found.layer].clock {
-            Some(clock) => is_clock_time(found.entry, clock),
-            None => false,
-        }
-    }
-
-    /// The entries of a layer on top of this that kept a time which came from a clock: a directory
-    /// comes along with every change in it.
-    pub(crate) fn kept_clock_times(&self, layer: &Index) -> Result<Vec<TreePath>, StepError> {
-        let view = self.view()?;
-        let kept = layer.entries().iter().filter(|entry| {
-            view.get(&entry.path).is_some_and(|below| below.entry.mtime == entry.mtime)
-                && self.has_clock_time(&entry.path)
-        });
-        Ok(kept.map(|entry| entry.path.clone()).collect())
-    }
-
-    /// The bytes of a small file such as `/etc/passwd`, through links; `None` if it is not a file.
-    pub(crate) fn read_small(&self, path: &TreePath) -> Result<Option<Vec<u8>>, StepError> {
-        let view = self.view()?;
-        let Ok(resolved) = view.resolve(path, true) else { return Ok(None) };
-        if let Some(bytes) = view.inline(&resolved.path) {
-            return Ok(Some(bytes.to_vec()));
-        }
-        let Some(content) = resolved.found.as_ref().and_then(|found| view.file(found)) else {
-            return Ok(None);
-        };
-        if content.size > MOST_SMALL_BYTES {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        let read = self.open(&resolved.path).and_then(|mut file| file.read_to_end(&mut bytes));
-        read.map_err(StepError::io("read", resolved.path.to_path()))?;
-        Ok(Some(bytes))
-    }
-}
-
-/// More than that is no database of users (BuildKit `file/user_linux.go`).
-const MOST_SMALL_BYTES: u64 = 10 << 20;
-
-impl dfbuild_layer::Contents for Rootfs<'_> {
-    fn open(&self, entry: &dfbuild_image::Entry) -> io::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(self.open(&entry.path)?))
-    }
-
-    fn file(&self, entry: &dfbuild_image::Entry) -> io::Result<Option<File>> {
-        self.open(&entry.path).map(Some)
     }
 }

@@ -11,8 +11,25 @@ use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::event::{Observer, TransferState};
+use crate::images::intake::{Intake, Reading};
 use crate::images::transfer::{Transfers, each, once, remote, sha256};
 use crate::turn::Turn;
+
+/// What is wanted of an image that is fetched.
+pub(crate) struct Wanted<'a> {
+    /// Says of layers by their diff ids which stay where they are as long as nobody looks into
+    /// them: enough is known.
+    pub(crate) far: &'a dyn Fn(&Digest) -> bool,
+    /// What is done with the others as soon as they are here.
+    pub(crate) reading: Reading,
+}
+
+impl Wanted<'_> {
+    /// The blobs, as they are.
+    pub(crate) fn blobs() -> Self {
+        Self { far: &|_| false, reading: Reading::None }
+    }
+}
 
 impl Engine {
     /// Pulls an image from its registry and gives it its name in the store. What is there already
@@ -41,7 +58,8 @@ impl Engine {
         observer: &dyn Observer,
         cancel: &Cancel,
     ) -> Result<Descriptor, Error> {
-        let pull = |engine: &Self| engine.pull_tagged(reference, platform, &|_| false, observer);
+        let wanted = Wanted::blobs();
+        let pull = |engine: &Self| engine.pull_tagged(reference, platform, &wanted, observer);
         self.transfer(cancel, pull).map_err(Error::transfer("pull"))
     }
 
@@ -49,21 +67,20 @@ impl Engine {
         &self,
         reference: &Reference,
         platform: &Platform,
-        far: &dyn Fn(&Digest) -> bool,
+        wanted: &Wanted<'_>,
         observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
-        let descriptor = self.fetch(reference, platform, far, observer)?;
+        let descriptor = self.fetch(reference, platform, wanted, observer)?;
         self.store().tag(reference, &descriptor)?;
         Ok(descriptor)
     }
 
-    /// Fetches what the store does not have of an image. A layer of which enough is known stays
-    /// where it is as long as nobody looks into it; `far` says that by its diff id.
+    /// Fetches what the store does not have of an image.
     pub(crate) fn fetch(
         &self,
         reference: &Reference,
         platform: &Platform,
-        far: &dyn Fn(&Digest) -> bool,
+        wanted: &Wanted<'_>,
         observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
         let registry = self.registry_for(reference)?;
@@ -79,15 +96,28 @@ impl Engine {
             let config: ImageConfig =
                 serde_json::from_slice(&image.config).map_err(|e| remote(reference, &e))?;
             let diff_ids = &config.rootfs.diff_ids;
-            let is_far = |at: usize| diff_ids.get(at).is_some_and(far);
-            let wanted = layers.iter().enumerate().filter(|(at, _)| !is_far(*at));
-            let wanted: Vec<Descriptor> = wanted.map(|(_, blob)| blob.clone()).collect();
-            let pull = |blob: &Descriptor| self.pull_blob(registry, reference, blob, transfers);
-            each(&once(&wanted), &pull).map_err(|error| match error {
+            let is_far = |at: usize| diff_ids.get(at).is_some_and(wanted.far);
+            let near = layers.iter().enumerate().filter(|(at, _)| !is_far(*at));
+            let near: Vec<Descriptor> = near.map(|(_, blob)| blob.clone()).collect();
+            let intake = Intake::new(self, wanted.reading);
+            let pull = |blob: &Descriptor| {
+                self.pull_blob(registry, reference, blob, transfers)?;
+                let same = layers.iter().zip(diff_ids).filter(|(layer, _)| *layer == blob);
+                for (layer, diff_id) in same.take(1) {
+                    self.note_layer(diff_id, layer)?;
+                    intake.read(diff_id);
+                }
+                Ok(())
+            };
+            let failed = |error| match error {
                 StepError::Remote(error) => remote(reference, &error),
                 error => Error::image(reference.to_string(), error),
-            })?;
-            self.note_layers(reference, diff_ids, layers)?;
+            };
+            each(&once(&near), &pull).map_err(failed)?;
+            for (diff_id, blob) in diff_ids.iter().zip(layers) {
+                self.note_layer(diff_id, blob).map_err(failed)?;
+            }
+            intake.finish(diff_ids).map_err(failed)?;
             let all = layers.iter().chain([&image.descriptor]);
             for digest in all.filter_map(digest_of) {
                 self.store().note_origin(&digest, &reference.full_name())?;
@@ -97,17 +127,9 @@ impl Engine {
     }
 
     /// Notes which blob is which layer.
-    fn note_layers(
-        &self,
-        reference: &Reference,
-        diff_ids: &[Digest],
-        blobs: &[Descriptor],
-    ) -> Result<(), Error> {
-        for (diff_id, blob) in diff_ids.iter().zip(blobs) {
-            let name = format!("base-{}", sha256(reference, blob)?.short());
-            self.store().put_layer_blob(diff_id, &name, blob)?;
-        }
-        Ok(())
+    fn note_layer(&self, diff_id: &Digest, blob: &Descriptor) -> Result<(), StepError> {
+        let name = format!("base-{}", sha256(blob)?.short());
+        Ok(self.store().put_layer_blob(diff_id, &name, blob)?)
     }
 
     /// Fetches a blob into the store, verified, unless it is there.
@@ -118,9 +140,7 @@ impl Engine {
         blob: &Descriptor,
         transfers: &Transfers<'_>,
     ) -> Result<(), StepError> {
-        let digest = digest_of(blob).ok_or_else(|| {
-            StepError::Unsupported(format!("digest {} is not SHA-256", blob.digest()))
-        })?;
+        let digest = sha256(blob)?;
         let size = blob.size();
         let lock = self.layers().fetching.of(&digest);
         let _turn = lock.lock().unwrap_or_else(PoisonError::into_inner);

@@ -88,13 +88,13 @@ struct Push<'a> {
 impl Push<'_> {
     /// Pushes a manifest with all that it needs before it, or an index with its manifests.
     fn tree(&self, descriptor: &Descriptor, name: &Reference) -> Result<Digest, Error> {
-        let digest = sha256(self.reference, descriptor)?;
+        let digest = self.sha256(descriptor)?;
         let bytes = self.engine.store().read_blob(&digest)?;
         let malformed = |error: serde_json::Error| remote(self.reference, &error);
         if *descriptor.media_type() == MediaType::ImageIndex {
             let index = Index::from_json(&bytes).map_err(malformed)?;
             for manifest in index.0.manifests() {
-                let pinned = name.pinned(sha256(self.reference, manifest)?);
+                let pinned = name.pinned(self.sha256(manifest)?);
                 self.tree(manifest, &pinned)?;
             }
         } else {
@@ -107,9 +107,13 @@ impl Push<'_> {
         pushed.map_err(|error| remote(self.reference, &error))
     }
 
+    fn sha256(&self, blob: &Descriptor) -> Result<Digest, Error> {
+        sha256(blob).map_err(|error| Error::image(self.reference.to_string(), error))
+    }
+
     fn blob(&self, blob: &Descriptor) -> Result<(), Error> {
         let store = self.engine.store();
-        let (digest, size) = (sha256(self.reference, blob)?, blob.size());
+        let (digest, size) = (self.sha256(blob)?, blob.size());
         let path = store.blob_path(&digest);
         // A layer that is elsewhere is only fetched if the registry does not come by it itself.
         let open = || -> io::Result<Box<dyn Read>> {

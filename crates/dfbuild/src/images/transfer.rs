@@ -11,7 +11,7 @@ use crate::cancel::Cancel;
 use crate::causes::with_causes;
 use crate::ending::Ending;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, StepError};
 use crate::event::{Event, Observer, TransferState};
 use crate::schedule::progress::{InTurn, task};
 
@@ -124,14 +124,9 @@ pub(crate) fn once(blobs: &[Descriptor]) -> Vec<Descriptor> {
     kept
 }
 
-pub(super) fn sha256(reference: &Reference, descriptor: &Descriptor) -> Result<Digest, Error> {
-    digest_of(descriptor).ok_or_else(|| Error::Image {
-        name: reference.to_string(),
-        reason: format!("digest {} is not SHA-256", descriptor.digest()),
-        hint: None,
-        line: None,
-        source: None,
-    })
+pub(super) fn sha256(blob: &Descriptor) -> Result<Digest, StepError> {
+    let unsupported = || StepError::Unsupported(format!("digest {} is not SHA-256", blob.digest()));
+    digest_of(blob).ok_or_else(unsupported)
 }
 
 /// An error of a registry, with its causes and its hint.

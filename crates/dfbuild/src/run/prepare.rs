@@ -9,7 +9,8 @@ use dfbuild_store::Staging;
 
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::images::layers::{LayerRef, Rootfs};
+use crate::images::layers::LayerRef;
+use crate::images::rootfs::Rootfs;
 use crate::run::files::{DEFAULT_PATH, file, hosts, shell};
 use crate::run::{Run, RunEnd, Signaller, command, end_of};
 use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use dfbuild_dockerfile::{Dockerfile, LineIndex, Span, parse, suggest};
 use dfbuild_image::{Platform, canonical_json};
-use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Outcome, context_key, plan};
+use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Need, Outcome, context_key, plan};
 use dfbuild_sandbox::IdMode;
 
 use crate::build::{Build, Built};
@@ -388,7 +388,7 @@ fn make_plan(
     // What all platforms need is asked for together.
     loop {
         let mut graphs = Vec::new();
-        let mut needed = BTreeMap::new();
+        let mut needed: BTreeMap<BaseRequest, Need> = BTreeMap::new();
         for platform in &platforms {
             input.platform = platform.clone();
             let outcome = plan(&input).map_err(|diagnostics| Error::Dockerfile {
@@ -406,11 +406,11 @@ fn make_plan(
             graph.warnings.splice(0..0, parsed.diagnostics);
             return Ok((graph, bases));
         }
-        let (requests, spans): (Vec<_>, Vec<_>) = needed.into_iter().unzip();
-        let found = images.find_all(&requests);
-        for ((request, span), found) in requests.into_iter().zip(spans).zip(found) {
+        let needed: Vec<(BaseRequest, Need)> = needed.into_iter().collect();
+        let found = images.find_all(&needed);
+        for ((request, need), found) in needed.into_iter().zip(found) {
             let file = &parsed.dockerfile;
-            let placed = |error| placed(error, file, &source.text, &request, span);
+            let placed = |error| placed(error, file, &source.text, &request, need.span);
             let base = found.map_err(placed)?;
             input.bases.insert(request.clone(), base.for_plan());
             bases.insert(request, base);

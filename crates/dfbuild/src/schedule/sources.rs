@@ -6,7 +6,8 @@ use dfbuild_plan::{RunMount, Step, StepKind, TreeSource};
 
 use crate::elsewhere::Fetcher;
 use crate::error::StepError;
-use crate::images::layers::{LayerRef, Rootfs};
+use crate::images::layers::LayerRef;
+use crate::images::rootfs::Rootfs;
 use crate::schedule::keys::{SourceId, is_given};
 use crate::schedule::nodes::Keep;
 use crate::schedule::session::Session;

@@ -8,7 +8,7 @@ use dfbuild_store::Staging;
 
 use crate::error::{Error, StepError};
 use crate::images::last_layer::Lineage;
-use crate::images::layers::Rootfs;
+use crate::images::rootfs::Rootfs;
 use crate::leaks::Leaks;
 use crate::schedule::keys::SourceId;
 use crate::schedule::nodes::forget;

@@ -66,6 +66,11 @@ impl Imports {
         Self(found.into_iter().flatten().flatten().map(Import::new).collect())
     }
 
+    /// Whether no cache is read from.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What is known under a key, whatever it is worth.
     pub(crate) fn record(&self, key: &Digest) -> Option<&Record> {
         self.0.iter().find_map(|import| import.records.get(key))

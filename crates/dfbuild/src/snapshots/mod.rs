@@ -17,7 +17,7 @@ use dfbuild_sandbox::{Mount, Spec};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
-use crate::images::layers::Rootfs;
+use crate::images::rootfs::Rootfs;
 use crate::leaks::{Leak, Leaks};
 use crate::steps::stubs::Stubs;
 

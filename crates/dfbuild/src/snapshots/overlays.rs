@@ -7,7 +7,8 @@ use dfbuild_sandbox::{Mount, Spec};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
-use crate::images::layers::{Form, Rootfs};
+use crate::images::layers::Form;
+use crate::images::rootfs::Rootfs;
 use crate::leaks::Leaks;
 use crate::snapshots::{Changes, Snapshotter, Workspace};
 use crate::steps::stubs::Stubs;

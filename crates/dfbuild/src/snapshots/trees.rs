@@ -6,7 +6,8 @@ use dfbuild_layer::{Contents, Directory, Index, View, apply, materialise};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
-use crate::images::layers::{Form, Rootfs};
+use crate::images::layers::Form;
+use crate::images::rootfs::Rootfs;
 use crate::steps::tree;
 
 /// The trees that no command uses at the moment. The next step of a stage goes on in the tree of

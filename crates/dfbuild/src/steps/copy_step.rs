@@ -12,7 +12,7 @@ use dfbuild_store::Staging;
 
 use crate::elsewhere::{Fetcher, Repository, UrlFile};
 use crate::error::StepError;
-use crate::images::layers::Rootfs;
+use crate::images::rootfs::Rootfs;
 use crate::schedule::nodes::Keep;
 use crate::steps::archive;
 use crate::steps::copy::{

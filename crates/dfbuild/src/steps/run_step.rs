@@ -13,7 +13,7 @@ use dfbuild_store::Staging;
 use crate::error::StepError;
 use crate::event::{StepInfo, Stream};
 use crate::images::blobs::is_clock_time;
-use crate::images::layers::Rootfs;
+use crate::images::rootfs::Rootfs;
 use crate::leaks::Leaks;
 use crate::redact::Redaction;
 use crate::run::failed::{Remains, keep};

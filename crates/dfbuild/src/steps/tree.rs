@@ -8,7 +8,7 @@ use dfbuild_image::{Entry, Kind, TreePath};
 use dfbuild_layer::View;
 
 use crate::error::StepError;
-use crate::images::layers::Rootfs;
+use crate::images::rootfs::Rootfs;
 use crate::steps::draft::Origin;
 
 /// A tree of files to copy from: a build context, a stage, an image or a git repository.

@@ -4,7 +4,7 @@ use dfbuild_image::TreePath;
 use dfbuild_sandbox::User;
 
 use crate::error::StepError;
-use crate::images::layers::Rootfs;
+use crate::images::rootfs::Rootfs;
 
 /// The databases of an image; `None` where it has none.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@ use dfbuild_image::TreePath;
 use dfbuild_plan::WorkdirStep;
 
 use crate::error::StepError;
-use crate::images::layers::Rootfs;
+use crate::images::rootfs::Rootfs;
 use crate::steps::draft::{Draft, Finished, Making};
 use crate::steps::users::Users;
 

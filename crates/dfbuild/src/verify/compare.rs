@@ -8,8 +8,9 @@ use super::{Difference, DifferentPart, FileDifference};
 use crate::build::Built;
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
-use crate::images::layers::{LayerRef, Rootfs};
+use crate::images::layers::LayerRef;
 use crate::images::local::LocalPlatform;
+use crate::images::rootfs::Rootfs;
 
 /// What two builds made, each with where it is.
 pub(crate) fn compare(

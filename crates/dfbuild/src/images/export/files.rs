@@ -14,7 +14,8 @@ use super::write_file;
 use crate::error::StepError;
 use crate::images::finish::Image;
 use crate::images::image::PlatformImage;
-use crate::images::layers::{Form, Rootfs};
+use crate::images::layers::Form;
+use crate::images::rootfs::Rootfs;
 use crate::options::Output;
 use crate::schedule::session::Session;
 

@@ -42,6 +42,8 @@ pub(crate) struct Row {
 pub(crate) struct PeerRuns {
     pub(crate) name: String,
     pub(crate) runs: Vec<Cost>,
+    /// Whether it did all that was asked for, so that its time says something of ours.
+    pub(crate) comparable: bool,
     /// Bytes it kept at the end, if it says so.
     pub(crate) stored: Option<u64>,
     /// What else was counted, by name.
@@ -66,10 +68,11 @@ impl PeerRuns {
 }
 
 impl Row {
-    /// The time of dfbuild as a part of that of the fastest of the others.
+    /// The time of dfbuild as a part of that of the fastest of the others that did the same.
     pub(crate) fn ratio(&self) -> Option<f64> {
         let (own, others) = self.peers.split_first()?;
-        let best = others.iter().map(PeerRuns::wall).min_by(f64::total_cmp)?;
+        let comparable = others.iter().filter(|peer| peer.comparable);
+        let best = comparable.map(PeerRuns::wall).min_by(f64::total_cmp)?;
         Some(own.wall() / best)
     }
 }
@@ -128,7 +131,9 @@ impl Report {
 }
 
 fn cell(peer: &PeerRuns) -> String {
-    format!("{} ({}, {:.0})", seconds(peer.wall()), seconds(peer.processor()), peer.memory())
+    let less = if peer.comparable { "" } else { ", not compressed" };
+    let (wall, processor) = (seconds(peer.wall()), seconds(peer.processor()));
+    format!("{wall} ({processor}, {:.0}{less})", peer.memory())
 }
 
 fn rounded(value: f64) -> f64 {

@@ -25,7 +25,11 @@ pub(crate) fn run(
     let folder = work.join("context");
     let archive = work.join("image.tar");
     let context = (scenario.prepare)(&folder, scale)?;
-    let mut results: Vec<PeerRuns> = peers.iter().map(|peer| PeerRuns::new(peer.name())).collect();
+    let result = |peer: &dyn Peer| PeerRuns {
+        comparable: scenario.archive.is_none() || peer.compresses(),
+        ..PeerRuns::new(peer.name())
+    };
+    let mut results: Vec<PeerRuns> = peers.iter().map(|peer| result(&**peer)).collect();
     for peer in peers {
         peer.reset()?;
         if scenario.before == Before::Same {
@@ -101,6 +105,7 @@ fn find(folder: &Path, runs: usize) -> io::Result<f64> {
 
 impl PeerRuns {
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), runs: Vec::new(), stored: None, counts: Vec::new() }
+        let name = name.to_owned();
+        Self { name, runs: Vec::new(), comparable: true, stored: None, counts: Vec::new() }
     }
 }

@@ -37,7 +37,6 @@ impl Peer for Docker {
         }
         command.arg(job.context);
         let Some((archive, _)) = &job.archive else { return command };
-        // Its archives are not compressed.
         let mut save = self.command(&["save", IMAGE, "-o"]);
         save.arg(archive);
         in_sequence(&[command, save])
@@ -59,6 +58,10 @@ impl Peer for Docker {
         let exported = run(&mut export);
         run(&mut self.command(&["rm", &name]))?;
         exported.map(drop)
+    }
+
+    fn compresses(&self) -> bool {
+        false
     }
 
     fn daemons(&self) -> &'static [&'static str] {

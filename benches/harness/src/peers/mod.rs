@@ -61,6 +61,11 @@ pub(crate) trait Peer {
     /// Writes the files of what [`Peer::build`] builds into a folder.
     fn export(&self, job: &Job<'_>, to: &Path) -> io::Result<()>;
 
+    /// Whether its archives are compressed as a job asks for.
+    fn compresses(&self) -> bool {
+        true
+    }
+
     /// How many steps ran, by what a build said.
     fn ran(&self, _log: &str) -> Option<usize> {
         None

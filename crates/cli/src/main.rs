@@ -52,6 +52,7 @@ mod testing;
 mod timings;
 mod units;
 mod upkeep;
+mod usage;
 mod verify;
 
 use std::env;

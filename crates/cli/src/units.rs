@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use dfbuild::Wait;
+
 /// Reads a size in bytes with docker's binary units: `64m`, `1.5g`, `100`, `2KiB`
 /// (go-units `RAMInBytes`).
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
@@ -87,10 +89,27 @@ pub(crate) fn seconds(duration: Duration) -> String {
     format!("{:.1}s", duration.as_secs_f64())
 }
 
-/// Who runs a step that this build needs.
-pub(crate) fn waiting(pid: u32, since: SystemTime) -> String {
-    let time = seconds(SystemTime::now().duration_since(since).unwrap_or_default());
-    format!("waiting for process {pid}, which has been running this step for {time}")
+/// What a step waits for.
+pub(crate) fn waiting(wait: &Wait) -> String {
+    match wait {
+        Wait::Build { pid, since } => {
+            let time = seconds(SystemTime::now().duration_since(*since).unwrap_or_default());
+            format!("waiting for process {pid}, which has been running this step for {time}")
+        }
+        Wait::CacheMount { target } => {
+            format!("waiting for the cache mount {target}, which another command uses")
+        }
+        _ => "waiting for other steps to end".to_owned(),
+    }
+}
+
+/// What a step has waited for.
+pub(crate) fn awaited(wait: &Wait) -> String {
+    match wait {
+        Wait::Build { pid, .. } => format!("for process {pid}, which ran the same step"),
+        Wait::CacheMount { target } => format!("for the cache mount {target}"),
+        _ => "for other steps to end".to_owned(),
+    }
 }
 
 #[cfg(test)]

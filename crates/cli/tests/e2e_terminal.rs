@@ -2,10 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dfbuild_testkit::{Bed, Skipped, Who, eventually, program, run_or_skip};
+use dfbuild_testkit::{Bed, Skipped, Who, eventually, noise, program, run_or_skip};
 
 /// Two stages that speak and then wait for their gates, a long instruction, and one that needs both.
 const DOCKERFILE: &str = r#"FROM base AS one
@@ -141,6 +142,38 @@ fn watch(bed: &Bed, columns: u16, lines: u16) -> Result<(), Skipped> {
     assert!(has(&end, "0 steps cached, 5 ran"), "{end:?}");
     assert!(end.iter().all(|line| line.chars().count() < width), "{end:?}");
     Ok(())
+}
+
+/// Exports to a pipe, whose reader has the build wait in the middle.
+fn watch_an_export(bed: &Bed) -> Result<(), Skipped> {
+    let pipe = bed.join("pipe");
+    assert!(Command::new(program("mkfifo")?).arg(&pipe).status().unwrap().success());
+    let program = bed.program().display().to_string();
+    let out = format!("type=oci,dest={}", pipe.display());
+    let script = format!("{program} --no-cache -o {out} . ; echo ended: $?; read line");
+    let screen = Screen::start(bed, 80, 24, &script)?;
+    let mut reader = fs::File::open(&pipe).unwrap();
+    let mut half = vec![0; 3 << 20];
+    reader.read_exact(&mut half).unwrap();
+    let bar = |line: &String| line.starts_with("  [###") && line.ends_with(" left");
+    let shown = screen.when(bed, "a bar with rate and time left", |lines| lines.iter().any(bar));
+    let at = shown.iter().position(bar).unwrap();
+    assert!(shown[at - 1].starts_with("exporting oci archive "), "{shown:?}");
+    assert!(shown[at].contains("B / 6.29MB  ") && shown[at].contains("B/s  "), "{shown:?}");
+    io::copy(&mut reader, &mut io::sink()).unwrap();
+    let end = screen.when(bed, "the build is done", |lines| has(lines, "ended: 0"));
+    assert!(!end.iter().any(bar), "{end:?}");
+    Ok(())
+}
+
+#[test]
+fn the_live_view_of_an_export() {
+    run_or_skip("e2e_terminal::the_live_view_of_an_export", || {
+        let bed = Bed::new(Path::new(env!("CARGO_BIN_EXE_dfbuild")), Who::Caller)?;
+        bed.write("Dockerfile", "FROM scratch\nCOPY noise /\n");
+        bed.write("noise", noise(6 << 20));
+        watch_an_export(&bed)
+    });
 }
 
 #[test]

@@ -31,6 +31,15 @@ fn data_for_tools() {
     let step = bars.iter().find(|bar| bar["kind"] == "step").unwrap();
     assert!(step["name"].as_str().unwrap().contains("COPY file /"), "{step}");
     assert!(step["note"].as_str().unwrap().contains("no earlier run"), "{step}");
+    assert_eq!(step["usage"]["copied"], 8, "{step}");
+    assert!(step["usage"]["own"].is_f64() && step["usage"]["user"].is_null(), "{step}");
+    assert_eq!(step["bytes"], step["usage"]["layer"], "{step}");
+    // The layer of the last step goes into the image.
+    let packed = bars.iter().find(|bar| bar["kind"] == "packing").unwrap();
+    assert!(packed["name"].as_str().unwrap().contains("/a<b"), "{packed}");
+    assert!(packed["cpu"].is_f64() && packed["packed"].as_u64() > Some(0), "{packed}");
+    let last = bars.iter().rfind(|bar| bar["kind"] == "step").unwrap();
+    assert_eq!(last["packed"], packed["packed"], "{stdout}");
 
     let (_, stdout, _) = dfbuild(folder.path(), &["build", "--timings=json", "."]);
     let report: Value = serde_json::from_str(&stdout).unwrap();
@@ -68,6 +77,14 @@ fn a_page_for_people() {
         assert_eq!(dom.matches("<div class=\"bar step\"").count(), 2, "{dom}");
         assert!(dom.contains("<span style=\"left: 0%;\">0 "), "{dom}");
         assert!(dom.contains("/a&lt;b"), "{dom}");
+        assert_eq!(dom.matches("<div class=\"bar packing\"").count(), 1, "{dom}");
+        // Processor time, what was copied, the layer, its blob.
+        let row =
+            dom.split("<tr>").find(|row| row.contains("[first 2/2] COPY file /</td>")).unwrap();
+        let cells: Vec<&str> = row.split("<td class=\"number\">").skip(1).collect();
+        let cells: Vec<&str> = cells.iter().filter_map(|cell| cell.split('<').next()).collect();
+        let [_, _, "", own, "8 B", layer, ""] = cells[..] else { panic!("{cells:?}") };
+        assert!(own.ends_with(" ms") && layer.ends_with(" kB"), "{cells:?}");
         Ok(())
     });
 }

@@ -3,6 +3,7 @@ use std::time::{Duration, SystemTime};
 use dfbuild_cache::Reason;
 use dfbuild_dockerfile::Diagnostic;
 use dfbuild_image::Digest;
+pub use dfbuild_sandbox::CpuTime;
 use serde::{Deserialize, Serialize};
 
 use crate::explanation::Bust;
@@ -64,14 +65,21 @@ pub enum Event {
         /// One sentence.
         text: String,
     },
-    /// A step waits for another build, of this process or another, that runs the same step.
+    /// A step that is not in the cache has to wait.
     Waiting {
         /// Which one.
         step: StepId,
-        /// The process of the other build.
-        pid: u32,
-        /// When that began.
-        since: SystemTime,
+        /// For what.
+        wait: Wait,
+    },
+    /// It waits no more.
+    Waited {
+        /// Which one.
+        step: StepId,
+        /// For what it did.
+        wait: Wait,
+        /// How long.
+        duration: Duration,
     },
     /// A step does not come from the cache.
     Missed {
@@ -106,10 +114,29 @@ pub enum Event {
         /// How it went.
         result: StepResult,
     },
+    /// A layer got further on its way into a blob, for an image: compressed, mostly while other steps run.
+    Packing {
+        /// The step that made it; `None` for a layer of a base image or the like. One layer of a step is
+        /// packed at a time, and so are those of no step.
+        step: Option<StepId>,
+        /// The length of its archive in bytes, or nearly so: what long names take is not in it.
+        size: u64,
+        /// How far it is.
+        state: PackingState,
+    },
     /// Something beside the steps began: a pull, an export.
     TaskStarted {
         /// What, in a few words: `exporting oci archive out.tar`.
         what: String,
+    },
+    /// It got further, told about each mebibyte. Only of exports to files, whose length is known.
+    TaskProgress {
+        /// The same words.
+        what: String,
+        /// How many bytes are done.
+        done: u64,
+        /// How many there will be, or nearly so.
+        size: u64,
     },
     /// A blob of a pull or a push got further.
     Transfer {
@@ -128,6 +155,48 @@ pub enum Event {
         what: String,
         /// How long it took.
         duration: Duration,
+    },
+}
+
+/// What a step waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Wait {
+    /// Another build, of this process or another, that runs the same step.
+    Build {
+        /// The process of the other build.
+        pid: u32,
+        /// When that began.
+        since: SystemTime,
+    },
+    /// That fewer steps run at the same time.
+    Slot,
+    /// A command that uses the same cache mount alone. The wait is a part of the step's own time.
+    CacheMount {
+        /// Where the step mounts it.
+        target: String,
+    },
+}
+
+/// How far a layer is that is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum PackingState {
+    /// Some of it is done: none at the beginning, then told about each mebibyte.
+    Moving {
+        /// How many bytes of its archive.
+        done: u64,
+    },
+    /// All of it is.
+    Packed {
+        /// The blob.
+        blob: Digest,
+        /// Its length in bytes.
+        blob_size: u64,
+        /// How long that took.
+        duration: Duration,
+        /// The processor time of all threads that did it; `None` if it cannot be told, as with zstd.
+        cpu: Option<Duration>,
     },
 }
 
@@ -177,12 +246,31 @@ pub enum StepResult {
         duration: Duration,
         /// The digest of the layer it made, uncompressed.
         diff_id: Digest,
+        /// What it took.
+        usage: Usage,
     },
     /// It failed or was ended.
     Failed {
         /// How long it ran.
         duration: Duration,
+        /// What it took until then.
+        usage: Usage,
     },
+}
+
+/// What a step took. `None` is what does not apply or cannot be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Processor time of its command, if it has one, and of the processes that this waited for.
+    pub command: Option<CpuTime>,
+    /// Processor time of this process: digesting and placing files, and compressing them if the step
+    /// does that itself. Without what is done before it begins, such as digesting the context.
+    pub own: Option<Duration>,
+    /// The length of the files that a `COPY` or `ADD` took from its sources into its layer.
+    pub copied: Option<u64>,
+    /// The length of the archive of its layer, uncompressed.
+    pub layer: Option<u64>,
 }
 
 /// Hears what a build tells. Called from several threads, one call at a time; whoever is slow here

@@ -83,7 +83,10 @@ pub use dfbuild_remote::Registry;
 pub use dfbuild_sandbox::Error as SandboxError;
 pub use engine::Engine;
 pub use error::{Cause, Error, StepError};
-pub use event::{Event, Observer, StepId, StepInfo, StepResult, Stream, TransferState};
+pub use event::{
+    CpuTime, Event, Observer, PackingState, StepId, StepInfo, StepResult, Stream, TransferState,
+    Usage, Wait,
+};
 pub use explanation::{Bust, ExplainedStep, Explanation, Fate};
 pub use image_list::ImageSummary;
 pub use images::compare::{ConfigDiff, FileDiff, ImageDiff, TreeChange};

@@ -187,7 +187,7 @@ impl State {
         let Some((at, _)) = self.running.remove(&step) else { return };
         let (duration, failed): (Duration, bool) = match result {
             StepResult::Ran { duration, .. } => (*duration, false),
-            StepResult::Failed { duration } => (*duration, true),
+            StepResult::Failed { duration, .. } => (*duration, true),
             _ => (Duration::ZERO, false),
         };
         let log = &mut self.log.steps[at];
@@ -224,7 +224,7 @@ mod tests {
     use dfbuild_image::Digest;
 
     use super::*;
-    use crate::event::Stream;
+    use crate::event::{Stream, Usage};
 
     fn step(number: usize) -> StepInfo {
         StepInfo {
@@ -249,7 +249,10 @@ mod tests {
                 logging.event(&Event::Output { step, stream, bytes });
             }
             let (duration, diff_id) = (Duration::from_secs(2), Digest::of("x"));
-            logging.event(&Event::Finished { step, result: StepResult::Ran { duration, diff_id } });
+            logging.event(&Event::Finished {
+                step,
+                result: StepResult::Ran { duration, diff_id, usage: Usage::default() },
+            });
         }
         logging.ended(LogEnd::Built("sha256:1".into()));
     }

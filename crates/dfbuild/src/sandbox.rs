@@ -11,11 +11,27 @@ use dfbuild_sandbox::{Child, probe, probe_network, spawn};
 use crate::event::Stream;
 
 pub use dfbuild_sandbox::{
-    Error, Exit, IdMode, Mount, Network, OverlayApi, Privileges, Rlimit, Spec, Support, User,
+    CpuTime, Error, Exit, IdMode, Mount, Network, OverlayApi, Privileges, Rlimit, Spec, Support,
+    User,
 };
 
 /// What the command writes goes here, in pieces of any size, from any thread.
 pub type Output<'a> = dyn Fn(Stream, &[u8]) + Sync + 'a;
+
+/// How a command ended, and what it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// With which code or signal.
+    pub exit: Exit,
+    /// The processor time of its processes, where that is known.
+    pub cpu: Option<CpuTime>,
+}
+
+impl From<Exit> for Ended {
+    fn from(exit: Exit) -> Self {
+        Self { exit, cpu: None }
+    }
+}
 
 /// Runs the commands of a build. [`Namespaces`] does unless an engine is given another one by
 /// [`crate::Engine::with_sandbox`]: a virtual machine, another machine, or what
@@ -26,7 +42,7 @@ pub type Output<'a> = dyn Fn(Stream, &[u8]) + Sync + 'a;
 /// ```
 /// use std::path::Path;
 ///
-/// use dfbuild::sandbox::{Error, Exit, Output, Sandbox, Spec, Support};
+/// use dfbuild::sandbox::{Ended, Error, Output, Sandbox, Spec, Support};
 ///
 /// /// Shows each command before it runs.
 /// #[derive(Debug)]
@@ -42,7 +58,7 @@ pub type Output<'a> = dyn Fn(Stream, &[u8]) + Sync + 'a;
 ///         spec: &Spec,
 ///         output: &Output<'_>,
 ///         is_cancelled: &(dyn Fn() -> bool + Sync),
-///     ) -> Result<Exit, Error> {
+///     ) -> Result<Ended, Error> {
 ///         println!("{:?}", spec.args);
 ///         self.0.run(spec, output, is_cancelled)
 ///     }
@@ -72,7 +88,7 @@ pub trait Sandbox: Debug + Send + Sync {
         spec: &Spec,
         output: &Output<'_>,
         is_cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Exit, Error>;
+    ) -> Result<Ended, Error>;
 }
 
 /// Namespaces of this kernel, without a daemon and without root: see [`crate::rootless`].
@@ -96,7 +112,7 @@ impl Sandbox for Namespaces {
         spec: &Spec,
         output: &Output<'_>,
         is_cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Exit, Error> {
+    ) -> Result<Ended, Error> {
         let mut child = spawn(spec)?;
         let (stdout, stderr) = (child.stdout(), child.stderr());
         thread::scope(|scope| {
@@ -111,16 +127,17 @@ impl Sandbox for Namespaces {
     }
 }
 
-fn wait(child: &mut Child, is_cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Exit, Error> {
-    loop {
+fn wait(child: &mut Child, is_cancelled: &(dyn Fn() -> bool + Sync)) -> Result<Ended, Error> {
+    let exit = loop {
         if let Some(exit) = child.wait_timeout(CANCEL_INTERVAL)? {
-            return Ok(exit);
+            break exit;
         }
         if is_cancelled() {
             child.kill();
-            return child.wait();
+            break child.wait()?;
         }
-    }
+    };
+    Ok(Ended { exit, cpu: child.cpu() })
 }
 
 fn pass_on(mut pipe: impl Read, stream: Stream, output: &Output<'_>) {

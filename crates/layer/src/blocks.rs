@@ -140,7 +140,10 @@ impl Outline {
             threads,
             || BlockCompressor::new(level),
             member,
-            |_, member| writer.put(&member),
+            |at, member| {
+                contents.advanced(plan.blocks[at].length as u64);
+                writer.put(&member)
+            },
         )?;
         Ok(Some(writer.finish(self)))
     }
@@ -374,6 +377,7 @@ impl<'a> Outlining<'a> {
         };
         let count = plan.blocks.len() - first;
         in_order(count, threads, Tools::default, one, |at, done: Done| {
+            contents.advanced(plan.blocks[at + first].length as u64);
             if let Some(bytes) = &done.bytes {
                 self.put(&plan.blocks[at + first], bytes, done.crc)?;
             }

@@ -22,6 +22,12 @@ pub trait Contents: Sync {
     fn file(&self, _entry: &Entry) -> io::Result<Option<File>> {
         Ok(None)
     }
+
+    /// Hears that `bytes` more of what is made of these files are done: of an archive that [`Outline`]
+    /// writes, or of the files of a folder.
+    ///
+    /// [`Outline`]: crate::Outline
+    fn advanced(&self, _bytes: u64) {}
 }
 
 /// The contents of a layer that lies in a directory, each file at its own path. No symbolic link

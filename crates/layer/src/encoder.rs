@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use crate::{DEFAULT_LEVEL, Gzip, gzip_id};
+use crate::{DEFAULT_LEVEL, Gzip, cpu, gzip_id};
 
 /// How a layer blob is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,6 +49,7 @@ impl<W: Write> Encoder<W> {
             Encoding::Zstd(level) => {
                 let mut encoder = zstd::Encoder::new(inner, level)?;
                 // One worker or more give the same bytes, none gives others.
+                cpu::cannot_tell();
                 encoder.multithread(u32::try_from(threads.max(1)).unwrap_or(1))?;
                 encoder.include_checksum(true)?;
                 Self::Zstd(encoder)

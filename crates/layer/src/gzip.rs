@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use libdeflater::{CompressionLvl, Compressor};
 
+use crate::cpu::Helper;
 use crate::cutter::{Cutter, Follows, HEADER, MOST, Piece};
 
 /// The level of layers that ask for none; Docker's.
@@ -267,14 +268,17 @@ impl Pool {
     /// A pool of `count` threads, or of fewer if the system grants no more.
     fn new(count: usize, level: u32) -> Self {
         let (jobs, queue) = bounded::<Job>(2 * count + 1);
+        let helper = Helper::new();
         let run = |queue: Receiver<Job>| {
-            move || {
+            let helper = helper.clone();
+            let compress = move || {
                 let mut compressor = BlockCompressor::new(level);
                 for (block, reply) in queue {
                     // Nobody listens any more if the writer was dropped.
                     let _ = reply.send(compressor.compress(&block));
                 }
-            }
+            };
+            move || helper.work(compress)
         };
         let spawn = |_| thread::Builder::new().name("gzip".into()).spawn(run(queue.clone())).ok();
         Self { threads: (0..count).map_while(spawn).collect(), jobs: Some(jobs) }

@@ -3,6 +3,8 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::cpu::Helper;
+
 /// Does `count` pieces of work on `threads` threads and hands the results on in order. No more than
 /// twice as many pieces as threads are under way. Each thread has what `tool` gives it.
 pub(crate) fn in_order<L, T: Send, E: Send>(
@@ -17,17 +19,19 @@ pub(crate) fn in_order<L, T: Send, E: Send>(
         return (0..count).try_for_each(|at| sink(at, work(&mut tool, at)?));
     }
     let threads = threads.min(count);
+    let helper = Helper::new();
     thread::scope(|scope| {
         let (jobs, queue) = bounded::<(usize, Sender<Result<T, E>>)>(2 * threads + 1);
         for _ in 0..threads {
-            let (queue, tool, work) = (queue.clone(), &tool, &work);
-            scope.spawn(move || {
+            let (queue, tool, work, helper) = (queue.clone(), &tool, &work, helper.clone());
+            let run = move || {
                 let mut tool = tool();
                 for (at, reply) in queue {
                     // Nobody listens any more if something failed.
                     let _ = reply.send(work(&mut tool, at));
                 }
-            });
+            };
+            scope.spawn(move || helper.work(run));
         }
         let mut pending: VecDeque<Receiver<Result<T, E>>> = VecDeque::new();
         let mut done = 0;

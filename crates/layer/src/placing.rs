@@ -4,6 +4,7 @@ use std::thread;
 
 use dfbuild_image::{Entry, Kind, TreePath};
 
+use crate::cpu::Helper;
 use crate::disk::Disk;
 use crate::similar::{OpenDirectories, Similar, link_targets};
 use crate::unpack::{finish, place};
@@ -54,10 +55,10 @@ impl<'a> Placing<'a> {
         if share >= entries.len() {
             return place(entries);
         }
+        let (place, helper) = (&place, &Helper::new());
         thread::scope(|scope| {
-            let place = &place;
-            let shares = entries.chunks(share);
-            let threads: Vec<_> = shares.map(|share| scope.spawn(move || place(share))).collect();
+            let help = |share| scope.spawn(move || helper.work(|| place(share)));
+            let threads: Vec<_> = entries.chunks(share).map(help).collect();
             threads
                 .into_iter()
                 .try_for_each(|thread| thread.join().expect("placing does not panic"))

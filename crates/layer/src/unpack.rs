@@ -135,6 +135,7 @@ pub(crate) fn place(
                     return Err(changed());
                 }
                 if disk.share(entry, &file)? {
+                    contents.advanced(*size);
                     return Ok(());
                 }
             }
@@ -145,6 +146,7 @@ pub(crate) fn place(
             if disk.file(entry, &mut content, None, error)? != (*size, *digest) {
                 return Err(changed());
             }
+            contents.advanced(*size);
             Ok(())
         }
         _ => disk.special(entry),

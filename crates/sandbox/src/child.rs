@@ -9,7 +9,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal};
 
 use crate::report::Shared;
 use crate::sys::Stack;
-use crate::{Error, Exit};
+use crate::{CpuTime, Error, Exit};
 
 /// A command that runs in its sandbox. Dropping it kills and reaps all of its processes.
 #[derive(Debug)]
@@ -78,6 +78,12 @@ impl Child {
     /// Waits for at most `timeout`.
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<Exit>, Error> {
         self.wait_until(Instant::now().checked_add(timeout))
+    }
+
+    /// The processor time that the command took, once it has ended and that was noticed. `None` before,
+    /// and if somebody killed the process that watched it.
+    pub fn cpu(&self) -> Option<CpuTime> {
+        self.exit.and_then(|_| self.supervision.shared.cpu())
     }
 
     /// Kills every process of the sandbox: the command is pid 1 of its pid namespace.

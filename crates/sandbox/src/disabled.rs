@@ -5,7 +5,7 @@ use std::io::PipeReader;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{Error, Exit, Spec, Streams, Support};
+use crate::{CpuTime, Error, Exit, Spec, Streams, Support};
 
 /// A command that runs: there is none.
 #[derive(Debug)]
@@ -45,6 +45,11 @@ impl Child {
 
     /// Waits for at most `timeout`.
     pub fn wait_timeout(&mut self, _timeout: Duration) -> Result<Option<Exit>, Error> {
+        match self.0 {}
+    }
+
+    /// The processor time that the command took.
+    pub fn cpu(&self) -> Option<CpuTime> {
         match self.0 {}
     }
 

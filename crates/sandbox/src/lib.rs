@@ -99,7 +99,7 @@ pub use child::{Child, Killer};
 #[cfg(not(feature = "namespaces"))]
 pub use disabled::{Child, Killer, probe, probe_network, spawn, spawn_with};
 pub use error::{Error, Hint, Step};
-pub use exit::Exit;
+pub use exit::{CpuTime, Exit};
 pub use idmap::{IdMap, IdMode, IdRange};
 #[cfg(feature = "namespaces")]
 pub use probe::{probe, probe_network};

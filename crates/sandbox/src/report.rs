@@ -1,12 +1,14 @@
 #![expect(unsafe_code, reason = "shared with processes that are no threads")]
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use rustix::io::Errno;
 
-use crate::Step;
 use crate::plan::Plan;
+use crate::sys::Ended;
+use crate::{CpuTime, Step};
 
 /// What went wrong in the sandbox process before the command ran.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,9 @@ pub(crate) struct Shared {
     code: AtomicI32,
     /// `si_status` of the command.
     status: AtomicI32,
+    /// What the command took, in microseconds.
+    user: AtomicU64,
+    system: AtomicU64,
 }
 
 // SAFETY: the pointers are used by the supervisor only, and before `spawn` returns; the rest is atomic.
@@ -75,6 +80,8 @@ impl Shared {
             errno: AtomicI32::new(0),
             code: AtomicI32::new(0),
             status: AtomicI32::new(0),
+            user: AtomicU64::new(0),
+            system: AtomicU64::new(0),
         }
     }
 
@@ -93,9 +100,11 @@ impl Shared {
         })
     }
 
-    pub(crate) fn ended(&self, code: c_int, status: c_int) {
-        self.status.store(status, Ordering::Relaxed);
-        self.code.store(code, Ordering::Release);
+    pub(crate) fn ended(&self, ended: &Ended) {
+        self.status.store(ended.status, Ordering::Relaxed);
+        self.user.store(ended.user, Ordering::Relaxed);
+        self.system.store(ended.system, Ordering::Relaxed);
+        self.code.store(ended.code, Ordering::Release);
     }
 
     /// `si_code` and `si_status` once the command has ended.
@@ -104,5 +113,11 @@ impl Shared {
             0 => None,
             code => Some((code, self.status.load(Ordering::Relaxed))),
         }
+    }
+
+    /// What the command took, once it has ended.
+    pub(crate) fn cpu(&self) -> Option<CpuTime> {
+        let time = |micros: &AtomicU64| Duration::from_micros(micros.load(Ordering::Relaxed));
+        self.end().map(|_| CpuTime { user: time(&self.user), system: time(&self.system) })
     }
 }

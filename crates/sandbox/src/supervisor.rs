@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitId, WaitIdOptions};
+use rustix::process::Signal;
 
 use crate::report::{Failure, Shared};
 use crate::{Step, init, sys};
@@ -76,9 +76,7 @@ fn watch(shared: &Shared) {
             let _ = rustix::process::pidfd_send_signal(command, Signal::KILL);
         }
     }
-    if let Ok(Some(status)) = rustix::process::waitid(WaitId::PidFd(command), WaitIdOptions::EXITED)
-    {
-        let value = status.exit_status().or(status.terminating_signal()).unwrap_or(0);
-        shared.ended(status.raw_code(), value);
+    if let Ok(ended) = sys::wait_for_end(command) {
+        shared.ended(&ended);
     }
 }

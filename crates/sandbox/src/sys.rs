@@ -206,6 +206,48 @@ fn prlimit(resource: u32, new: Option<[u64; 2]>) -> Result<[u64; 2], Errno> {
     Ok(old)
 }
 
+/// How a process ended, and the processor time that it and those it waited for took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    /// `si_code`.
+    pub(crate) code: c_int,
+    /// `si_status`.
+    pub(crate) status: c_int,
+    /// In microseconds, as the next one.
+    pub(crate) user: u64,
+    pub(crate) system: u64,
+}
+
+/// The kernel's own `waitid`, which also says what the process took (waitid(2), "C library/kernel
+/// differences").
+pub(crate) fn wait_for_end(process: BorrowedFd<'_>) -> Result<Ended, Errno> {
+    // SAFETY: both are structures of integers and of a union of such.
+    let (mut info, mut usage) =
+        unsafe { (std::mem::zeroed::<libc::siginfo_t>(), std::mem::zeroed::<libc::rusage>()) };
+    // SAFETY: both structures live and are the kernel's.
+    unsafe {
+        syscall(
+            libc::SYS_waitid,
+            [
+                libc::P_PIDFD as usize,
+                word(process.as_raw_fd()),
+                (&raw mut info) as usize,
+                word(libc::WEXITED),
+                (&raw mut usage) as usize,
+                0,
+            ],
+        )?;
+    }
+    let micros = |time: libc::timeval| {
+        let part = |part: i64| u64::try_from(part).unwrap_or(0);
+        part(time.tv_sec) * 1_000_000 + part(time.tv_usec)
+    };
+    // SAFETY: what `waitid` fills in is about a child.
+    let status = unsafe { info.si_status() };
+    let (user, system) = (micros(usage.ru_utime), micros(usage.ru_stime));
+    Ok(Ended { code: info.si_code, status, user, system })
+}
+
 /// Executes a program; returns only the error.
 ///
 /// # Safety

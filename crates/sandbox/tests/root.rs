@@ -41,10 +41,25 @@ fn exit_codes_and_signals() {
     check("sh -c 'kill -9 $$'; exit $?", Exit::Code(137));
     let mut child = spawn(&fixture.step(&["sleep", "1000"])).unwrap();
     assert_eq!(child.try_wait().unwrap(), None);
+    assert_eq!(child.cpu(), None);
     assert_eq!(child.wait_timeout(Duration::from_millis(1)).unwrap(), None);
     child.kill();
     assert_eq!(child.wait().unwrap(), Exit::Signal(9));
     assert_eq!(child.try_wait().unwrap(), Some(Exit::Signal(9)));
+}
+
+#[test]
+fn the_time_of_processes_that_were_waited_for_counts() {
+    let fixture = fixture!();
+    let count = "i=0; while [ $i -lt 50000 ]; do i=$((i + 1)); done";
+    let cpu = |script: &str| {
+        let mut child = spawn(&fixture.shell(script)).unwrap();
+        assert_eq!(child.wait().unwrap(), Exit::Code(0));
+        child.cpu().unwrap().total()
+    };
+    let (nothing, waited) = (cpu("true"), cpu(&format!("sh -c '{count}'; true")));
+    // Even a kernel that counts in ticks would see this.
+    assert!(waited > nothing, "{waited:?} {nothing:?}");
 }
 
 #[test]

@@ -72,12 +72,15 @@ impl Observer for Member<'_> {
                 *steps = steps.iter().map(|step| self.step(step)).collect();
             }
             Event::Waiting { step, .. }
+            | Event::Waited { step, .. }
+            | Event::Packing { step: Some(step), .. }
             | Event::Missed { step, .. }
             | Event::Started { step }
             | Event::Output { step, .. }
             | Event::Finished { step, .. } => *step = self.id(*step),
             Event::Notice { text: what }
             | Event::TaskStarted { what }
+            | Event::TaskProgress { what, .. }
             | Event::TaskFinished { what, .. }
             | Event::Transfer { what, .. } => *what = self.named(what),
             Event::Warning { .. } => {

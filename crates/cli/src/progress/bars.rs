@@ -1,20 +1,20 @@
-//! Blobs on their way, as bars: how much of them is there, how fast it comes, and how long it takes.
+//! What is on its way, as bars: how much of it is there, how fast it comes, and how long it takes.
 
 use std::time::Duration;
 
-use dfbuild::TransferState;
-
-use super::transfer::Transfer;
 use crate::units::human_size;
 
-/// The blobs of one pull or push that are on their way.
+/// What is on its way in one task: the blobs of a pull or a push, the bytes of an export.
 #[derive(Default)]
 pub(super) struct Bars {
     bars: Vec<Bar>,
 }
 
 struct Bar {
-    transfer: Transfer,
+    /// Empty for what needs none.
+    name: String,
+    size: u64,
+    done: u64,
     /// When it was first heard of, and how much was there then: a blob may be taken up in its middle.
     since: Duration,
     from: u64,
@@ -27,23 +27,23 @@ const SETTLED: Duration = Duration::from_millis(500);
 const WIDTH: usize = 20;
 
 impl Bars {
-    /// Takes news of a blob; one that is there has no bar any more.
-    pub(super) fn update(&mut self, transfer: Transfer, at: Duration) {
-        let Some(done) = moved(&transfer) else {
-            self.bars.retain(|bar| bar.transfer.blob != transfer.blob);
-            return;
-        };
-        match self.bars.iter_mut().find(|bar| bar.transfer.blob == transfer.blob) {
+    /// Takes news of something that has `done` of `size` bytes.
+    pub(super) fn update(&mut self, name: &str, done: u64, size: u64, at: Duration) {
+        let new = Bar { name: name.to_owned(), size, done, since: at, from: done };
+        match self.bars.iter_mut().find(|bar| bar.name == name) {
             // It had to begin again.
-            Some(bar) if moved(&bar.transfer) > Some(done) => {
-                *bar = Bar { transfer, since: at, from: done };
-            }
-            Some(bar) => bar.transfer = transfer,
-            None => self.bars.push(Bar { transfer, since: at, from: done }),
+            Some(bar) if bar.done > done => *bar = new,
+            Some(bar) => (bar.done, bar.size) = (done, size),
+            None => self.bars.push(new),
         }
     }
 
-    /// A line for each blob.
+    /// What is there has no bar any more.
+    pub(super) fn end(&mut self, name: &str) {
+        self.bars.retain(|bar| bar.name != name);
+    }
+
+    /// A line for each.
     pub(super) fn lines(&self, at: Duration) -> impl Iterator<Item = String> {
         self.bars.iter().map(move |bar| bar.line(at))
     }
@@ -51,12 +51,12 @@ impl Bars {
 
 impl Bar {
     fn line(&self, at: Duration) -> String {
-        let size = self.transfer.size;
-        let done = moved(&self.transfer).unwrap_or(size).min(size);
+        let (size, done) = (self.size, self.done.min(self.size));
         let filled = usize::try_from(scaled(WIDTH as u64, done, size)).unwrap_or(WIDTH);
+        let gap = if self.name.is_empty() { "" } else { "  " };
         let mut line = format!(
-            "{}  [{}{}] {:>3}%  {} / {}",
-            self.transfer.blob.short(),
+            "{}{gap}[{}{}] {:>3}%  {} / {}",
+            self.name,
             "#".repeat(filled),
             "-".repeat(WIDTH - filled),
             scaled(100, done, size),
@@ -89,41 +89,28 @@ fn clock(seconds: u64) -> String {
     }
 }
 
-/// How much of a blob that is on its way is there.
-fn moved(transfer: &Transfer) -> Option<u64> {
-    match transfer.state {
-        TransferState::Moving { done } => Some(done),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::diff_id;
-
-    fn transfer(done: u64) -> Transfer {
-        Transfer { blob: diff_id(), size: 20_000_000, state: TransferState::Moving { done } }
-    }
 
     #[test]
     fn a_bar_tells_rate_and_time_left() {
         let mut bars = Bars::default();
         let at = |millis| Duration::from_millis(millis);
         let shown = |bars: &Bars, millis| bars.lines(at(millis)).collect::<Vec<_>>();
-        let short = diff_id().short();
-        bars.update(transfer(1_000_000), at(1000));
-        let first = format!("{short}  [#-------------------]   5%  1MB / 20MB");
+        bars.update("4f4f", 1_000_000, 20_000_000, at(1000));
+        let first = "4f4f  [#-------------------]   5%  1MB / 20MB";
         assert_eq!(shown(&bars, 1100), [first]);
-        bars.update(transfer(11_000_000), at(3000));
-        let later = format!("{short}  [###########---------]  55%  11MB / 20MB  5MB/s  2s left");
+        bars.update("4f4f", 11_000_000, 20_000_000, at(3000));
+        let later = "4f4f  [###########---------]  55%  11MB / 20MB  5MB/s  2s left";
         assert_eq!(shown(&bars, 3000), [later]);
         // It begins again.
-        bars.update(transfer(0), at(3000));
-        let again = format!("{short}  [--------------------]   0%  0B / 20MB");
+        bars.update("4f4f", 0, 20_000_000, at(3000));
+        let again = "4f4f  [--------------------]   0%  0B / 20MB";
         assert_eq!(shown(&bars, 3700), [again]);
-        bars.update(Transfer { state: TransferState::Moved, ..transfer(0) }, at(4000));
-        assert_eq!(shown(&bars, 4000), [""; 0]);
+        bars.end("4f4f");
+        bars.update("", 30, 20, at(0));
+        assert_eq!(shown(&bars, 0), ["[####################] 100%  20B / 20B"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dfbuild::dockerfile::ast::{Instruction, InstructionKind};
 use dfbuild::dockerfile::parse;
-use dfbuild::{Event, StepId, StepResult};
+use dfbuild::{Event, StepId, StepResult, Wait};
 
 use super::Renderer;
 use super::lines::LineBuffer;
@@ -112,8 +112,8 @@ impl<W: Write, E: Write> Renderer for Classic<W, E> {
                 let _ = writeln!(self.err, "{text}");
             }
             Event::Notice { text } => self.note(text, at),
-            Event::Waiting { step, pid, since } => {
-                self.say(*step, &format!(" ---> {}\n", units::waiting(*pid, *since)));
+            Event::Waiting { step, wait: wait @ Wait::Build { .. } } => {
+                self.say(*step, &format!(" ---> {}\n", units::waiting(wait)));
             }
             Event::Output { step, stream, bytes } => {
                 let lines = self.lines.entry(*step).or_default().add(*stream, bytes);
@@ -170,7 +170,7 @@ fn joined(lines: &[String]) -> String {
 mod tests {
     use std::time::SystemTime;
 
-    use dfbuild::Stream;
+    use dfbuild::{Stream, Usage};
 
     use super::*;
     use crate::testing::{diff_id, step};
@@ -197,7 +197,11 @@ mod tests {
             Event::Output { step: id(0), stream: Stream::Stdout, bytes: b"hi".to_vec() },
             Event::Finished {
                 step: id(0),
-                result: StepResult::Ran { duration: Duration::ZERO, diff_id: diff_id() },
+                result: StepResult::Ran {
+                    duration: Duration::ZERO,
+                    diff_id: diff_id(),
+                    usage: Usage::default(),
+                },
             },
         ] {
             classic.event(&event, Duration::ZERO);

@@ -148,7 +148,7 @@ fn seconds_now() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use dfbuild::{StepResult, Stream};
+    use dfbuild::{StepResult, Stream, Usage};
 
     use super::*;
     use crate::testing::{diff_id, step};
@@ -170,7 +170,11 @@ mod tests {
             };
             let ran = |id| Event::Finished {
                 step: StepId(id),
-                result: StepResult::Ran { duration: Duration::from_secs(1), diff_id: diff_id() },
+                result: StepResult::Ran {
+                    duration: Duration::from_secs(1),
+                    diff_id: diff_id(),
+                    usage: Usage::default(),
+                },
             };
             for event in [
                 Event::Started { step: StepId(0) },

@@ -3,7 +3,8 @@ use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use dfbuild::{
-    Bust, Event, LineIndex, Reason, StepId, StepResult, Stream, Timestamp, TransferState,
+    Bust, Event, LineIndex, PackingState, Reason, StepId, StepResult, Stream, Timestamp,
+    TransferState, Wait,
 };
 use serde::Serialize;
 
@@ -12,6 +13,7 @@ use super::lines::LineBuffer;
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
+use crate::usage::UsageRecord;
 
 /// One JSON object a line, for programs. The field `event` says which; `at` is in seconds since the
 /// start of the build; `step` is the place of the step in `planned`.
@@ -46,11 +48,18 @@ enum Message<'a> {
     Notice {
         text: &'a str,
     },
-    /// Another build runs the same step.
+    /// A step that is not in the cache has to wait.
     Waiting {
         step: usize,
-        pid: u32,
-        since: String,
+        #[serde(flatten)]
+        wait: WaitRecord<'a>,
+    },
+    /// It does no more.
+    Waited {
+        step: usize,
+        #[serde(flatten)]
+        wait: WaitRecord<'a>,
+        seconds: f64,
     },
     Missed {
         step: usize,
@@ -79,9 +88,40 @@ enum Message<'a> {
         created: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         diff_id: Option<String>,
+        /// What it took, if it did not come from the cache.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        usage: Option<UsageRecord>,
+    },
+    /// A layer is made into a blob.
+    Packing {
+        /// The step that made it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        step: Option<usize>,
+        /// The length of its archive in bytes.
+        size: u64,
+        /// `moving` or `packed`.
+        state: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        done: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        blob: Option<String>,
+        /// The length of the blob in bytes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        blob_size: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seconds: Option<f64>,
+        /// Seconds of processor time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cpu: Option<f64>,
     },
     TaskStarted {
         what: &'a str,
+    },
+    /// Of exports to files; in bytes.
+    TaskProgress {
+        what: &'a str,
+        done: u64,
+        size: u64,
     },
     /// A blob of a pull or a push.
     Transfer {
@@ -109,6 +149,33 @@ enum Message<'a> {
     },
 }
 
+/// What a step waits for.
+#[derive(Serialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+enum WaitRecord<'a> {
+    /// Another build that runs the same step.
+    Build {
+        pid: u32,
+        since: String,
+    },
+    Slot,
+    CacheMount {
+        target: &'a str,
+    },
+    Unknown,
+}
+
+impl<'a> From<&'a Wait> for WaitRecord<'a> {
+    fn from(wait: &'a Wait) -> Self {
+        match wait {
+            Wait::Build { pid, since } => Self::Build { pid: *pid, since: timestamp(*since) },
+            Wait::Slot => Self::Slot,
+            Wait::CacheMount { target } => Self::CacheMount { target },
+            _ => Self::Unknown,
+        }
+    }
+}
+
 impl<W: Write> Json<W> {
     pub(super) fn new(out: W, source: Source) -> Self {
         Self { out, source, lines: HashMap::new() }
@@ -120,28 +187,49 @@ impl<W: Write> Json<W> {
         }
     }
 
+    fn packing(&mut self, step: Option<StepId>, size: u64, state: &PackingState, at: f64) {
+        let (mut done, mut blob, mut blob_size) = (None, None, None);
+        let (mut seconds, mut cpu) = (None, None);
+        let state = match state {
+            PackingState::Moving { done: bytes } => {
+                done = Some(*bytes);
+                "moving"
+            }
+            PackingState::Packed { blob: digest, blob_size: bytes, duration, cpu: time } => {
+                (blob, blob_size) = (Some(digest.to_string()), Some(*bytes));
+                (seconds, cpu) = (Some(duration.as_secs_f64()), time.map(|it| it.as_secs_f64()));
+                "packed"
+            }
+            _ => "unknown",
+        };
+        let step = step.map(|step| step.0);
+        self.write(at, Message::Packing { step, size, state, done, blob, blob_size, seconds, cpu });
+    }
+
     fn finished(&mut self, step: StepId, result: &StepResult, at: f64) {
         // Which stream an unfinished line was on is not worth remembering.
         for text in self.lines.remove(&step).unwrap_or_default().finish() {
             self.write(at, Message::Output { step: step.0, stream: "stdout", text: &text });
         }
-        let (mut seconds, mut created, mut diff) = (None, None, None);
+        let (mut seconds, mut created, mut diff, mut used) = (None, None, None, None);
         let result = match result {
             StepResult::Cached { created: time } => {
                 created = Some(timestamp(*time));
                 "cached"
             }
-            StepResult::Ran { duration, diff_id } => {
+            StepResult::Ran { duration, diff_id, usage } => {
                 (seconds, diff) = (Some(duration.as_secs_f64()), Some(diff_id.to_string()));
+                used = Some(UsageRecord::from(usage));
                 "ran"
             }
-            StepResult::Failed { duration } => {
-                seconds = Some(duration.as_secs_f64());
+            StepResult::Failed { duration, usage } => {
+                (seconds, used) = (Some(duration.as_secs_f64()), Some(UsageRecord::from(usage)));
                 "failed"
             }
             _ => "unknown",
         };
-        self.write(at, Message::Finished { step: step.0, result, seconds, created, diff_id: diff });
+        let (step, diff_id, usage) = (step.0, diff, used);
+        self.write(at, Message::Finished { step, result, seconds, created, diff_id, usage });
     }
 }
 
@@ -168,9 +256,12 @@ impl<W: Write> Renderer for Json<W> {
                 self.write(at, Message::Warning { message, line, column, help });
             }
             Event::Notice { text } => self.write(at, Message::Notice { text }),
-            Event::Waiting { step, pid, since } => {
-                let (step, pid, since) = (step.0, *pid, timestamp(*since));
-                self.write(at, Message::Waiting { step, pid, since });
+            Event::Waiting { step, wait } => {
+                self.write(at, Message::Waiting { step: step.0, wait: WaitRecord::from(wait) });
+            }
+            Event::Waited { step, wait, duration } => {
+                let (wait, seconds) = (WaitRecord::from(wait), duration.as_secs_f64());
+                self.write(at, Message::Waited { step: step.0, wait, seconds });
             }
             Event::Missed { step, reasons } => {
                 self.write(at, Message::Missed { step: step.0, reasons });
@@ -188,6 +279,11 @@ impl<W: Write> Renderer for Json<W> {
                 }
             }
             Event::Finished { step, result } => self.finished(*step, result, at),
+            Event::Packing { step, size, state } => self.packing(*step, *size, state, at),
+            Event::TaskProgress { what, done, size } => {
+                let (done, size) = (*done, *size);
+                self.write(at, Message::TaskProgress { what, done, size });
+            }
             Event::TaskStarted { what } => self.write(at, Message::TaskStarted { what }),
             Event::Transfer { what, blob, size, state } => {
                 let (state, done, pid) = match state {
@@ -228,6 +324,8 @@ impl<W: Write> Renderer for Json<W> {
 
 #[cfg(test)]
 mod tests {
+    use dfbuild::{CpuTime, Usage};
+
     use super::*;
     use crate::testing::{diff_id, step};
 
@@ -237,18 +335,37 @@ mod tests {
         let step = step(0, "build", 2, 5, "RUN make");
         let id = step.id;
         json.planned(vec![step], Duration::from_millis(1500));
+        let mut usage = Usage::default();
+        usage.command = Some(CpuTime { user: Duration::from_secs(1), system: Duration::ZERO });
+        usage.layer = Some(1024);
+        let wait = Wait::CacheMount { target: "/c".into() };
+        let packing = |state| Event::Packing { step: Some(id), size: 1024, state };
         for event in [
+            Event::Waiting { step: id, wait: wait.clone() },
+            Event::Waited { step: id, wait, duration: Duration::from_secs(1) },
             Event::Started { step: id },
             Event::Output { step: id, stream: Stream::Stderr, bytes: b"half".to_vec() },
             Event::Output { step: id, stream: Stream::Stderr, bytes: b" \"line\"\n".to_vec() },
             Event::Finished {
                 step: id,
-                result: StepResult::Ran { duration: Duration::from_secs(2), diff_id: diff_id() },
+                result: StepResult::Ran {
+                    duration: Duration::from_secs(2),
+                    diff_id: diff_id(),
+                    usage,
+                },
             },
             Event::Finished {
                 step: id,
                 result: StepResult::Cached { created: SystemTime::UNIX_EPOCH },
             },
+            packing(PackingState::Moving { done: 512 }),
+            packing(PackingState::Packed {
+                blob: diff_id(),
+                blob_size: 99,
+                duration: Duration::from_secs(1),
+                cpu: Some(Duration::from_secs(2)),
+            }),
+            Event::TaskProgress { what: "exporting a".into(), done: 1, size: 2 },
             Event::Transfer {
                 what: "pulling a".into(),
                 blob: diff_id(),
@@ -262,12 +379,19 @@ mod tests {
         let digest = diff_id();
         let expect = [
             r#"{"at":1.5,"event":"planned","steps":[{"step":0,"stage":"build","number":2,"total":5,"text":"RUN make","line":1,"last_line":1}]}"#,
+            r#"{"at":1.5,"event":"waiting","step":0,"for":"cache_mount","target":"/c"}"#,
+            r#"{"at":1.5,"event":"waited","step":0,"for":"cache_mount","target":"/c","seconds":1.0}"#,
             r#"{"at":1.5,"event":"started","step":0}"#,
             r#"{"at":1.5,"event":"output","step":0,"stream":"stderr","text":"half \"line\""}"#,
             &format!(
-                r#"{{"at":1.5,"event":"finished","step":0,"result":"ran","seconds":2.0,"diff_id":"{digest}"}}"#
+                r#"{{"at":1.5,"event":"finished","step":0,"result":"ran","seconds":2.0,"diff_id":"{digest}","usage":{{"user":1.0,"system":0.0,"layer":1024}}}}"#
             ),
             r#"{"at":1.5,"event":"finished","step":0,"result":"cached","created":"1970-01-01T00:00:00Z"}"#,
+            r#"{"at":1.5,"event":"packing","step":0,"size":1024,"state":"moving","done":512}"#,
+            &format!(
+                r#"{{"at":1.5,"event":"packing","step":0,"size":1024,"state":"packed","blob":"{digest}","blob_size":99,"seconds":1.0,"cpu":2.0}}"#
+            ),
+            r#"{"at":1.5,"event":"task_progress","what":"exporting a","done":1,"size":2}"#,
             &format!(
                 r#"{{"at":1.5,"event":"transfer","what":"pulling a","blob":"{digest}","size":3,"state":"moving","done":2}}"#
             ),

@@ -201,6 +201,11 @@ impl Observer for Progress {
                 let what = state.named(what).unwrap_or_else(|| what.clone());
                 state.renderer.event(&Event::TaskStarted { what }, at);
             }
+            Event::TaskProgress { what, done, size } => {
+                let what = state.named(what).unwrap_or_else(|| what.clone());
+                let (done, size) = (*done, *size);
+                state.renderer.event(&Event::TaskProgress { what, done, size }, at);
+            }
             Event::TaskFinished { what, duration } => {
                 let what = state.named(what).unwrap_or_else(|| what.clone());
                 state.renderer.event(&Event::TaskFinished { what, duration: *duration }, at);

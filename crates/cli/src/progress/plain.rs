@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::time::Duration;
 
-use dfbuild::{Digest, Event, StepId, StepResult, TransferState};
+use dfbuild::{Digest, Event, PackingState, StepId, StepResult, TransferState, Wait};
 
 use super::lines::LineBuffer;
 use super::transfer::Transfer;
@@ -10,6 +10,7 @@ use super::{Renderer, is_worth_telling};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
+use crate::units::human_size;
 use crate::{diagnostics, reasons, units};
 
 /// Line after line, as BuildKit's plain progress: `#N` is the N-th thing that is mentioned.
@@ -20,14 +21,22 @@ pub(super) struct Plain<W> {
     steps: HashMap<StepId, Step>,
     running: HashMap<StepId, Running>,
     numbers: HashMap<Subject, usize>,
-    /// When a blob was last mentioned.
-    transfers: HashMap<Digest, Duration>,
+    /// When something that is on its way was last mentioned.
+    moving: HashMap<Moving, Duration>,
     /// Whether a step did.
     failed: bool,
 }
 
-/// A blob that is on its way is mentioned this often.
-const TRANSFER_INTERVAL: Duration = Duration::from_secs(1);
+/// What is on its way is mentioned this often.
+const MOVING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What may be on its way.
+#[derive(PartialEq, Eq, Hash)]
+enum Moving {
+    Blob(Digest),
+    Task(String),
+    Layer(Option<StepId>),
+}
 
 /// What a number stands for.
 #[derive(PartialEq, Eq, Hash)]
@@ -57,7 +66,7 @@ impl<W: Write> Plain<W> {
             steps: HashMap::new(),
             running: HashMap::new(),
             numbers: HashMap::new(),
-            transfers: HashMap::new(),
+            moving: HashMap::new(),
             failed: false,
         }
     }
@@ -92,15 +101,61 @@ impl<W: Write> Plain<W> {
     }
 
     fn transfer(&mut self, what: &str, transfer: &Transfer, at: Duration) {
-        if let TransferState::Moving { .. } = transfer.state {
-            let last = *self.transfers.entry(transfer.blob).or_insert(at);
-            if at.saturating_sub(last) < TRANSFER_INTERVAL {
-                return;
-            }
-            self.transfers.insert(transfer.blob, at);
+        let is_moving = matches!(transfer.state, TransferState::Moving { .. });
+        if is_moving && !self.is_time(Moving::Blob(transfer.blob), at) {
+            return;
         }
         let (number, _) = self.number(Subject::Task(what.to_owned()));
         self.line(&format!("#{number} {transfer}"));
+    }
+
+    /// Whether it is time to mention something that is on its way. The first time it never is.
+    fn is_time(&mut self, what: Moving, at: Duration) -> bool {
+        let last = self.moving.entry(what).or_insert(at);
+        let is_time = at.saturating_sub(*last) >= MOVING_INTERVAL;
+        if is_time {
+            *last = at;
+        }
+        is_time
+    }
+
+    fn task_progress(&mut self, what: &str, done: u64, size: u64, at: Duration) {
+        if self.is_time(Moving::Task(what.to_owned()), at) {
+            let (number, _) = self.number(Subject::Task(what.to_owned()));
+            self.line(&format!("#{number} {} / {}", human_size(done), human_size(size)));
+        }
+    }
+
+    fn packing(&mut self, step: Option<StepId>, size: u64, state: &PackingState, at: Duration) {
+        let size = human_size(size);
+        let text = match state {
+            PackingState::Moving { done: 0 } => {
+                self.moving.insert(Moving::Layer(step), at);
+                return;
+            }
+            PackingState::Moving { done } => format!("packing {} / {size}", human_size(*done)),
+            // What was quick is not worth a word.
+            PackingState::Packed { duration, .. } if *duration < MOVING_INTERVAL => return,
+            PackingState::Packed { blob_size, duration, .. } => {
+                let time = units::seconds(*duration);
+                format!("packed {size} as {} in {time}", human_size(*blob_size))
+            }
+            _ => return,
+        };
+        let is_moving = matches!(state, PackingState::Moving { .. });
+        if is_moving && !self.is_time(Moving::Layer(step), at) {
+            return;
+        }
+        let number = if let Some(step) = step {
+            self.step(step)
+        } else {
+            let (number, new) = self.number(Subject::Task("packing layers".into()));
+            if new {
+                self.line(&format!("#{number} packing layers that no step made"));
+            }
+            number
+        };
+        self.line(&format!("#{number} {text}"));
     }
 
     fn finished(&mut self, id: StepId, result: &StepResult, at: Duration) {
@@ -111,7 +166,7 @@ impl<W: Write> Plain<W> {
         let text = match result {
             StepResult::Cached { created } => format!("CACHED {}", reasons::age(*created)),
             StepResult::Ran { duration, .. } => format!("DONE {}", units::seconds(*duration)),
-            StepResult::Failed { duration } => {
+            StepResult::Failed { duration, .. } => {
                 // The first failure ends the others.
                 let first = !std::mem::replace(&mut self.failed, true);
                 let word = if first { "ERROR" } else { "CANCELED" };
@@ -139,9 +194,9 @@ impl<W: Write> Renderer for Plain<W> {
                 self.line(&text);
             }
             Event::Notice { text } => self.note(text, at),
-            Event::Waiting { step, pid, since } => {
+            Event::Waiting { step, wait: wait @ Wait::Build { .. } } => {
                 let number = self.step(*step);
-                self.line(&format!("#{number} {}", units::waiting(*pid, *since)));
+                self.line(&format!("#{number} {}", units::waiting(wait)));
             }
             Event::Missed { reasons, .. } if reasons::is_first_run(reasons) => {}
             Event::Missed { step, reasons } => {
@@ -175,6 +230,10 @@ impl<W: Write> Renderer for Plain<W> {
                     self.transfer(what, &transfer, at);
                 }
             }
+            Event::TaskProgress { what, done, size } => {
+                self.task_progress(what, *done, *size, at);
+            }
+            Event::Packing { step, size, state } => self.packing(*step, *size, state, at),
             Event::TaskFinished { what, duration } => {
                 let (number, _) = self.number(Subject::Task(what.clone()));
                 self.line(&format!("#{number} DONE {}", units::seconds(*duration)));
@@ -203,7 +262,7 @@ impl<W: Write> Renderer for Plain<W> {
 mod tests {
     use std::time::SystemTime;
 
-    use dfbuild::{Reason, Stream};
+    use dfbuild::{Reason, Stream, Usage};
 
     use super::*;
     use crate::testing::{diff_id, step};
@@ -253,6 +312,44 @@ mod tests {
     }
 
     #[test]
+    fn layers_and_exports_are_mentioned_once_a_second() {
+        let packing = |state| Event::Packing { step: Some(StepId(0)), size: 40_000_000, state };
+        let moving = |done| packing(PackingState::Moving { done });
+        let packed = |millis| PackingState::Packed {
+            blob: diff_id(),
+            blob_size: 9_000_000,
+            duration: Duration::from_millis(millis),
+            cpu: None,
+        };
+        let what = "exporting oci archive out.tar";
+        let export = |done| Event::TaskProgress { what: what.into(), done, size: 9_000_000 };
+        let text = transcript(
+            vec![step(0, "base", 1, 1, "RUN make")],
+            &[
+                (0, moving(0)),
+                (900, moving(10_000_000)),
+                (1100, moving(15_000_000)),
+                (1300, packing(packed(1300))),
+                (1300, moving(0)),
+                (2000, packing(packed(700))),
+                (2000, Event::TaskStarted { what: what.into() }),
+                (2000, export(1_000_000)),
+                (3000, export(5_000_000)),
+            ],
+        );
+        assert_eq!(
+            text,
+            "\
+#1 [base 1/1] RUN make
+#1 packing 15MB / 40MB
+#1 packed 40MB as 9MB in 1.3s
+#2 exporting oci archive out.tar
+#2 5MB / 9MB
+"
+        );
+    }
+
+    #[test]
     fn two_stages_side_by_side() {
         let output = |step, stream, text: &str| Event::Output {
             step: StepId(step),
@@ -262,6 +359,7 @@ mod tests {
         let ran = |millis| StepResult::Ran {
             duration: Duration::from_millis(millis),
             diff_id: diff_id(),
+            usage: Usage::default(),
         };
         let cached = StepResult::Cached { created: SystemTime::now() };
         let steps = vec![
@@ -285,7 +383,10 @@ mod tests {
                     2250,
                     Event::Finished {
                         step: StepId(2),
-                        result: StepResult::Failed { duration: Duration::from_millis(1250) },
+                        result: StepResult::Failed {
+                            duration: Duration::from_millis(1250),
+                            usage: Usage::default(),
+                        },
                     },
                 ),
                 (2300, Event::TaskStarted { what: "exporting oci archive out.tar".into() }),

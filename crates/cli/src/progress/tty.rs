@@ -4,7 +4,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use console::{Style, Term};
-use dfbuild::{Event, StepResult, Stream};
+use dfbuild::{Event, PackingState, StepResult, Stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::transfer::Transfer;
@@ -99,8 +99,8 @@ impl Renderer for Tty {
                 self.bar.println(diagnostics::render(&self.source, [diagnostic], self.colour));
             }
             Event::Notice { text } => self.note(text, at),
-            Event::Waiting { step, pid, since } => {
-                let text = units::waiting(*pid, *since);
+            Event::Waiting { step, wait } => {
+                let text = units::waiting(wait);
                 self.view().started(*step, at);
                 self.view().output(*step, Stream::Stderr, format!("{text}\n").as_bytes());
             }
@@ -128,6 +128,16 @@ impl Renderer for Tty {
                 if let Some(transfer) = Transfer::of(event) {
                     self.view().transfer(what, transfer, at);
                 }
+            }
+            Event::TaskProgress { what, done, size } => {
+                self.view().task_progress(what, *done, *size, at);
+            }
+            Event::Packing { step, size, state } => {
+                let done = match state {
+                    PackingState::Moving { done } => Some(*done),
+                    _ => None,
+                };
+                self.view().packing(*step, done, *size, at);
             }
             Event::TaskFinished { what, duration } => {
                 self.view().task_finished(what);

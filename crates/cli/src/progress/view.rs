@@ -1,7 +1,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use dfbuild::{Reason, StepId, StepResult, Stream};
+use dfbuild::{Reason, StepId, StepResult, Stream, TransferState};
 
 use super::bars::Bars;
 use super::lines::LineBuffer;
@@ -24,7 +24,7 @@ pub(super) struct View {
     reasons: HashMap<StepId, String>,
 }
 
-/// Something beside the steps, with the blobs that are on their way in it.
+/// Something beside the steps, with what is on its way in it.
 struct Task {
     what: String,
     since: Duration,
@@ -106,6 +106,9 @@ impl View {
             }
         }
         let label = step.map_or_else(|| format!("step {}", id.0), label);
+        if let StepResult::Failed { .. } = result {
+            self.packing(Some(id), None, 0, Duration::ZERO);
+        }
         let word = match result {
             StepResult::Cached { .. } => "CACHED".to_owned(),
             // The first failure ends the others.
@@ -141,10 +144,41 @@ impl View {
         self.tasks.retain(|task| task.what != what);
     }
 
-    pub(super) fn transfer(&mut self, what: &str, transfer: Transfer, at: Duration) {
-        if let Some(task) = self.tasks.iter_mut().find(|task| task.what == what) {
-            task.bars.update(transfer, at);
+    pub(super) fn task_progress(&mut self, what: &str, done: u64, size: u64, at: Duration) {
+        if let Some(bars) = self.bars(what) {
+            bars.update("", done, size, at);
         }
+    }
+
+    pub(super) fn transfer(&mut self, what: &str, transfer: Transfer, at: Duration) {
+        let Some(bars) = self.bars(what) else { return };
+        let name = transfer.blob.short();
+        match transfer.state {
+            TransferState::Moving { done } => bars.update(&name, done, transfer.size, at),
+            _ => bars.end(&name),
+        }
+    }
+
+    /// The layer of a step is on its way into a blob; `done` of its bytes, or all.
+    pub(super) fn packing(
+        &mut self,
+        step: Option<StepId>,
+        done: Option<u64>,
+        size: u64,
+        at: Duration,
+    ) {
+        let step = step.and_then(|step| self.steps.get(&step));
+        let what =
+            step.map_or_else(|| "packing a layer".into(), |it| "packing ".to_owned() + &label(it));
+        let Some(done) = done else { return self.task_finished(&what) };
+        if self.bars(&what).is_none() {
+            self.task_started(&what, at);
+        }
+        self.task_progress(&what, done, size, at);
+    }
+
+    fn bars(&mut self, what: &str) -> Option<&mut Bars> {
+        self.tasks.iter_mut().find(|task| task.what == what).map(|task| &mut task.bars)
     }
 
     /// The lines to show now, at most `height` of at most `width` columns.
@@ -227,7 +261,7 @@ fn cut(line: &str, width: usize) -> String {
 mod tests {
     use std::time::SystemTime;
 
-    use dfbuild::TransferState;
+    use dfbuild::Usage;
 
     use super::*;
     use crate::testing::{diff_id, step};
@@ -290,6 +324,32 @@ mod tests {
     }
 
     #[test]
+    fn exports_and_layers_show_how_far_they_are() {
+        let mut view = view();
+        let at = Duration::from_secs;
+        view.finished(StepId(0), &StepResult::Cached { created: SystemTime::now() }, 79);
+        view.finished(StepId(2), &StepResult::Cached { created: SystemTime::now() }, 79);
+        view.packing(Some(StepId(1)), Some(0), 40_000_000, at(0));
+        view.packing(Some(StepId(1)), Some(30_000_000), 40_000_000, at(3));
+        view.task_started("exporting a", at(3));
+        view.task_progress("exporting a", 5_000_000, 10_000_000, at(3));
+        let lines = view.lines(at(3), 80, 20);
+        let packing = format!("{:<76}3.0s", "packing [base 2/2] RUN make all of it");
+        assert_eq!(lines[3], packing);
+        assert_eq!(lines[4], "  [###############-----]  75%  30MB / 40MB  10MB/s  1s left");
+        assert_eq!(lines[6], "  [##########----------]  50%  5MB / 10MB");
+        view.packing(Some(StepId(1)), None, 40_000_000, at(3));
+        view.task_finished("exporting a");
+        assert_eq!(view.lines(at(3), 80, 20).len(), 3);
+        view.packing(None, Some(0), 1, at(3));
+        assert!(view.lines(at(3), 80, 20)[3].starts_with("packing a layer "));
+        let failed = StepResult::Failed { duration: at(1), usage: Usage::default() };
+        view.packing(Some(StepId(1)), Some(0), 1, at(3));
+        view.finished(StepId(1), &failed, 79);
+        assert_eq!(view.lines(at(3), 80, 20).len(), 4);
+    }
+
+    #[test]
     fn lines_that_stay_fit() {
         let mut view = view();
         view.planned(vec![step(
@@ -299,7 +359,11 @@ mod tests {
             1,
             "RUN echo one; echo two",
         )]);
-        let ran = StepResult::Ran { duration: Duration::from_millis(1234), diff_id: diff_id() };
+        let ran = StepResult::Ran {
+            duration: Duration::from_millis(1234),
+            diff_id: diff_id(),
+            usage: Usage::default(),
+        };
         let line = |view: &mut View, width| {
             view.missed(StepId(4), &[Reason::Below { line: 3 }, Reason::NoCache]);
             view.finished(StepId(4), &ran, width)
@@ -319,13 +383,17 @@ mod tests {
     #[test]
     fn a_finished_stage_folds() {
         let mut view = view();
-        let ran = StepResult::Ran { duration: Duration::from_millis(1234), diff_id: diff_id() };
+        let ran = StepResult::Ran {
+            duration: Duration::from_millis(1234),
+            diff_id: diff_id(),
+            usage: Usage::default(),
+        };
         view.started(StepId(1), Duration::ZERO);
         view.finished(StepId(0), &ran, 79);
         assert_eq!(view.finished(StepId(1), &ran, 79), "    1.2s  [base 2/2] RUN make all of it");
         let lines = view.lines(Duration::from_secs(2), 80, 20);
         assert_eq!(lines, ["building 2.0s  2/4 steps, 0 cached", "app  0/2  waiting"]);
-        let failed = StepResult::Failed { duration: Duration::ZERO };
+        let failed = StepResult::Failed { duration: Duration::ZERO, usage: Usage::default() };
         assert_eq!(view.finished(StepId(3), &failed, 79), "   ERROR  [app 2/2] COPY . .");
         assert_eq!(view.finished(StepId(2), &failed, 79), "CANCELED  [app 1/2] FROM base");
     }

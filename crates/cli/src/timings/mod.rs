@@ -8,13 +8,14 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use dfbuild::{Event, Observer, StepId, StepResult, TransferState};
+use dfbuild::{Event, Observer, PackingState, StepId, StepResult, TransferState};
 use serde::Serialize;
 
-use crate::reasons;
 use crate::step::Step;
+use crate::usage::UsageRecord;
+use crate::{reasons, units};
 
 /// What `--timings` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,13 +48,15 @@ enum Kind {
     Step,
     /// A step that did not have to.
     Cached,
-    /// A step that waited for another build.
+    /// A step that waited, or a blob that another build fetched.
     Waiting,
+    /// A layer that was made into a blob.
+    Packing,
     /// A pull, a push, an export.
     Task,
     /// A blob of one.
     Transfer,
-    /// Something inside: hashing, placing, compressing.
+    /// Something inside: hashing, placing.
     Work,
 }
 
@@ -64,11 +67,30 @@ struct Bar {
     name: String,
     begin: f64,
     end: f64,
+    /// Of a blob; of the archive of a layer, uncompressed.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
+    /// The length of the blob that it became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    packed: Option<u64>,
+    /// Seconds of processor time, where that is known of what is no step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu: Option<f64>,
+    /// What a step took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<UsageRecord>,
+    #[serde(skip)]
+    step: Option<StepId>,
     /// Why a step ran, or how it went.
     #[serde(skip_serializing_if = "String::is_empty")]
     note: String,
+}
+
+impl Bar {
+    fn new(kind: Kind, name: String, begin: f64, end: f64) -> Self {
+        let (bytes, packed, cpu, usage, step) = (None, None, None, None, None);
+        Self { kind, name, begin, end, bytes, packed, cpu, usage, step, note: String::new() }
+    }
 }
 
 /// All that was measured.
@@ -101,9 +123,10 @@ struct State {
     reasons: HashMap<StepId, String>,
     /// When what is under way began.
     running: HashMap<StepId, f64>,
-    waiting: HashMap<StepId, f64>,
     tasks: HashMap<String, f64>,
     transfers: HashMap<String, f64>,
+    /// Blobs that another build fetches, and its process.
+    awaited: HashMap<String, (f64, u32)>,
 }
 
 impl Timings {
@@ -117,7 +140,7 @@ impl Timings {
     }
 
     fn now(&self) -> f64 {
-        self.start.elapsed().as_secs_f64() * 1000.0
+        milliseconds(self.start.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -125,14 +148,14 @@ impl Timings {
     }
 
     fn worked(&self, name: String, begin: f64, bytes: Option<u64>) {
-        let end = self.now();
-        let note = String::new();
-        self.lock().bars.push(Bar { kind: Kind::Work, name, begin, end, bytes, note });
+        let bar = Bar::new(Kind::Work, name, begin, self.now());
+        self.lock().bars.push(Bar { bytes, ..bar });
     }
 
     /// Writes what was noted.
     pub(crate) fn write(&self, to: &TimingsArg) -> Result<(), String> {
         let mut state = self.lock();
+        state.note_packed();
         state.bars.sort_by(|a, b| a.begin.total_cmp(&b.begin));
         let report = Report { version: 1, total: self.now(), cpu: cpu(), bars: &state.bars };
         let json = serde_json::to_string(&report).map_err(|error| error.to_string())?;
@@ -163,72 +186,94 @@ impl State {
             Event::Missed { step, reasons } => {
                 self.reasons.insert(*step, reasons::line(reasons));
             }
-            Event::Waiting { step, .. } => {
-                self.waiting.entry(*step).or_insert(now);
+            Event::Waited { step, wait, duration } => {
+                let begin = (now - milliseconds(*duration)).max(0.0);
+                let bar = Bar::new(Kind::Waiting, self.name(*step), begin, now);
+                self.bars.push(Bar { note: units::awaited(wait), ..bar });
             }
             Event::Started { step } => {
-                self.waited(*step, now);
                 self.running.insert(*step, now);
             }
             Event::Finished { step, result } => self.finished(*step, result, now),
+            Event::Packing { step, size, state } => self.packing(*step, *size, state, now),
             Event::TaskStarted { what } => {
                 self.tasks.insert(what.clone(), now);
             }
             Event::TaskFinished { what, .. } => {
                 let begin = self.tasks.remove(what).unwrap_or(now);
-                self.bar(Kind::Task, what.clone(), begin, now, None, String::new());
+                self.bars.push(Bar::new(Kind::Task, what.clone(), begin, now));
             }
             Event::Transfer { what, blob, size, state } => {
-                let name = format!("{what} {}", blob.short());
-                match state {
-                    TransferState::Moving { .. } => {
-                        self.transfers.entry(name).or_insert(now);
-                    }
-                    TransferState::Moved => {
-                        let begin = self.transfers.remove(&name).unwrap_or(now);
-                        self.bar(Kind::Transfer, name, begin, now, Some(*size), String::new());
-                    }
-                    _ => {}
-                }
+                self.transfer(format!("{what} {}", blob.short()), *size, *state, now);
             }
             _ => {}
         }
     }
 
-    fn finished(&mut self, step: StepId, result: &StepResult, now: f64) {
-        self.waited(step, now);
-        let begin = self.running.remove(&step).unwrap_or(now);
-        let name = self.name(step);
-        let (kind, note) = match result {
-            StepResult::Cached { .. } => (Kind::Cached, "cached".to_owned()),
-            StepResult::Failed { .. } => (Kind::Step, "failed".to_owned()),
-            _ => (Kind::Step, self.reasons.get(&step).cloned().unwrap_or_default()),
-        };
-        self.bar(kind, name, begin, now, None, note);
+    fn transfer(&mut self, name: String, size: u64, state: TransferState, now: f64) {
+        if let TransferState::Waiting { pid } = state {
+            self.awaited.insert(name, (now, pid));
+            return;
+        }
+        if let Some((begin, pid)) = self.awaited.remove(&name) {
+            let note = format!("for process {pid}, which fetched it");
+            let bar = Bar::new(Kind::Waiting, name.clone(), begin, now);
+            self.bars.push(Bar { note, ..bar });
+        }
+        match state {
+            TransferState::Moving { .. } => {
+                self.transfers.entry(name).or_insert(now);
+            }
+            TransferState::Moved => {
+                let begin = self.transfers.remove(&name).unwrap_or(now);
+                let bar = Bar::new(Kind::Transfer, name, begin, now);
+                self.bars.push(Bar { bytes: Some(size), ..bar });
+            }
+            _ => {}
+        }
     }
 
-    fn waited(&mut self, step: StepId, now: f64) {
-        if let Some(begin) = self.waiting.remove(&step) {
-            let name = self.name(step);
-            self.bar(Kind::Waiting, name, begin, now, None, "for another build".to_owned());
+    fn packing(&mut self, step: Option<StepId>, size: u64, state: &PackingState, now: f64) {
+        let PackingState::Packed { blob_size, duration, cpu, .. } = state else { return };
+        let layer = step.map_or_else(|| "a layer".to_owned(), |step| self.name(step));
+        let begin = (now - milliseconds(*duration)).max(0.0);
+        let bar = Bar::new(Kind::Packing, format!("packing {layer}"), begin, now);
+        let (bytes, packed) = (Some(size).filter(|size| *size > 0), Some(*blob_size));
+        let cpu = cpu.map(|time| time.as_secs_f64());
+        self.bars.push(Bar { bytes, packed, cpu, step, ..bar });
+    }
+
+    /// Notes with each step what its layer became, whichever was done first.
+    fn note_packed(&mut self) {
+        let packed = self.bars.iter().filter_map(|bar| Some((bar.step?, bar.packed?)));
+        let packed: HashMap<StepId, u64> = packed.collect();
+        for bar in self.bars.iter_mut().filter(|bar| bar.usage.is_some()) {
+            bar.packed = bar.step.and_then(|step| packed.get(&step).copied());
         }
+    }
+
+    fn finished(&mut self, step: StepId, result: &StepResult, now: f64) {
+        let begin = self.running.remove(&step).unwrap_or(now);
+        let (kind, note, usage) = match result {
+            StepResult::Cached { .. } => (Kind::Cached, "cached".to_owned(), None),
+            StepResult::Failed { usage, .. } => (Kind::Step, "failed".to_owned(), Some(usage)),
+            StepResult::Ran { usage, .. } => {
+                (Kind::Step, self.reasons.get(&step).cloned().unwrap_or_default(), Some(usage))
+            }
+            _ => (Kind::Step, String::new(), None),
+        };
+        let (bytes, usage) = (usage.and_then(|it| it.layer), usage.map(UsageRecord::from));
+        let bar = Bar::new(kind, self.name(step), begin, now);
+        self.bars.push(Bar { bytes, usage, step: Some(step), note, ..bar });
     }
 
     fn name(&self, step: StepId) -> String {
         self.steps.get(&step).cloned().unwrap_or_default()
     }
+}
 
-    fn bar(
-        &mut self,
-        kind: Kind,
-        name: String,
-        begin: f64,
-        end: f64,
-        bytes: Option<u64>,
-        note: String,
-    ) {
-        self.bars.push(Bar { kind, name, begin, end, bytes, note });
-    }
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
 }
 
 /// Passes events on to one who shows them and to one who notes their times, if somebody wants them.
@@ -263,29 +308,77 @@ fn cpu() -> Cpu {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use dfbuild::{Usage, Wait};
 
     use super::*;
+
+    fn bars(state: &State) -> Vec<(Kind, &str, f64, f64)> {
+        let bars = state.bars.iter();
+        bars.map(|bar| (bar.kind, bar.name.as_str(), bar.begin, bar.end)).collect()
+    }
 
     #[test]
     fn what_began_ends_and_says_why() {
         let mut state = State::default();
-        let step = StepId(0);
+        let (step, usage) = (StepId(0), Usage::default());
         state.steps.insert(step, "[app 2/2] RUN make".to_owned());
         let duration = Duration::ZERO;
         state.event(&Event::Missed { step, reasons: vec![dfbuild::Reason::NoCache] }, 1.0);
         state.event(&Event::Started { step }, 2.0);
         state.event(&Event::TaskStarted { what: "pull base".to_owned() }, 3.0);
         state.event(&Event::TaskFinished { what: "pull base".to_owned(), duration }, 5.0);
-        state.event(&Event::Finished { step, result: StepResult::Failed { duration } }, 9.0);
-        let bars: Vec<_> = state
-            .bars
-            .iter()
-            .map(|bar| (bar.kind, bar.name.as_str(), bar.begin, bar.end))
-            .collect();
+        state.event(&Event::Finished { step, result: StepResult::Failed { duration, usage } }, 9.0);
         assert_eq!(
-            bars,
+            bars(&state),
             [(Kind::Task, "pull base", 3.0, 5.0), (Kind::Step, "[app 2/2] RUN make", 2.0, 9.0)]
+        );
+    }
+
+    #[test]
+    fn waits_have_bars_of_their_own() {
+        let mut state = State::default();
+        let step = StepId(0);
+        state.steps.insert(step, "[app 2/2] RUN make".to_owned());
+        let wait = Wait::CacheMount { target: "/root/.cache".to_owned() };
+        state.event(&Event::Waiting { step, wait: wait.clone() }, 1.0);
+        state.event(&Event::Waited { step, wait, duration: Duration::from_millis(4) }, 5.0);
+        let (what, blob) = ("pulling a".to_owned(), crate::testing::diff_id());
+        let transfer = |state| Event::Transfer { what: what.clone(), blob, size: 1, state };
+        state.event(&transfer(TransferState::Waiting { pid: 7 }), 6.0);
+        state.event(&transfer(TransferState::Existed), 8.0);
+        let pulled = format!("pulling a {}", blob.short());
+        assert_eq!(
+            bars(&state),
+            [
+                (Kind::Waiting, "[app 2/2] RUN make", 1.0, 5.0),
+                (Kind::Waiting, pulled.as_str(), 6.0, 8.0)
+            ]
+        );
+        let notes: Vec<_> = state.bars.iter().map(|bar| bar.note.as_str()).collect();
+        assert_eq!(notes, ["for the cache mount /root/.cache", "for process 7, which fetched it"]);
+    }
+
+    #[test]
+    fn a_step_knows_what_its_layer_became() {
+        let mut state = State::default();
+        let (step, blob) = (StepId(0), crate::testing::diff_id());
+        let duration = Duration::from_millis(2);
+        let packed = PackingState::Packed { blob, blob_size: 5, duration, cpu: Some(duration) };
+        let mut usage = Usage::default();
+        usage.layer = Some(20);
+        let result = StepResult::Ran { duration, diff_id: blob, usage };
+        state.event(&Event::Started { step }, 0.0);
+        state.event(&Event::Packing { step: Some(step), size: 20, state: packed }, 3.0);
+        state.event(&Event::Finished { step, result }, 4.0);
+        state.note_packed();
+        let sizes: Vec<_> =
+            state.bars.iter().map(|bar| (bar.kind, bar.bytes, bar.packed, bar.cpu)).collect();
+        assert_eq!(
+            sizes,
+            [
+                (Kind::Packing, Some(20), Some(5), Some(0.002)),
+                (Kind::Step, Some(20), Some(5), None)
+            ]
         );
     }
 

@@ -160,6 +160,9 @@ fn what_ran_last(bed: &Bed) {
     let missed: serde_json::Value = serde_json::from_str(missed).unwrap();
     assert_eq!(missed["reasons"][0]["name"], "SHA");
     assert!(raw.stderr.contains(r#""event":"busted""#));
+    let ran = raw.stderr.lines().rfind(|line| line.contains(r#""result":"ran""#)).unwrap();
+    let ran: serde_json::Value = serde_json::from_str(ran).unwrap();
+    assert!(ran["usage"]["user"].is_f64() && ran["usage"]["layer"].is_u64(), "{ran}");
 }
 
 fn only_what_is_cached(bed: &Bed) {

@@ -257,7 +257,13 @@ impl<'a> BaseImages<'a> {
             let blob = self.load_layer(layout, blob, diff_id, &layers, name)?;
             let content_id =
                 self.engine.content_id(diff_id).map_err(|problem| Error::image(name, problem))?;
-            layers.push(LayerRef { diff_id: *diff_id, content_id, clock: None, blob: Some(blob) });
+            layers.push(LayerRef {
+                diff_id: *diff_id,
+                content_id,
+                clock: None,
+                blob: Some(blob),
+                step: None,
+            });
         }
         Ok(BaseLayers { config, digest, layers })
     }
@@ -331,7 +337,7 @@ impl<'a> BaseImages<'a> {
             return false;
         }
         let Ok(content_id) = self.engine.content_id(diff_id) else { return false };
-        let layer = LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None };
+        let layer = LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None, step: None };
         let packing = Packing { encoding: Encoding::default(), times: None };
         self.engine.finish_layer(&layer, below, &packing).is_ok()
             && self.engine.store().blob_path(blob).is_file()

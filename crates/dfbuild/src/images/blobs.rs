@@ -14,6 +14,8 @@ use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::last_layer::{LastLayer, Lineage};
 use crate::images::layers::LayerRef;
+use crate::images::meter::{Counted, archive_size};
+use crate::images::packing::PackingTask;
 use crate::images::rootfs::Rootfs;
 
 /// A layer as it goes into an image.
@@ -119,18 +121,18 @@ impl Engine {
         index: Index,
         contents: &dyn Contents,
         clock: ClockTimes,
-        encoding: Encoding,
+        task: &PackingTask<'_>,
         lineage: Option<Lineage>,
     ) -> Result<LayerRecord, StepError> {
-        let sealed = match (lineage, encoding) {
+        let sealed = match (lineage, task.encoding) {
             (Some(lineage), Encoding::Gzip(level)) => {
-                self.write_blob_like_last(staging, &index, contents, lineage, level)?
+                self.write_blob_like_last(staging, &index, contents, lineage, level, task)?
             }
             _ => None,
         };
         let sealed = match sealed {
             Some(sealed) => sealed,
-            None => *self.write_blob(staging, encoding, |out| Ok(pack(&index, contents, out)?))?,
+            None => *self.write_blob(staging, task, |out| Ok(pack(&index, contents, out)?))?,
         };
         self.keep(index, sealed.diff_id, sealed.tar_size, clock)
     }
@@ -144,18 +146,20 @@ impl Engine {
         contents: &dyn Contents,
         lineage: Lineage,
         level: u32,
+        task: &PackingTask<'_>,
     ) -> Result<Option<Sealed>, StepError> {
-        let span = compressing();
-        let watched = self.ending().watch(contents);
-        let last = self.last_layer(lineage);
-        let earlier = last.as_ref().map(LastLayer::earlier);
-        let mut file = staging.file()?;
-        let made = Outline::new_packed(index, &watched, level, earlier, threads(), &mut file)?;
-        let Some((outline, sealed, members)) = made else { return Ok(None) };
-        span.record("bytes", sealed.tar_size);
-        self.put_sealed(file, sealed, Encoding::Gzip(level))?;
-        self.remember_blocks(lineage, &outline, &members);
-        Ok(Some(sealed))
+        let work = || {
+            let watched = Counted(self.ending().watch(contents), &task.meter);
+            let last = self.last_layer(lineage);
+            let earlier = last.as_ref().map(LastLayer::earlier);
+            let mut file = staging.file()?;
+            let made = Outline::new_packed(index, &watched, level, earlier, threads(), &mut file)?;
+            let Some((outline, sealed, members)) = made else { return Ok(None) };
+            self.put_sealed(file, sealed, Encoding::Gzip(level))?;
+            self.remember_blocks(lineage, &outline, &members);
+            Ok(Some(sealed))
+        };
+        task.run(work, |made| made.as_ref().map(blob_of))
     }
 
     /// Keeps what is known of a layer that is in place.
@@ -194,11 +198,13 @@ impl Engine {
             return self.pack_from_snapshot(layer, below, &index, packing.encoding);
         }
         // Only the compression changes, so nothing needs to be unpacked.
+        let size = self.store().layer_size(&diff_id).unwrap_or(0);
+        let task = self.packing(packing.encoding, layer.step, size);
         let (blob, archive) = self.open_archive(&diff_id)?;
         let mut archive = self.ending().watch(archive);
         let path = self.store().blob_path(&blob);
         let staging = self.store().stage()?;
-        let sealed = self.write_blob(&staging, packing.encoding, |out| {
+        let sealed = self.write_blob(&staging, &task, |out| {
             io::copy(&mut archive, out).map(drop).map_err(StepError::io("read", path))
         })?;
         if sealed.diff_id != diff_id {
@@ -244,10 +250,11 @@ impl Engine {
         let folder = rootfs.directories()?.last().expect("the layer itself is there").clone();
         let staging = self.store().stage()?;
         let contents = Directory::new(folder);
-        if let Some(last) = self.pack_outlined(&staging, index, &contents, layer, encoding)? {
+        let task = self.packing(encoding, layer.step, archive_size(index));
+        if let Some(last) = self.pack_outlined(&staging, index, &contents, layer, &task)? {
             return Ok(last);
         }
-        let sealed = self.write_blob(&staging, encoding, |out| Ok(pack(index, &contents, out)?))?;
+        let sealed = self.write_blob(&staging, &task, |out| Ok(pack(index, &contents, out)?))?;
         self.store().put_layer_size(&sealed.diff_id, sealed.tar_size)?;
         Ok(sealed.into())
     }
@@ -259,7 +266,8 @@ impl Engine {
         encoding: Encoding,
         write: impl FnOnce(&mut dyn Write) -> Result<(), StepError>,
     ) -> Result<FinalLayer, StepError> {
-        self.write_blob(staging, encoding, write).map(FinalLayer::from)
+        let task = self.packing(encoding, None, 0);
+        self.write_blob(staging, &task, write).map(FinalLayer::from)
     }
 
     /// Packs a layer that was made in this process with what is known of its blocks. `None` for others.
@@ -269,8 +277,9 @@ impl Engine {
         index: &Index,
         contents: &dyn Contents,
         layer: &LayerRef,
-        encoding: Encoding,
+        task: &PackingTask<'_>,
     ) -> Result<Option<FinalLayer>, StepError> {
+        let encoding = task.encoding;
         let (Some((lineage, outline)), Encoding::Gzip(level)) =
             (self.outline(&layer.diff_id), encoding)
         else {
@@ -279,43 +288,47 @@ impl Engine {
         if *index != *self.index(&layer.diff_id)? {
             // With other times it is another archive, with a history of its own.
             let lineage = lineage.with_other_times();
-            let sealed = self.write_blob_like_last(staging, index, contents, lineage, level)?;
+            let sealed =
+                self.write_blob_like_last(staging, index, contents, lineage, level, task)?;
             let Some(sealed) = sealed else { return Ok(None) };
             self.store().put_layer_size(&sealed.diff_id, sealed.tar_size)?;
             return Ok(Some(SealedAs { sealed, encoding }.into()));
         }
-        let span = compressing();
-        span.record("bytes", outline.tar_size());
-        let watched = self.ending().watch(contents);
-        let last = self.last_layer(lineage);
-        let earlier = last.as_ref().map(LastLayer::earlier);
-        let mut file = staging.file()?;
-        let packed = outline.pack(index, &watched, level, earlier, threads(), &mut file)?;
-        let Some((sealed, members)) = packed else { return Ok(None) };
-        let sealed = self.put_sealed(file, sealed, encoding)?;
-        self.remember_blocks(lineage, &outline, &members);
-        self.store().put_layer_size(&sealed.diff_id, sealed.tar_size)?;
-        Ok(Some(sealed.into()))
+        let work = || {
+            let watched = Counted(self.ending().watch(contents), &task.meter);
+            let last = self.last_layer(lineage);
+            let earlier = last.as_ref().map(LastLayer::earlier);
+            let mut file = staging.file()?;
+            let packed = outline.pack(index, &watched, level, earlier, threads(), &mut file)?;
+            let Some((sealed, members)) = packed else { return Ok(None) };
+            let sealed = self.put_sealed(file, sealed, encoding)?;
+            self.remember_blocks(lineage, &outline, &members);
+            self.store().put_layer_size(&sealed.diff_id, sealed.tar_size)?;
+            Ok(Some(sealed))
+        };
+        let sealed = task.run(work, |made| made.as_ref().map(|sealed| blob_of(sealed)))?;
+        Ok(sealed.map(FinalLayer::from))
     }
 
     /// Writes a blob into the store: whatever archive `write` gives.
     fn write_blob(
         &self,
         staging: &Staging,
-        encoding: Encoding,
+        task: &PackingTask<'_>,
         write: impl FnOnce(&mut dyn Write) -> Result<(), StepError>,
     ) -> Result<SealedAs, StepError> {
-        let span = compressing();
-        let file = staging.file()?;
-        let path = file.path().to_owned();
-        let failed = |error| StepError::io("write", &path)(error);
-        let blob = BlobWriter::new(file, encoding, threads()).map_err(failed)?;
-        let mut blob = self.ending().watch(blob);
-        write(&mut blob)?;
-        blob.flush().map_err(failed)?;
-        let (file, sealed) = blob.into_inner().finish().map_err(failed)?;
-        span.record("bytes", sealed.tar_size);
-        self.put_sealed(file, sealed, encoding)
+        let work = || {
+            let file = staging.file()?;
+            let path = file.path().to_owned();
+            let failed = |error| StepError::io("write", &path)(error);
+            let blob = BlobWriter::new(file, task.encoding, threads()).map_err(failed)?;
+            let mut blob = Counted(self.ending().watch(blob), &task.meter);
+            write(&mut blob)?;
+            blob.flush().map_err(failed)?;
+            let (file, sealed) = blob.0.into_inner().finish().map_err(failed)?;
+            self.put_sealed(file, sealed, task.encoding)
+        };
+        task.run(work, |sealed| Some(blob_of(sealed)))
     }
 
     /// Puts a blob that was written into the store.
@@ -365,9 +378,8 @@ impl From<SealedAs> for FinalLayer {
     }
 }
 
-/// The time that a blob takes, for who wants to know.
-fn compressing() -> tracing::Span {
-    tracing::info_span!("compressing a layer", bytes = tracing::field::Empty)
+fn blob_of(sealed: &Sealed) -> (Digest, u64) {
+    (sealed.blob_digest, sealed.blob_size)
 }
 
 fn threads() -> usize {

@@ -14,6 +14,7 @@ use dfbuild_sandbox::IdMode;
 use crate::damage::{Damaged, is_bomb};
 use crate::engine::Engine;
 use crate::error::StepError;
+use crate::event::StepId;
 use crate::images::last_layer::Lineage;
 use crate::images::rootfs::Rootfs;
 
@@ -28,6 +29,8 @@ pub(crate) struct LayerRef {
     pub(crate) clock: Option<ClockTimes>,
     /// The blob of a layer of a base image.
     pub(crate) blob: Option<Descriptor>,
+    /// The step of this build that it is the layer of.
+    pub(crate) step: Option<StepId>,
 }
 
 /// What the folder of a layer holds beside the files.

@@ -246,7 +246,13 @@ impl LocalPlatform {
         let blobs = self.layers.iter().zip(&self.config.rootfs.diff_ids);
         let layers = blobs.map(|(blob, diff_id)| {
             let content_id = engine.content_id(diff_id)?;
-            Ok(LayerRef { diff_id: *diff_id, content_id, clock: None, blob: Some(blob.clone()) })
+            Ok(LayerRef {
+                diff_id: *diff_id,
+                content_id,
+                clock: None,
+                blob: Some(blob.clone()),
+                step: None,
+            })
         });
         layers.collect()
     }

@@ -13,14 +13,11 @@ use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::event::{Event, Observer, TransferState};
+use crate::images::meter::report_step;
 use crate::schedule::progress::{InTurn, task};
 
 /// Blobs that are moved at the same time, as Docker does: more only crowd each other out.
 const PARALLEL: usize = 3;
-
-/// A blob tells of itself this often at most, and not more often than each mebibyte.
-const REPORTS: u64 = 100;
-const MEBIBYTE: u64 = 1 << 20;
 
 impl Engine {
     /// Does a pull or a push that is no part of a build.
@@ -75,7 +72,7 @@ impl Transfers<'_> {
     /// What takes the number of bytes of a blob that were moved, and tells it when it is worth a
     /// word.
     pub(super) fn moving(&self, blob: Digest, size: u64) -> impl Fn(u64) {
-        let step = (size / REPORTS).max(MEBIBYTE);
+        let step = report_step(size);
         let told = Cell::new(None);
         move |done| {
             let worth = match told.get() {

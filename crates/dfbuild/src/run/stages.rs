@@ -39,7 +39,7 @@ impl BuiltStage {
 pub(crate) fn layer_refs(engine: &Engine, layers: &[Digest]) -> Result<Vec<LayerRef>, StepError> {
     let refs = layers.iter().map(|diff_id| {
         let content_id = engine.content_id(diff_id)?;
-        Ok(LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None })
+        Ok(LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None, step: None })
     });
     refs.collect()
 }

@@ -6,7 +6,7 @@ use dfbuild_cache::Reason;
 use dfbuild_image::Digest;
 use dfbuild_plan::{Graph, StageId};
 
-use crate::event::{Event, Observer, StepId, StepInfo, StepResult, Stream};
+use crate::event::{Event, Observer, StepId, StepInfo, StepResult, Stream, Usage, Wait};
 
 /// Tells the observer what happens, one call at a time, and counts.
 pub(crate) struct Progress<'a> {
@@ -106,15 +106,21 @@ impl<'a> Progress<'a> {
         self.tell(&Event::Finished { step, result: StepResult::Cached { created } });
     }
 
-    pub(crate) fn ran(&self, step: StepId, since: Instant, diff_id: Digest) {
+    pub(crate) fn ran(&self, step: StepId, since: Instant, diff_id: Digest, usage: Usage) {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).ran += 1;
-        let result = StepResult::Ran { duration: since.elapsed(), diff_id };
+        let result = StepResult::Ran { duration: since.elapsed(), diff_id, usage };
         self.tell(&Event::Finished { step, result });
     }
 
-    pub(crate) fn failed(&self, step: StepId, since: Instant) {
-        let result = StepResult::Failed { duration: since.elapsed() };
+    pub(crate) fn failed(&self, step: StepId, since: Instant, usage: Usage) {
+        let result = StepResult::Failed { duration: since.elapsed(), usage };
         self.tell(&Event::Finished { step, result });
+    }
+
+    /// Tells that a step waits, from now until what is returned is dropped.
+    pub(crate) fn waits(&self, step: StepId, wait: Wait) -> Waiting<'_> {
+        self.tell(&Event::Waiting { step, wait: wait.clone() });
+        Waiting { tell: Box::new(|event| self.tell(event)), step, wait, since: Instant::now() }
     }
 
     pub(crate) fn notice(&self, text: impl Into<String>) {
@@ -138,6 +144,21 @@ impl<'a> Progress<'a> {
         // The lock is what makes it one call at a time.
         let _turn = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         self.observer.event(event);
+    }
+}
+
+/// A step waits.
+pub(crate) struct Waiting<'a> {
+    tell: Box<dyn Fn(&Event) + 'a>,
+    step: StepId,
+    wait: Wait,
+    since: Instant,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let (step, wait, duration) = (self.step, self.wait.clone(), self.since.elapsed());
+        (self.tell)(&Event::Waited { step, wait, duration });
     }
 }
 

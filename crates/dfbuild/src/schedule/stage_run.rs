@@ -18,6 +18,7 @@ use crate::schedule::lookup::{Lookup, Unusable};
 use crate::schedule::misses::{Miss, Told};
 use crate::schedule::session::{Failed, Session};
 use crate::schedule::sources::{Handle, source_ids};
+use crate::schedule::step_run::Place;
 use crate::steps::draft::Draft;
 use crate::turn::Turn;
 
@@ -151,7 +152,7 @@ impl Session<'_> {
             if let Some(lock) = lock {
                 self.give_back_later(lock);
             }
-            result.push(&record);
+            result.push(info.id, &record);
             self.pack_soon(id, &result.layers);
         }
         Ok(result)
@@ -246,7 +247,7 @@ impl Session<'_> {
             }
             let finished = draft.finish()?;
             let staging = self.engine.store().stage()?;
-            self.keep(&staging, &empty, &finished, context, true, &Leaks::none(), None)
+            self.keep(&staging, &empty, &finished, context, Place::Folder, &Leaks::none(), None)
         };
         let record = make().map_err(|error| Error::image(name, error))?;
         stage.content = link(&stage.content, &record.content_id);
@@ -261,7 +262,7 @@ impl Session<'_> {
     fn take_cached(&self, info: &StepInfo, record: &Record, result: &mut StageResult) {
         self.story(info.id, Story::Cached(record.created));
         self.progress.cached(info.id, record.created.system_time());
-        result.push(record);
+        result.push(info.id, record);
     }
 
     fn demand_sources<'scope>(
@@ -304,9 +305,9 @@ impl StageResult {
         }
     }
 
-    pub(crate) fn push(&mut self, record: &Record) {
+    pub(crate) fn push(&mut self, step: StepId, record: &Record) {
         self.content = link(&self.content, &record.layer.content_id);
-        self.layers.push(layer_ref(&record.layer));
+        self.layers.push(LayerRef { step: Some(step), ..layer_ref(&record.layer) });
         self.created.push(record.created);
     }
 }
@@ -322,6 +323,7 @@ pub(crate) fn layer_ref(record: &LayerRecord) -> LayerRef {
         content_id: record.content_id,
         clock: Some(record.clock.clone()),
         blob: None,
+        step: None,
     }
 }
 

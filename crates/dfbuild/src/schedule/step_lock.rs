@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use dfbuild_plan::Step;
 use dfbuild_store::{Holder, KeyLock};
 
 use crate::error::Error;
-use crate::event::{Event, StepInfo};
+use crate::event::{StepInfo, Wait};
 use crate::schedule::lookup::Lookup;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::StageResult;
@@ -40,9 +41,11 @@ impl Session<'_> {
         key: &Key,
         below: &StageResult,
     ) -> Result<Turn<Box<Record>>, Option<Error>> {
+        // Until the turn has come.
+        let waiting = Cell::new(None);
         let waits = |holder: Holder| {
-            let (pid, since) = (holder.pid, holder.since);
-            self.progress.tell(&Event::Waiting { step: info.id, pid, since });
+            let wait = Wait::Build { pid: holder.pid, since: holder.since };
+            waiting.set(Some(self.progress.waits(info.id, wait)));
         };
         let made = || match self.lookup(step, key, below) {
             Lookup::Hit(record) => Some(Box::new(record)),

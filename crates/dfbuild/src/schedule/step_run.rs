@@ -1,13 +1,16 @@
+use std::cell::Cell;
 use std::time::{Instant, SystemTime};
 
 use dfbuild_cache::{ClockTimes, LayerRecord, Record};
 use dfbuild_image::Timestamp;
-use dfbuild_layer::Index;
+use dfbuild_layer::{Index, measure_cpu};
 use dfbuild_plan::{StageId, Step, StepKind};
 use dfbuild_store::Staging;
 
 use crate::error::{Error, StepError};
+use crate::event::{StepId, Usage, Wait};
 use crate::images::last_layer::Lineage;
+use crate::images::meter::{archive_size, content_size};
 use crate::images::rootfs::Rootfs;
 use crate::leaks::Leaks;
 use crate::schedule::keys::SourceId;
@@ -21,6 +24,15 @@ use crate::steps::run_step::run_command;
 use crate::steps::tree::Tree;
 use crate::steps::workdir_step::workdir;
 
+/// In which form a layer is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// As its files: something will look into it.
+    Folder,
+    /// As it goes into the image: nothing but that is done with the layer of this step.
+    Blob(StepId),
+}
+
 impl Session<'_> {
     /// Runs a step that is not in the cache.
     pub(super) fn run_step(
@@ -33,25 +45,31 @@ impl Session<'_> {
         below: &StageResult,
     ) -> Result<Record, Option<Error>> {
         let info = self.progress.info(id, at);
-        let _slot = self.slots.take();
+        let mut waiting = None;
+        let _slot = self.slots.take(|| waiting = Some(self.progress.waits(info.id, Wait::Slot)));
+        drop(waiting);
         if self.ending().is_near() {
             return Err(None);
         }
         let start = self.progress.started(info.id);
         let created = Timestamp::from(SystemTime::now());
-        let made = self.make(id, at, step, handles, below).map_err(|source| {
-            self.progress.failed(info.id, start);
+        let usage = Cell::default();
+        let work = || {
+            let made = self.make(id, at, step, handles, below, &usage)?;
+            // What was read must still be what the key says, or the next build would take it for that.
+            self.check_unchanged(step, handles, ids)?;
+            Ok(made)
+        };
+        let (made, own) = measure_cpu(work);
+        let made = made.map_err(|source| {
+            self.progress.failed(info.id, start, Usage { own, ..usage.get() });
             match source {
                 StepError::Cancelled => None,
                 source => Some(step_error(info, source)),
             }
         })?;
-        // What was read must still be what the key says, or the next build would take it for that.
-        self.check_unchanged(step, handles, ids).map_err(|source| {
-            self.progress.failed(info.id, start);
-            Some(step_error(info, source))
-        })?;
-        self.progress.ran(info.id, start, made.diff_id);
+        let usage = Usage { own, layer: Some(made.tar_size), ..usage.get() };
+        self.progress.ran(info.id, start, made.diff_id, usage);
         Ok(Record {
             layer: made,
             below: seen_below(step, below),
@@ -86,7 +104,9 @@ impl Session<'_> {
         step: &Step,
         handles: &[Handle<'_>],
         below: &StageResult,
+        usage: &Cell<Usage>,
     ) -> Result<LayerRecord, StepError> {
+        let info = self.progress.info(id, at);
         let rootfs = Rootfs::new(self.engine, below.layers.clone());
         let staging = self.engine.store().stage()?;
         let trees: Vec<&dyn Tree> = handles.iter().map(Handle::tree).collect();
@@ -99,12 +119,14 @@ impl Session<'_> {
                         Handle::Rootfs(rootfs) => Mounted::Rootfs(rootfs),
                     })
                     .collect();
-                let info = self.progress.info(id, at);
-                let record = run_command(self, run, &rootfs, &mounted, &staging, info)?;
-                return Ok(record);
+                return run_command(self, run, &rootfs, &mounted, &staging, (info, usage));
             }
             StepKind::Copy(step) => {
-                copy(step, trees[0], &self.fetcher(), &rootfs, &staging, below.made_at)?
+                let copied =
+                    copy(step, trees[0], &self.fetcher(), &rootfs, &staging, below.made_at)?;
+                let size = Some(content_size(&copied.index));
+                usage.set(Usage { copied: size, ..usage.get() });
+                copied
             }
             StepKind::Workdir(step) => workdir(step, &rootfs, below.made_at)?,
         };
@@ -113,8 +135,9 @@ impl Session<'_> {
         let tree = trees.first().copied().unwrap_or(&nothing);
         let leaks = Leaks::of(self);
         let lineage = leaks.are_none().then(|| self.lineage(id, at)).flatten();
-        let record = self.keep(&staging, &rootfs, &finished, tree, looked_into, &leaks, lineage)?;
-        self.report_leaks(&leaks.found(), self.progress.info(id, at))?;
+        let place = if looked_into { Place::Folder } else { Place::Blob(info.id) };
+        let record = self.keep(&staging, &rootfs, &finished, tree, place, &leaks, lineage)?;
+        self.report_leaks(&leaks.found(), info)?;
         Ok(record)
     }
 
@@ -132,7 +155,7 @@ impl Session<'_> {
         rootfs: &Rootfs<'_>,
         finished: &Finished,
         tree: &dyn Tree,
-        looked_into: bool,
+        place: Place,
         leaks: &Leaks,
         lineage: Option<Lineage>,
     ) -> Result<LayerRecord, StepError> {
@@ -144,11 +167,15 @@ impl Session<'_> {
         paths.sort_unstable();
         paths.dedup();
         let clock = ClockTimes::Paths(paths);
-        if looked_into {
-            self.engine.keep_as_snapshot(staging, rootfs, index, &contents, clock, lineage)
-        } else {
-            let encoding = self.packing.encoding;
-            self.engine.keep_as_blob(staging, index, &contents, clock, encoding, lineage)
+        match place {
+            Place::Folder => {
+                self.engine.keep_as_snapshot(staging, rootfs, index, &contents, clock, lineage)
+            }
+            Place::Blob(step) => {
+                let size = archive_size(&index);
+                let task = self.engine.packing(self.packing.encoding, Some(step), size);
+                self.engine.keep_as_blob(staging, index, &contents, clock, &task, lineage)
+            }
         }
     }
 

@@ -102,7 +102,7 @@ fn recorded(
             let keys: Vec<&Key> = [key].into_iter().chain(&by_content).collect();
             used.push(UsedStep::new((id, at), &keys, &record, &result.layers));
         }
-        result.push(&record);
+        result.push(session.progress.info(id, at).id, &record);
     }
     Some(result)
 }

@@ -13,6 +13,7 @@ use dfbuild_store::{MountFolder, MountLock, Staging};
 use serde::{Deserialize, Serialize};
 
 use crate::error::StepError;
+use crate::event::{StepId, Wait};
 use crate::schedule::nodes::forget;
 use crate::schedule::session::Session;
 use crate::schedule::sources::{Mounted, mount_digest};
@@ -22,8 +23,9 @@ use crate::steps::stubs::Stubs;
 use crate::steps::tree::{not_found, resolve};
 
 /// The mounts of a command, and what has to live as long as it runs.
-#[derive(Default)]
 pub(crate) struct Mounts {
+    /// The step of the command.
+    step: StepId,
     pub(crate) mounts: Vec<Mount>,
     /// Variables that hold secrets.
     pub(crate) env: Vec<(String, String)>,
@@ -80,6 +82,12 @@ struct Cache {
 }
 
 impl Mounts {
+    /// None yet.
+    pub(crate) fn of(step: StepId) -> Self {
+        let (mounts, env, asked, agents) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { step, mounts, env, asked, agents, caches: BTreeMap::new() }
+    }
+
     /// Adds what a `RUN --mount` says.
     pub(crate) fn add(
         &mut self,
@@ -156,7 +164,7 @@ impl Mounts {
             Sharing::Shared => self.use_cache(cache_folder(session, mount, source, &id)?, false),
             Sharing::Locked => {
                 let path = self.use_cache(cache_folder(session, mount, source, &id)?, true);
-                self.wait_for_caches(session)?;
+                self.wait_for_caches(session, &mount.target)?;
                 path
             }
             Sharing::Private => self.private_cache(session, mount, source, &id)?,
@@ -176,9 +184,10 @@ impl Mounts {
     /// Waits until nobody else uses the caches that one command at a time may use, or the build ends.
     /// Whoever has to wait gives back what it holds meanwhile, so that two commands never wait for
     /// each other.
-    fn wait_for_caches(&mut self, session: &Session<'_>) -> Result<(), StepError> {
+    fn wait_for_caches(&mut self, session: &Session<'_>, target: &str) -> Result<(), StepError> {
         let start = Instant::now();
         let mut told = false;
+        let mut waiting = None;
         loop {
             let mut all = true;
             for cache in self.caches.values_mut().filter(|cache| cache.alone) {
@@ -199,6 +208,10 @@ impl Mounts {
             if session.ending().is_near() {
                 return Err(StepError::Cancelled);
             }
+            waiting.get_or_insert_with(|| {
+                let wait = Wait::CacheMount { target: target.to_owned() };
+                session.progress.waits(self.step, wait)
+            });
             if !told && start.elapsed() >= LONG_WAIT {
                 session.progress.notice("a command waits for a cache mount that another one uses");
                 told = true;

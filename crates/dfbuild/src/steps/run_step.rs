@@ -1,3 +1,4 @@
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -11,13 +12,14 @@ use dfbuild_sandbox::{Exit, IdMode, Mount, Network, Privileges, Rlimit, Spec};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
-use crate::event::{StepInfo, Stream};
+use crate::event::{StepInfo, Stream, Usage};
 use crate::images::blobs::is_clock_time;
 use crate::images::rootfs::Rootfs;
 use crate::leaks::Leaks;
 use crate::redact::Redaction;
 use crate::run::failed::{Remains, keep};
 use crate::run::files::{file, hosts};
+use crate::sandbox::Ended;
 use crate::schedule::session::Session;
 use crate::schedule::sources::Mounted;
 use crate::snapshots::Changes;
@@ -35,13 +37,13 @@ pub(crate) fn run_command(
     rootfs: &Rootfs<'_>,
     sources: &[Mounted<'_>],
     staging: &Staging,
-    info: &StepInfo,
+    (info, usage): (&StepInfo, &Cell<Usage>),
 ) -> Result<LayerRecord, StepError> {
     let engine = session.engine;
     let view = rootfs.view()?;
     let account = Users::read(rootfs)?.account(&run.user)?;
     let mut stubs = Stubs::new(view);
-    let mut mounts = Mounts::default();
+    let mut mounts = Mounts::of(info.id);
     for directory in ["/proc", "/sys", "/dev", run.cwd.as_str()] {
         stubs.need_lasting(directory)?;
     }
@@ -85,7 +87,7 @@ pub(crate) fn run_command(
         id_mode: engine.id_mode(),
         ..workspace.spec()?
     };
-    if let Err(error) = execute(session, &spec, run, info) {
+    if let Err(error) = execute(session, &spec, run, (info, usage)) {
         if let Some(reason) = own_failure(&error) {
             let upper = workspace.abandon()?;
             let remains = Remains {
@@ -136,7 +138,7 @@ fn execute(
     session: &Session<'_>,
     spec: &Spec,
     run: &RunStep,
-    info: &StepInfo,
+    (info, usage): (&StepInfo, &Cell<Usage>),
 ) -> Result<(), StepError> {
     let command = run.args.join(" ");
     let redaction = Redaction::of(session.secrets());
@@ -152,11 +154,14 @@ fn execute(
     };
     let output = |stream, bytes: &[u8]| show(stream, &redacting(stream).next(bytes));
     let is_cancelled = || session.ending().is_near();
-    let exit = session.engine.sandbox().run(spec, &output, &is_cancelled);
+    let ended = session.engine.sandbox().run(spec, &output, &is_cancelled);
+    if let Ok(Ended { cpu, .. }) = ended {
+        usage.set(Usage { command: cpu, ..usage.get() });
+    }
     for stream in [Stream::Stdout, Stream::Stderr] {
         show(stream, &redacting(stream).finish());
     }
-    match exit {
+    match ended.map(|ended| ended.exit) {
         // It was killed, or could not even begin, because nobody wants it any more.
         Ok(Exit::Signal(_)) | Err(_) if is_cancelled() => Err(StepError::Cancelled),
         Ok(Exit::Code(0)) => Ok(()),

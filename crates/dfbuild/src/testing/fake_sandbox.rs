@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::event::Stream;
-use crate::sandbox::{Error, Exit, Output, Sandbox, Spec, Support};
+use crate::sandbox::{Ended, Error, Exit, Output, Sandbox, Spec, Support};
 
 /// A sandbox in which every command is a closure. It may read and change the files below
 /// [`FakeCommand::root`], which become the layer, and returns the exit code.
@@ -93,11 +93,12 @@ impl Sandbox for FakeSandbox {
         spec: &Spec,
         output: &Output<'_>,
         is_cancelled: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Exit, Error> {
+    ) -> Result<Ended, Error> {
         let args = spec.args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         let code = (self.0)(&FakeCommand { args, spec, output, is_cancelled });
         // SIGKILL.
-        Ok(if is_cancelled() { Exit::Signal(9) } else { Exit::Code(code) })
+        let exit = if is_cancelled() { Exit::Signal(9) } else { Exit::Code(code) };
+        Ok(exit.into())
     }
 }
 

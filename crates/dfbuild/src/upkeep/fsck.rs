@@ -82,7 +82,8 @@ impl Meaning for KnownHere<'_> {
         let mut below: Vec<LayerRef> = Vec::new();
         for (layer, diff_id) in manifest.0.layers().iter().zip(&config.rootfs.diff_ids) {
             let Ok(content_id) = self.engine.content_id(diff_id) else { return false };
-            let made = LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None };
+            let made =
+                LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None, step: None };
             if digest_of(layer).as_ref() == Some(blob) {
                 let packing = Packing { encoding: Encoding::default(), times: None };
                 return self.engine.has_snapshot(diff_id)

@@ -121,7 +121,7 @@ impl Pair<'_> {
 fn rootfs<'e>(engine: &'e Engine, diff_ids: &[Digest]) -> Option<Rootfs<'e>> {
     let layers = diff_ids.iter().map(|diff_id| {
         let content_id = engine.content_id(diff_id).ok()?;
-        Some(LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None })
+        Some(LayerRef { diff_id: *diff_id, content_id, clock: None, blob: None, step: None })
     });
     Some(Rootfs::new(engine, layers.collect::<Option<_>>()?))
 }

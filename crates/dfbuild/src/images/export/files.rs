@@ -10,11 +10,12 @@ use dfbuild_image::{Entry, Kind, Platform, TreePath};
 use dfbuild_layer::{Contents, Index, View, materialise, pack};
 use dfbuild_sandbox::IdMode;
 
-use super::write_file;
+use super::{Task, write_file};
 use crate::error::StepError;
 use crate::images::finish::Image;
 use crate::images::image::PlatformImage;
 use crate::images::layers::Form;
+use crate::images::meter::{Counted, archive_size, content_size};
 use crate::images::rootfs::Rootfs;
 use crate::options::Output;
 use crate::schedule::session::Session;
@@ -25,6 +26,7 @@ pub(super) fn tar(
     image: &Image,
     output: &Output,
     path: &Path,
+    task: &Task<'_>,
 ) -> Result<(), StepError> {
     let mut entries = Vec::new();
     let mut sources = Vec::new();
@@ -38,8 +40,10 @@ pub(super) fn tar(
         sources.push((folder, rootfs));
     }
     let (index, contents) = (Index::new(entries)?, Moved(sources));
-    let write =
-        |mut out: &mut dyn io::Write| pack(&index, &contents, &mut out).map_err(io::Error::other);
+    let meter = task.meter(archive_size(&index));
+    let write = |out: &mut dyn io::Write| {
+        pack(&index, &contents, &mut Counted(out, &meter)).map_err(io::Error::other)
+    };
     write_file(path, session.ending(), write).map_err(StepError::io("write", path))
 }
 
@@ -49,6 +53,7 @@ pub(super) fn directory(
     image: &Image,
     output: &Output,
     path: &Path,
+    task: &Task<'_>,
 ) -> Result<(), StepError> {
     for platform in &image.platforms {
         let path = match folder(image, platform, output) {
@@ -65,7 +70,8 @@ pub(super) fn directory(
             .prefix(".dfbuild-")
             .tempdir_in(&path)
             .map_err(StepError::io("create a folder in", &path))?;
-        let contents = session.ending().watch(&rootfs as &dyn Contents);
+        let meter = task.meter(content_size(&index));
+        let contents = Counted(session.ending().watch(&rootfs as &dyn Contents), &meter);
         let options = session.engine.unpack_options(Form::Plain);
         materialise(&index, &contents, staging.path(), &View::default(), &options)?;
         merge(staging.path(), &path)?;

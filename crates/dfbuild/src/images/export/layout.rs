@@ -9,13 +9,15 @@ use dfbuild_image::{
 };
 use serde_json::json;
 
-use super::write_file;
+use super::{Task, write_file};
 use crate::damage::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::finish::Image;
 use crate::images::image::PlatformImage;
 use crate::images::local::short_name;
+use crate::images::meter::Counted;
+use crate::images::transfer::once;
 use crate::schedule::session::Session;
 
 /// The file that marks a layout.
@@ -27,6 +29,7 @@ pub(super) fn archive(
     image: &Image,
     path: &Path,
     docker: bool,
+    task: &Task<'_>,
 ) -> Result<(), StepError> {
     let manifest = match (docker, image.platforms.as_slice()) {
         (false, _) => None,
@@ -38,7 +41,8 @@ pub(super) fn archive(
     };
     let contents =
         Contents { blobs: blobs(image), index: Index::new(descriptors(image)), docker: manifest };
-    let write = |out: &mut dyn Write| contents.write(session.engine, out);
+    let meter = task.meter(layers_size(image));
+    let write = |out: &mut dyn Write| contents.write(session.engine, &mut Counted(out, &meter));
     write_file(path, session.ending(), write).map_err(StepError::io("write", path))
 }
 
@@ -79,17 +83,20 @@ pub(super) fn directory(
     session: &Session<'_>,
     image: &Image,
     path: &Path,
+    task: &Task<'_>,
 ) -> Result<(), StepError> {
+    let meter = task.meter(layers_size(image));
     let folder = path.join("blobs/sha256");
     fs::create_dir_all(&folder).map_err(StepError::io("create", &folder))?;
     for digest in blobs(image) {
         let target = path.join(blob_path(&digest));
-        if target.exists() {
+        if let Ok(there) = fs::metadata(&target) {
+            meter.advance(there.len());
             continue;
         }
         let copy = |out: &mut dyn Write| {
             let mut blob = Blob::open(session.engine, digest)?;
-            io::copy(&mut blob, out)?;
+            io::copy(&mut blob, &mut Counted(out, &meter))?;
             blob.check()
         };
         write_file(&target, session.ending(), copy).map_err(StepError::io("write", &target))?;
@@ -160,6 +167,13 @@ fn blobs(image: &Image) -> Vec<Digest> {
     blobs.sort_unstable();
     blobs.dedup();
     blobs
+}
+
+/// The length of the layers of an image as they are handed out. What else there is, is small.
+fn layers_size(image: &Image) -> u64 {
+    let layers = image.platforms.iter().flat_map(|platform| &platform.layers);
+    let blobs: Vec<Descriptor> = layers.map(|layer| layer.blob.clone()).collect();
+    once(&blobs).iter().map(Descriptor::size).sum()
 }
 
 /// One descriptor for each name, as BuildKit's exporter writes them.

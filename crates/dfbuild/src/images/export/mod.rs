@@ -13,7 +13,9 @@ use tempfile::NamedTempFile;
 
 use crate::ending::Ending;
 use crate::error::{Error, StepError};
+use crate::event::Event;
 use crate::images::finish::Image;
+use crate::images::meter::Meter;
 use crate::options::{Output, OutputKind};
 use crate::schedule::session::Session;
 
@@ -28,16 +30,32 @@ pub(crate) fn export(session: &Session<'_>, image: &Image, output: &Output) -> R
         OutputKind::Tar(path) => ("tar archive", path),
     };
     let failed = |error: StepError| Error::Export { path: path.clone(), source: Box::new(error) };
+    let task = Task { session, what: format!("exporting {what} {}", path.display()) };
     let write = || match &output.kind {
         OutputKind::Store => Ok(()),
-        OutputKind::OciArchive(path) => layout::archive(session, image, path, false),
-        OutputKind::OciDirectory(path) => layout::directory(session, image, path),
-        OutputKind::DockerArchive(path) => layout::archive(session, image, path, true),
-        OutputKind::Directory(path) => files::directory(session, image, output, path),
-        OutputKind::Tar(path) => files::tar(session, image, output, path),
+        OutputKind::OciArchive(path) => layout::archive(session, image, path, false, &task),
+        OutputKind::OciDirectory(path) => layout::directory(session, image, path, &task),
+        OutputKind::DockerArchive(path) => layout::archive(session, image, path, true, &task),
+        OutputKind::Directory(path) => files::directory(session, image, output, path, &task),
+        OutputKind::Tar(path) => files::tar(session, image, output, path, &task),
     };
-    let task = format!("exporting {what} {}", path.display());
-    session.progress.task(&task, || write().map_err(failed))
+    session.progress.task(&task.what, || write().map_err(failed))
+}
+
+/// An export that tells how far it is.
+struct Task<'a> {
+    session: &'a Session<'a>,
+    what: String,
+}
+
+impl Task<'_> {
+    /// For `size` bytes, or about as many.
+    fn meter(&self, size: u64) -> Meter<'_> {
+        Meter::new(size, move |done| {
+            let what = self.what.clone();
+            self.session.progress.tell(&Event::TaskProgress { what, done, size });
+        })
+    }
 }
 
 /// Writes a file beside `path` and moves it there when it is complete. What is no regular file,

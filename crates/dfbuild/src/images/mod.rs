@@ -1,6 +1,7 @@
 //! Where images come from and where they go: bases, layers, blobs, archives.
 
 pub(crate) mod base_images;
+pub(crate) mod base_layers;
 pub(crate) mod blobs;
 pub(crate) mod compare;
 pub(crate) mod copy_out;

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::blobs::is_clock_time;
 use crate::images::layers::{Form, LayerRef};
+use crate::images::transfer::each;
 
 /// The files of a stage or an image: a stack of layers, the lowest first. Nothing is read before
 /// somebody looks.
@@ -77,14 +78,16 @@ impl<'a> Rootfs<'a> {
     }
 
     fn snapshots(&self, form: Form) -> Result<Vec<PathBuf>, StepError> {
-        let missing = self.layers.iter().map(|layer| layer.diff_id);
-        let missing = missing.filter(|diff_id| !self.engine.has_snapshot(diff_id));
-        self.engine.obtain_layers(&missing.collect::<Vec<_>>())?;
-        let each = self.layers.iter().enumerate().map(|(at, layer)| {
+        let missing = |at: &usize| !self.engine.has_snapshot(&self.layers[*at].diff_id);
+        let missing: Vec<usize> = (0..self.layers.len()).filter(missing).collect();
+        let far: Vec<Digest> = missing.iter().map(|at| self.layers[*at].diff_id).collect();
+        self.engine.obtain_layers(&far)?;
+        let snapshot = |at: usize| {
             let below = Rootfs::new(self.engine, self.layers[..at].to_vec());
-            self.engine.snapshot(&layer.diff_id, form, &below)
-        });
-        each.collect()
+            self.engine.snapshot(&self.layers[at].diff_id, form, &below)
+        };
+        each(&missing, &|at| snapshot(*at).map(drop))?;
+        (0..self.layers.len()).map(snapshot).collect()
     }
 
     /// The folders for an overlay, each once: the kernel refuses the same one twice. Of equal

@@ -88,10 +88,10 @@ impl Transfers<'_> {
     }
 }
 
-/// Does `work` for each blob, a few at a time. The first error ends it.
-pub(crate) fn each<E: Send>(
-    blobs: &[Descriptor],
-    work: &(dyn Fn(&Descriptor) -> Result<(), E> + Sync),
+/// Does `work` for each blob or layer, a few at a time. The first error ends it.
+pub(crate) fn each<T: Sync, E: Send>(
+    blobs: &[T],
+    work: &(dyn Fn(&T) -> Result<(), E> + Sync),
 ) -> Result<(), E> {
     let next = AtomicUsize::new(0);
     let run = || {

@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::event::StepId;
 use crate::explanation::{Explanation, Story};
-use crate::images::base_images::BaseLayers;
+use crate::images::base_layers::BaseLayers;
 use crate::images::blobs::{Packing, Times};
 use crate::images::finish::finish;
 use crate::images::layers::LayerRef;

@@ -83,8 +83,9 @@ impl Outcome {
             || self.stderr.lines().filter_map(|line| line.strip_prefix('#')?.split_once(' '));
         let label = |number: &str| {
             let (_, text) = lines().find(|(other, _)| *other == number)?;
-            // `[stage 2/3] RUN make`; exports have no brackets.
-            text.strip_prefix('[')?.split_once("] ").map(|(_, text)| text)
+            // `[stage 2/3] RUN make`; an export of a service is `[web] exporting image`.
+            let (name, text) = text.strip_prefix('[')?.split_once("] ")?;
+            name.contains('/').then_some(text)
         };
         lines().filter(|(_, text)| wanted(text)).filter_map(|(number, _)| label(number)).collect()
     }

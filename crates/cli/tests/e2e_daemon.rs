@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use dfbuild_testkit::{Bed, Skipped, Who, eventually, program, run_or_skip};
+use dfbuild_testkit::{Bed, Outcome, Skipped, Who, eventually, program, run_or_skip};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 /// A daemon of the test's own, which ends with it.
@@ -47,12 +47,23 @@ fn load(bed: &Bed, socket: &Path) -> String {
     let mut id = String::new();
     for how in [&["--load"][..], &["-o", "type=docker"]] {
         let mut command = bed.build_command(&["-t", "made:1"]);
-        let built: dfbuild_testkit::Outcome =
-            command.args(how).env("DOCKER_HOST", &host).output().unwrap().into();
+        let built: Outcome = command.args(how).env("DOCKER_HOST", &host).output().unwrap().into();
         let built = built.succeeds().says(&["loaded into the daemon at "]);
         built.image_id().clone_into(&mut id);
     }
     id
+}
+
+/// Hands an image with zstd layers to the daemon.
+fn load_zstd(bed: &Bed, socket: &Path) -> Outcome {
+    bed.write("Dockerfile", "FROM base\nRUN echo zstd > /made\nCMD [\"cat\", \"/made\"]\n");
+    let mut command = bed.build_command(&["-t", "zstd:1", "-o", "type=docker,compression=zstd"]);
+    command.env("DOCKER_HOST", format!("unix://{}", socket.display()));
+    let built = command.output().unwrap().into();
+    let top = bed.image("zstd:1").layers.pop().unwrap().digest;
+    let blob = fs::read(bed.store().join("blobs").join(top.replace(':', "/"))).unwrap();
+    assert_eq!(blob[..4], [0x28, 0xb5, 0x2f, 0xfd]);
+    built
 }
 
 #[test]
@@ -82,6 +93,16 @@ fn docker() {
         let id = load(&bed, &socket);
         assert_eq!(docker(&["inspect", "-f", "{{.Id}}", "made:1"]).trim(), id);
         assert_eq!(docker(&["run", "--rm", "--network=none", "made:1"]), "made\n");
+        let zstd = load_zstd(&bed, &socket);
+        let version = docker(&["version", "-f", "{{.Server.Version}}"]);
+        if version.split('.').next().unwrap().parse::<u32>().unwrap() < 23 {
+            let refused = zstd.exits_with(1);
+            let _ =
+                refused.says(&["hint: its layers are zstd, which Docker reads since version 23"]);
+        } else {
+            let _ = zstd.succeeds();
+            assert_eq!(docker(&["run", "--rm", "--network=none", "zstd:1"]), "zstd\n");
+        }
 
         // And back.
         let archive = bed.join("out/saved.tar");
@@ -119,9 +140,13 @@ fn podman() {
             .arg(format!("unix://{}", socket.display()));
         let daemon = Daemon::start(&mut service, &folder.join("log"), &socket);
         let id = load(&bed, &socket);
-        let images =
-            command().args(["images", "--no-trunc", "--quiet", "made:1"]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&images.stdout).trim(), id);
+        let zstd = load_zstd(&bed, &socket);
+        let zstd = zstd.succeeds().image_id().to_owned();
+        for (name, id) in [("made:1", id), ("zstd:1", zstd)] {
+            let images =
+                command().args(["images", "--no-trunc", "--quiet", name]).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&images.stdout).trim(), id);
+        }
         drop(daemon);
         Ok(())
     });

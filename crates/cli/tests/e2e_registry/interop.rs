@@ -81,6 +81,91 @@ fn others_take_what_was_pushed() {
 }
 
 #[test]
+fn others_take_zstd_layers() {
+    check("interop::others_take_zstd_layers", |bed| {
+        let registry = registry()?;
+        let name = registry.image("zstd:1");
+        bed.base();
+        bed.write("Dockerfile", "FROM base\nRUN echo made > /made\n");
+        let output = format!("type=registry,name={name},compression=zstd");
+        let _ = bed.build(&["-t", &name, "-o", &output]).succeeds();
+        let manifest = raw(&name)?;
+        let types = layer_types(&manifest);
+        assert!(types.iter().any(|found| found.ends_with("tar+zstd")), "{types:?}");
+        let from = format!("docker://{name}");
+        skopeo_copy(&[&from, &format!("oci:{}:zstd", bed.join("out/copy").display())])?;
+        let container = buildah(bed, &["from", "--tls-verify=false", &from])?;
+        let root = buildah(bed, &["mount", &container])?;
+        assert_eq!(fs::read_to_string(Path::new(&root).join("made")).unwrap(), "made\n");
+        buildah(bed, &["umount", &container])?;
+        // The same from an archive.
+        let archive = bed.join("out/zstd.tar");
+        let _ = bed.run(&["save", "-o", archive.to_str().unwrap(), &name]).succeeds();
+        let saved = format!("oci-archive:{}", archive.display());
+        let unpacked = buildah(bed, &["from", &saved])?;
+        let root = buildah(bed, &["mount", &unpacked])?;
+        assert_eq!(fs::read_to_string(Path::new(&root).join("made")).unwrap(), "made\n");
+        buildah(bed, &["umount", &unpacked])?;
+        Ok(())
+    });
+}
+
+/// The architecture of an image that skopeo finds for one.
+fn found_for(name: &str, architecture: &str) -> Result<Value, Skipped> {
+    let choice = format!("--override-arch={architecture}");
+    let text =
+        run("skopeo", &[&choice, "inspect", "--config", "--raw", "--tls-verify=false", name])?;
+    let config: Value = serde_json::from_str(&text).unwrap();
+    Ok(config["architecture"].clone())
+}
+
+#[test]
+fn indexes_for_several_platforms_go_both_ways() {
+    check("interop::indexes_for_several_platforms_go_both_ways", |bed| {
+        let registry = registry()?;
+        let name = registry.image("both:1");
+        bed.write("Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY file /$TARGETARCH\n");
+        bed.write("file", "made\n");
+        let platforms = ["--platform", "linux/amd64,linux/arm64"];
+        let _ = bed.build(&[&platforms[..], &["-t", &name, "--push"]].concat()).succeeds();
+        let ours = format!("docker://{name}");
+        for architecture in ["amd64", "arm64"] {
+            assert_eq!(found_for(&ours, architecture)?, architecture);
+            let args =
+                ["from", "--pull-always", "--tls-verify=false", "--arch", architecture, &ours];
+            let container = buildah(bed, &args)?;
+            let root = buildah(bed, &["mount", &container])?;
+            let file = Path::new(&root).join(architecture);
+            assert_eq!(fs::read_to_string(file).unwrap(), "made\n");
+            buildah(bed, &["umount", &container])?;
+        }
+        // What buildah makes of both goes to the registry and into a folder.
+        let by_buildah = registry.image("by-buildah:both");
+        buildah(bed, &["manifest", "create", "localhost/both"])?;
+        let add = ["manifest", "add", "--all", "--tls-verify=false", "localhost/both", &ours];
+        buildah(bed, &add)?;
+        let folder = bed.join("out/both");
+        let push = ["manifest", "push", "-q", "--all", "--tls-verify=false", "localhost/both"];
+        for to in [format!("docker://{by_buildah}"), format!("oci:{}:both", folder.display())] {
+            buildah(bed, &[&push[..], &[&to]].concat())?;
+        }
+        bed.own(&folder);
+        let loaded = bed.another();
+        let _ = loaded.run(&["load", "-i", folder.to_str().unwrap(), "-t", "both"]).succeeds();
+        for architecture in ["amd64", "arm64"] {
+            let platform = format!("linux/{architecture}");
+            let inspect = ["inspect", "--platform", &platform, "-f", "{{.Architecture}}"];
+            let _ = elsewhere(bed, &["pull", "--platform", &platform, &by_buildah]).succeeds();
+            let pulled = elsewhere(bed, &[&inspect[..], &[&by_buildah]].concat()).succeeds();
+            assert_eq!(pulled.stdout.trim(), architecture);
+            let loaded = loaded.run(&[&inspect[..], &["both"]].concat()).succeeds();
+            assert_eq!(loaded.stdout.trim(), architecture);
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn what_buildah_pushed_is_built_upon() {
     check("interop::what_buildah_pushed_is_built_upon", |bed| {
         let registry = registry()?;

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use dfbuild_image::MediaType;
 use serde_json::Value;
 
 use crate::engine::Engine;
@@ -39,12 +40,35 @@ impl Engine {
         if let Err(error) = sent {
             // A daemon that refuses says why before it hangs up.
             return Err(match answer(&stream) {
-                Err(refused) if refused.kind() == io::ErrorKind::Other => failed(refused),
+                Err(refused) if refused.kind() == io::ErrorKind::Other => {
+                    self.refused(names, failed(refused))
+                }
                 _ => error,
             });
         }
         body.finish().map_err(failed)?;
-        answer(&stream).map_err(failed)
+        answer(&stream).map_err(|error| self.refused(names, failed(error)))
+    }
+
+    /// The error with what may be the reason. What a daemon says of a compression that it does not know
+    /// is no help: `unexpected EOF`.
+    fn refused(&self, names: &[impl AsRef<str>], mut error: Error) -> Error {
+        let is_zstd = |name: &str| {
+            let local = self.local_image(name).ok()?;
+            let platforms = self.local_platforms(&local.top).ok()?;
+            let mut layers = platforms.iter().flat_map(|platform| &platform.layers);
+            Some(layers.any(|layer| *layer.media_type() == MediaType::ImageLayerZstd))
+        };
+        if let Error::Transfer { hint, .. } = &mut error
+            && names.iter().any(|name| is_zstd(name.as_ref()) == Some(true))
+        {
+            *hint = Some(
+                "its layers are zstd, which Docker reads since version 23: \
+                 `compression=gzip` makes others"
+                    .to_owned(),
+            );
+        }
+        error
     }
 }
 

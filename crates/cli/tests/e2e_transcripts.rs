@@ -2,14 +2,14 @@
 //!
 //! A line that begins with `$ ` is a command, those behind it that begin with `> ` belong to it, and
 //! below stands what it prints, on standard output and error. `? 1` is its exit code unless it is 0.
-//! What differs from run to run stands in brackets. `SNAPSHOTS=overwrite` writes the files anew.
+//! What differs from run to run stands in brackets. The session `registry` has one, at `$REGISTRY`. `SNAPSHOTS=overwrite` writes the files anew.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dfbuild_testkit::{Bed, Who, run_or_skip};
+use dfbuild_testkit::{Bed, DebianRegistry, RegistrySetup, Who, run_or_skip};
 use snapbox::{Data, Redactions};
 
 /// A test for each session.
@@ -36,6 +36,7 @@ sessions![
     images,
     images_refused,
     machine,
+    registry,
     store,
 ];
 
@@ -59,15 +60,20 @@ fn play(name: &str) {
     run_or_skip(&format!("e2e_transcripts::{name}"), || {
         let bed = Bed::new(Path::new(env!("CARGO_BIN_EXE_dfbuild")), Who::Caller)?;
         bed.base();
+        let registry = match name {
+            "registry" => Some(DebianRegistry::start(RegistrySetup::default())?),
+            _ => None,
+        };
+        let address = registry.as_ref().map(DebianRegistry::address);
         let path = folder().join(format!("{name}.txt"));
         let script = fs::read_to_string(&path).unwrap();
         let mut played = String::new();
         for command in commands(&script) {
             played.push_str(&command.written);
-            played.push_str(&run(&bed, &command.text));
+            played.push_str(&run(&bed, &command.text, address));
         }
         // Backslashes of shells are no separators of paths: what is compared is raw.
-        let played = redactions(&bed).redact(&played);
+        let played = redactions(&bed, address).redact(&played);
         let assert = snapbox::Assert::new().action_env("SNAPSHOTS");
         assert.eq(Data::from(played).raw(), Data::read_from(&path, None).raw());
         Ok(())
@@ -100,13 +106,14 @@ fn commands(script: &str) -> Vec<Entered> {
 }
 
 /// What the command prints, its exit code, and an empty line.
-fn run(bed: &Bed, command: &str) -> String {
+fn run(bed: &Bed, command: &str, registry: Option<&str>) -> String {
     let mut shell = Command::new("sh");
     let prototype = bed.command();
     let programs = Path::new(env!("CARGO_BIN_EXE_dfbuild")).parent().unwrap();
     shell.arg("-c").arg(format!("exec 2>&1 </dev/null\n{command}")).current_dir(bed.context());
     shell.env_clear().envs(prototype.get_envs().filter_map(|(name, value)| Some((name, value?))));
     shell.env("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", programs.display()));
+    shell.envs(registry.map(|address| ("REGISTRY", address)));
     let output = shell.output().unwrap();
     let mut text = columns(&String::from_utf8(output.stdout).unwrap());
     if !text.is_empty() && !text.ends_with('\n') {
@@ -132,9 +139,12 @@ fn columns(text: &str) -> String {
     lines
 }
 
-fn redactions(bed: &Bed) -> Redactions {
+fn redactions(bed: &Bed, registry: Option<&str>) -> Redactions {
     let mut redactions = Redactions::new();
     redactions.insert("[FOLDER]", bed.path().to_owned()).unwrap();
+    if let Some(address) = registry {
+        redactions.insert("[REGISTRY]", address.to_owned()).unwrap();
+    }
     for (name, pattern) in [
         ("[DIGEST]", "sha256:[0-9a-f]{12,64}"),
         ("[BYTES]", r#""Unused":(?<redacted>\d+)"#),

@@ -22,7 +22,7 @@
 //!
 //! let source = "FROM alpine AS base\nRUN echo hi\nCOPPY . /app\n";
 //! let parsed = parse(source);
-//! let stage = &parsed.dockerfile.stages[0];
+//! let stage = parsed.dockerfile.stage(0).expect("there is a FROM");
 //! assert_eq!(stage.from().image.value, "alpine");
 //! assert!(matches!(stage.instructions[0].kind, InstructionKind::Run(_)));
 //!

@@ -13,15 +13,30 @@ use crate::span::{Text, part_of};
 pub struct Original<'a> {
     /// The lines from the keyword on.
     source: &'a str,
-    escape: u8,
-    with_blanks: bool,
+    /// The escape character.
+    escape: char,
+    ends: Ends,
+}
+
+/// What becomes of the blanks at the ends of a text.
+///
+/// It is as large as a character, so that nothing is left free between the fields of instructions: what is free would be
+/// copied with them, in pieces that overlap.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(u32)]
+enum Ends {
+    /// They are no part of it.
+    #[default]
+    Trimmed,
+    /// They stay.
+    Kept,
 }
 
 impl<'a> Original<'a> {
     /// The text of `source`, which begins with an instruction and ends with its last line.
     #[inline]
     pub(crate) const fn new(source: &'a str, escape: u8) -> Self {
-        Self { source, escape, with_blanks: false }
+        Self { source, escape: escape as char, ends: Ends::Trimmed }
     }
 
     /// What stands behind `offset` bytes of the source.
@@ -32,29 +47,38 @@ impl<'a> Original<'a> {
 
     /// The same with the blanks at its ends.
     pub(crate) const fn with_blanks(self) -> Self {
-        Self { with_blanks: true, ..self }
+        Self { ends: Ends::Kept, ..self }
     }
 
     /// The same without the blanks at its ends.
     pub(crate) const fn without_blanks(self) -> Self {
-        Self { with_blanks: false, ..self }
+        Self { ends: Ends::Trimmed, ..self }
+    }
+
+    fn keeps_blanks(self) -> bool {
+        matches!(self.ends, Ends::Kept)
+    }
+
+    /// It, which is ASCII.
+    fn escape_byte(self) -> u8 {
+        self.escape as u8
     }
 
     /// The text with continuation lines joined and comments left out. What goes over one line is borrowed.
     pub fn text(&self) -> Text<'a> {
         let mut lines = Lines::within(self.source);
         let first = lines.next().map_or("", |line| line.text(self.source));
-        let Some(first) = before_continuation(first, self.escape) else {
-            return Cow::Borrowed(if self.with_blanks { first } else { trim(first) });
+        let Some(first) = before_continuation(first, self.escape_byte()) else {
+            return Cow::Borrowed(if self.keeps_blanks() { first } else { trim(first) });
         };
         let mut joined = String::with_capacity(self.source.len());
         joined.push_str(first);
         for line in lines.filter(|line| line.has_text(self.source)) {
             let text = line.text(self.source);
-            joined.push_str(before_continuation(text, self.escape).unwrap_or(text));
+            joined.push_str(before_continuation(text, self.escape_byte()).unwrap_or(text));
         }
         let trimmed = trim(&joined);
-        if self.with_blanks || trimmed.len() == joined.len() {
+        if self.keeps_blanks() || trimmed.len() == joined.len() {
             Cow::Owned(joined)
         } else {
             Cow::Owned(trimmed.to_owned())
@@ -66,7 +90,7 @@ impl<'a> Original<'a> {
     /// The first word of the text.
     pub(crate) fn first_word(&self) -> Text<'a> {
         let line = Lines::within(self.source).next().map_or("", |line| line.text(self.source));
-        let line = before_continuation(line, self.escape).unwrap_or(line);
+        let line = before_continuation(line, self.escape_byte()).unwrap_or(line);
         match line.find(is_separator) {
             Some(end) if end > 0 => Cow::Borrowed(&line[..end]),
             _ => {

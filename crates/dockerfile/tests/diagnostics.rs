@@ -235,8 +235,12 @@ fn one_run_reports_everything() {
             "when using JSON array syntax, arrays must be comprised of strings only",
         ]
     );
-    assert_eq!(parsed.dockerfile.stages.len(), 1);
-    assert_eq!(parsed.dockerfile.stages[0].instructions.len(), 1, "the good instruction is kept");
+    assert_eq!(parsed.dockerfile.stages().len(), 1);
+    assert_eq!(
+        parsed.dockerfile.stage(0).unwrap().instructions.len(),
+        1,
+        "the good instruction is kept"
+    );
 }
 
 #[test]

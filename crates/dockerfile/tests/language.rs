@@ -55,7 +55,9 @@ fn triggers_that_no_build_could_run_have_a_warning() {
 fn a_string_of_json_begins_no_heredoc() {
     let parsed = parse("FROM a\nCOPY [\"<<x\", \"/y\"]\n");
     assert_eq!(parsed.diagnostics, []);
-    let InstructionKind::Copy(copy) = &parsed.dockerfile.stages[0].instructions[0].kind else {
+    let InstructionKind::Copy(copy) =
+        &parsed.dockerfile.stages().next().unwrap().instructions[0].kind
+    else {
         panic!("a COPY")
     };
     assert!(matches!(&*copy.sources, [Source::Path(path)] if path.value == "<<x"));

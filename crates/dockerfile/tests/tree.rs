@@ -15,7 +15,7 @@ fn only(source: &str) -> Instruction<'_> {
         "{:#?}",
         parsed.diagnostics
     );
-    parsed.dockerfile.stages[0].instructions[0].clone()
+    parsed.dockerfile.stage(0).expect("there is a FROM").instructions[0].clone()
 }
 
 #[test]
@@ -87,9 +87,9 @@ fn stages_are_found_by_name_and_number() {
     let parsed = parse("ARG x=1\nFROM a AS One\nRUN b\nFROM one\nFROM c AS one\n");
     assert_eq!(parsed.diagnostics, []);
     let file = parsed.dockerfile;
-    assert_eq!(file.global_args.len(), 1);
-    assert_eq!(file.stages[0].from().name.as_ref().map(Word::as_str), Some("one"));
-    assert_eq!(file.stages[0].from().alias.map(|it| it.text()).as_deref(), Some("AS One"));
+    assert_eq!(file.global_args().len(), 1);
+    assert_eq!(file.stage(0).unwrap().from().name.as_ref().map(Word::as_str), Some("one"));
+    assert_eq!(file.stage(0).unwrap().from().alias.map(|it| it.text()).as_deref(), Some("AS One"));
     assert_eq!(
         (file.stage_index("ONE"), file.stage_index("1"), file.stage_index("3")),
         (Some(2), Some(1), None)
@@ -102,9 +102,9 @@ fn comments_document_what_follows() {
         "# syntax=x\n# not this\n#\n# build the thing\n  # one more\n\nFROM a AS build\n# ignored\nRUN b\n",
     );
     let comments: Vec<_> =
-        parsed.dockerfile.stages[0].header.comments.iter().map(|it| it.value).collect();
+        parsed.dockerfile.stage(0).unwrap().header.comments.iter().map(|it| it.value).collect();
     assert_eq!(comments, ["build the thing", "one more"]);
-    assert_eq!(parsed.dockerfile.stages[0].doc.as_deref(), Some("the thing"));
+    assert_eq!(parsed.dockerfile.stage(0).unwrap().doc(), Some("the thing"));
 }
 
 #[test]

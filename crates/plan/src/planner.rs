@@ -87,8 +87,7 @@ impl From<Diagnostic> for Stop {
 
 impl<'a> Planner<'a> {
     fn new(input: &'a Input<'a>) -> Self {
-        let stages = &input.dockerfile.stages;
-        let last = stages.last().and_then(|stage| stage.from().name.as_ref());
+        let last = input.dockerfile.stages().last().and_then(|stage| stage.from().name.as_ref());
         let target = input.target.as_deref().or(last.map(Word::as_str)).unwrap_or("default");
         let mut globals = automatic(&input.build_platform, &input.platform, target);
         for (name, value) in &input.build_args {
@@ -116,7 +115,7 @@ impl<'a> Planner<'a> {
     }
 
     fn global_args(&mut self) {
-        for instruction in &self.input.dockerfile.global_args {
+        for instruction in self.input.dockerfile.global_args() {
             let InstructionKind::Arg(arg) = &instruction.kind else { continue };
             for declaration in &arg.declarations {
                 let name = &declaration.name.value;
@@ -148,7 +147,7 @@ impl<'a> Planner<'a> {
             stage.from().name.as_ref().is_some_and(|name| name.value.eq_ignore_ascii_case(text))
         };
         self.epoch = text.trim().parse().ok();
-        if let Some(stage) = self.input.dockerfile.stages.iter().find(|stage| is_stage(stage)) {
+        if let Some(stage) = self.input.dockerfile.stages().find(is_stage) {
             let problem = match stage.instructions.first() {
                 Some(first) => error(
                     format!(
@@ -157,7 +156,7 @@ impl<'a> Planner<'a> {
                     ),
                     first.span,
                 ),
-                None => error("SOURCE_DATE_EPOCH stage has no source", stage.span),
+                None => error("SOURCE_DATE_EPOCH stage has no source", stage.span()),
             };
             self.errors.push(problem);
         } else if self.epoch.is_none() {
@@ -180,14 +179,14 @@ impl<'a> Planner<'a> {
     }
 
     fn find_target(&mut self) -> Option<usize> {
-        let stages = &self.input.dockerfile.stages;
-        let Some(name) = &self.input.target else { return stages.len().checked_sub(1) };
-        let index = stages.iter().rposition(|stage| {
+        let stages = || self.input.dockerfile.stages();
+        let Some(name) = &self.input.target else { return stages().len().checked_sub(1) };
+        let index = stages().rposition(|stage| {
             stage.from().name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
         });
         if index.is_none() {
             let names: Vec<&str> =
-                stages.iter().filter_map(|s| Some(s.from().name.as_ref()?.as_str())).collect();
+                stages().filter_map(|s| Some(s.from().name.as_ref()?.as_str())).collect();
             let help = if names.is_empty() {
                 "no stage has a name; give one with `FROM image AS name`".to_owned()
             } else {
@@ -219,7 +218,8 @@ impl<'a> Planner<'a> {
     }
 
     fn plan_stage(&mut self, index: usize) -> Result<StageId, Stop> {
-        let stage = &self.input.dockerfile.stages[index];
+        let stage =
+            self.input.dockerfile.stage(index).expect("only stages of the file are planned");
         let opened = self.open_stage(index, stage);
         let (base, mut scope, instructions) = match opened {
             Err(Stop::Blocked) => {
@@ -271,7 +271,7 @@ impl<'a> Planner<'a> {
     fn open_stage(
         &mut self,
         index: usize,
-        stage: &'a ast::Stage<'a>,
+        stage: ast::Stage<'a, 'a>,
     ) -> Result<(Base, Scope, &'a [Instruction<'a>]), Stop> {
         let platform = self.stage_platform(stage)?;
         let escape = self.input.dockerfile.escape();
@@ -298,7 +298,7 @@ impl<'a> Planner<'a> {
             let parent = &self.scopes[id.0];
             let platform = parent.platform.clone();
             let scope = Scope::new(Some(parent), parent.config.clone(), platform, escape);
-            return Ok((Base::Stage(id), scope, &stage.instructions));
+            return Ok((Base::Stage(id), scope, stage.instructions));
         }
         let base = match self.named_base(&name, &platform) {
             Some(base) => base,
@@ -309,10 +309,10 @@ impl<'a> Planner<'a> {
             }
         };
         let config = self.base_config(&base, &platform, stage.from().image.span, index)?;
-        Ok((base, Scope::new(None, config, platform, escape), &stage.instructions))
+        Ok((base, Scope::new(None, config, platform, escape), stage.instructions))
     }
 
-    fn stage_platform(&mut self, stage: &ast::Stage) -> Result<Platform, Stop> {
+    fn stage_platform(&mut self, stage: ast::Stage) -> Result<Platform, Stop> {
         let Some(word) = &stage.from().platform else { return Ok(self.input.platform.clone()) };
         let text = self.expand_global(word).ok_or(Stop::Blocked)?;
         if text.is_empty() {
@@ -360,12 +360,12 @@ impl<'a> Planner<'a> {
 
     /// For each stage of the file whether it, or one that begins with it, has a `RUN`.
     fn find_runs(&self) -> Vec<bool> {
-        let stages = &self.input.dockerfile.stages;
+        let stages = self.input.dockerfile.stages();
         let is_run =
             |instruction: &Instruction<'_>| matches!(instruction.kind, InstructionKind::Run(_));
-        let own = stages.iter().map(|stage| stage.instructions.iter().any(is_run));
+        let own = stages.clone().map(|stage| stage.instructions.iter().any(is_run));
         let mut runs: Vec<bool> = own.collect();
-        for (index, stage) in stages.iter().enumerate().rev() {
+        for (index, stage) in stages.enumerate().rev() {
             let base = &stage.from().image.value;
             if let Some(parent) = self.earlier_stage(base, index).filter(|_| runs[index]) {
                 runs[parent] = true;
@@ -376,13 +376,13 @@ impl<'a> Planner<'a> {
 
     /// The last stage before number `index` with this name, in any case.
     fn earlier_stage(&self, name: &str, index: usize) -> Option<usize> {
-        self.input.dockerfile.stages[..index].iter().rposition(|stage| {
+        self.input.dockerfile.stages().take(index).rposition(|stage| {
             stage.from().name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
         })
     }
 
     /// Asks for the images that a stage names while it still waits for its base.
-    fn need_references(&mut self, index: usize, stage: &ast::Stage) {
+    fn need_references(&mut self, index: usize, stage: ast::Stage) {
         let platform = self.input.platform.clone();
         for (name, span) in references(stage) {
             // An error will be found when the stage is planned.
@@ -398,12 +398,12 @@ impl<'a> Planner<'a> {
         platform: &Platform,
         span: Span,
     ) -> Result<TreeSource, Stop> {
-        let stages = &self.input.dockerfile.stages;
-        let named = stages.iter().rposition(|stage| {
+        let stages = || self.input.dockerfile.stages();
+        let named = stages().rposition(|stage| {
             stage.from().name.as_ref().is_some_and(|known| known.value.eq_ignore_ascii_case(name))
         });
         let found = match name.parse::<usize>() {
-            Ok(number) if number >= stages.len() => {
+            Ok(number) if number >= stages().len() => {
                 return Err(error(format!("invalid stage index {number}"), span).into());
             }
             Ok(number) => Some(named.unwrap_or(number)),
@@ -411,7 +411,8 @@ impl<'a> Planner<'a> {
         };
         if let Some(found) = found {
             if found >= index {
-                let current = stages[index].from().name.as_ref();
+                let current = self.input.dockerfile.stage(index);
+                let current = current.and_then(|it| it.from().name.as_ref());
                 let current = current.map_or(index.to_string(), |name| name.value.to_string());
                 let message = if found == index {
                     format!("circular dependency detected on stage: {name}")
@@ -447,13 +448,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Carries out the `ONBUILD` triggers of the base, right after `FROM`. They go no further.
-    fn triggers(
-        &mut self,
-        index: usize,
-        stage: &ast::Stage,
-        scope: &mut Scope,
-        blocked: &mut bool,
-    ) {
+    fn triggers(&mut self, index: usize, stage: ast::Stage, scope: &mut Scope, blocked: &mut bool) {
         let escape = std::mem::replace(&mut scope.escape, '\\');
         for text in std::mem::take(&mut scope.config.config.on_build) {
             let (instruction, diagnostics) = parse_trigger(&text);

@@ -4,7 +4,7 @@ use dfbuild_image::Reference;
 
 /// What the instructions of a stage name as sources, found without expanding anything. Used to ask
 /// for all images at once while the stage itself still waits for its base.
-pub(crate) fn references(stage: &Stage) -> Vec<(String, Span)> {
+pub(crate) fn references(stage: Stage) -> Vec<(String, Span)> {
     let names = stage.instructions.iter().flat_map(|instruction| match &instruction.kind {
         InstructionKind::Copy(copy) => copy
             .from()

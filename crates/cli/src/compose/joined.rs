@@ -32,7 +32,7 @@ impl<'p> Joined<'p> {
 
     /// The observer of the build of one service.
     pub(super) fn member<'j>(&'j self, service: &'j str, source: &'j Source) -> Member<'j> {
-        let has_stages = parse(&source.text).dockerfile.stages.len() > 1;
+        let has_stages = parse(&source.text).dockerfile.stages().len() > 1;
         Member { joined: self, service, source, has_stages, first: Mutex::new(0) }
     }
 }

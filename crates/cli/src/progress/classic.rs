@@ -84,15 +84,14 @@ impl<W: Write, E: Write> Renderer for Classic<W, E> {
         let parsed = parse(&self.source.text);
         let file = &parsed.dockerfile;
         // Stages that are left out have no part in it.
-        let stages = file.stages.iter().filter(|stage| {
+        let stages = file.stages().filter(|stage| {
             let is_planned =
                 |instruction: &Instruction<'_>| at(&steps, instruction).next().is_some();
             !stage.instructions.iter().any(makes_a_layer)
                 || stage.instructions.iter().any(is_planned)
         });
-        let all =
-            stages.flat_map(|stage| std::iter::once(&stage.header).chain(&stage.instructions));
-        let all: Vec<&Instruction<'_>> = file.global_args.iter().chain(all).collect();
+        let all = stages.flat_map(|stage| std::iter::once(stage.header).chain(stage.instructions));
+        let all: Vec<&Instruction<'_>> = file.global_args().iter().chain(all).collect();
         let mut head = String::new();
         for (number, instruction) in all.iter().enumerate() {
             let text = instruction.original.text();

@@ -15,8 +15,8 @@ pub(crate) fn declared(
     let stages = below.iter().map(|stage| (stage.index, usize::MAX)).chain([(own.index, line)]);
     let mut found = None;
     for (index, end) in stages {
-        let Some(stage) = parsed.dockerfile.stages.get(index) else { continue };
-        for instruction in &stage.instructions {
+        let Some(stage) = parsed.dockerfile.stage(index) else { continue };
+        for instruction in stage.instructions {
             let start = instruction.lines.start;
             let keyword = match &instruction.kind {
                 InstructionKind::Arg(arg) => {

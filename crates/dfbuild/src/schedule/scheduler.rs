@@ -360,7 +360,7 @@ fn default_jobs() -> usize {
 fn placed(error: Error, file: &Dockerfile, text: &str, request: &BaseRequest, span: Span) -> Error {
     let Error::Image { name, reason, hint, source: cause, .. } = error else { return error };
     let lines = LineIndex::new(text);
-    let names = file.stages.iter().filter_map(|stage| stage.from().name.as_ref());
+    let names = file.stages().filter_map(|stage| stage.from().name.as_ref());
     let close = suggest::closest(&request.name, names.clone().map(|name| &*name.value));
     let meant = names
         .clone()

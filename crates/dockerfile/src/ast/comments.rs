@@ -40,6 +40,17 @@ impl<'a> Comments<'a> {
     }
 }
 
+impl<'a> Comments<'a> {
+    /// The text after `name` in the first line that begins with it and a blank: what it says about a stage or a build
+    /// argument of this name.
+    pub fn about(self, name: &str) -> Option<&'a str> {
+        if name.is_empty() {
+            return None;
+        }
+        self.iter().find_map(|line| line.value.strip_prefix(name)?.strip_prefix(' '))
+    }
+}
+
 impl fmt::Debug for Comments<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
         formatter.debug_list().entries(self.iter()).finish()

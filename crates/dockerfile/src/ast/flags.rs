@@ -73,7 +73,7 @@ fn value<'a>(flag: &Word<'a>) -> Word<'a> {
 
 /// Where the value of a flag stands. With quotes or continuations before it the guess is the whole flag.
 pub(crate) fn value_span(flag: &Word) -> Span {
-    match flag.value.find('=') {
+    match memchr::memchr(b'=', flag.value.as_bytes()) {
         Some(equals) if flag.span.len() == flag.value.len() => {
             Span::new(flag.span.start + equals + 1, flag.span.end)
         }

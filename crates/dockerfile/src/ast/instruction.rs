@@ -106,15 +106,13 @@ pub struct Arg<'a> {
     pub declarations: List<ArgDeclaration<'a>>,
 }
 
-/// One build argument.
+/// One build argument. What the comments above say about it, [`Comments::about`] finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArgDeclaration<'a> {
     /// The name. Never expanded.
     pub name: Word<'a>,
     /// The default. Not expanded; sees the earlier declarations of the same instruction.
     pub value: Option<Word<'a>>,
-    /// The text after the name in a comment right above, if a comment line begins with the name.
-    pub doc: Option<Text<'a>>,
 }
 
 /// `ENV` or `LABEL`.

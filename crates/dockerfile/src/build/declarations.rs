@@ -1,17 +1,15 @@
 //! `ARG`, `ENV` and `LABEL`.
 
-use std::borrow::Cow;
-
 use super::hints;
 use super::instruction::{at_least_one, fill};
 use super::reading::{Failure, Fallible, Part, Reading};
-use crate::ast::{Arg, ArgDeclaration, Comments, InstructionKind, KeyValue, KeyValues};
+use crate::ast::{Arg, ArgDeclaration, InstructionKind, KeyValue, KeyValues};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::keyword::Keyword;
 use crate::list::List;
 use crate::parse::arguments;
-use crate::parse::words::split_quoted;
-use crate::span::{Span, Spanned, Text, Word, part_of};
+use crate::parse::words::{QuotedWord, quoted_words};
+use crate::span::{Span, Spanned, Word, part_of};
 
 /// `ARG` never looks at its flags.
 pub(super) fn arg<'a>(
@@ -19,18 +17,18 @@ pub(super) fn arg<'a>(
     part: &Part<'_, 'a>,
     slot: &mut InstructionKind<'a>,
 ) -> Fallible<()> {
-    let words = || split_quoted(part.args, reading.reader.escape);
-    if !part.args.text().is_ascii() && reading.hints_for(part) {
-        let found = words().filter_map(|word| hints::curly_quotes(&word.spanned()));
+    let escape = reading.reader.escape;
+    let words = || quoted_words(part.args, escape);
+    if !reading.reader.is_ascii(part.args.text()) && reading.hints_for(part) {
+        let found = words().filter_map(|word| hints::curly_quotes(&word.text.spanned()));
         reading.diagnostics.extend(found);
     }
-    let comments = if part.depth == 0 { reading.statement.comments } else { Comments::default() };
     let mut words = words();
     let Some(first) = words.next() else { return Err(at_least_one(part, "ARG")) };
-    let first = declaration(&first.spanned(), comments)?;
+    let first = declaration(&first)?;
     fill(slot, InstructionKind::Arg(Arg { declarations: List::one(first) }));
     for word in words {
-        let next = declaration(&word.spanned(), comments)?;
+        let next = declaration(&word)?;
         if let InstructionKind::Arg(arg) = slot {
             arg.declarations.push(next);
         }
@@ -40,18 +38,17 @@ pub(super) fn arg<'a>(
 
 #[expect(clippy::inline_always, reason = "as with fragments")]
 #[inline(always)]
-fn declaration<'a>(word: &Word<'a>, comments: Comments<'a>) -> Fallible<ArgDeclaration<'a>> {
-    let equals = memchr::memchr(b'=', word.value.as_bytes());
+fn declaration<'a>(found: &QuotedWord<'_, 'a>) -> Fallible<ArgDeclaration<'a>> {
+    let (word, equals) = (found.text.spanned(), found.equals);
     if equals == Some(0) {
         return Err(blank_name(Keyword::Arg, word.span));
     }
     let end = equals.unwrap_or(word.value.len());
-    let (name_span, value_span) = split_span(word, end);
+    let (name_span, value_span) = split_span(&word, end);
     let value = equals.map(|equals| part_of(&word.value, equals + 1..word.value.len()));
     Ok(ArgDeclaration {
         name: Spanned::new(part_of(&word.value, 0..end), name_span),
         value: value.map(|value| Spanned::new(value, value_span)),
-        doc: doc(comments, &word.value[..end]),
     })
 }
 
@@ -83,7 +80,7 @@ pub(super) fn key_values<'a>(
         pairs.push(KeyValue { key: pair.key.spanned(), value: pair.value.spanned() });
     });
     read.map_err(|diagnostic| reading.report(*diagnostic))?;
-    if !part.args.text().is_ascii() && reading.hints_for(part) {
+    if !reading.reader.is_ascii(part.args.text()) && reading.hints_for(part) {
         let words = pairs.iter().flat_map(|pair: &KeyValue| [&pair.key, &pair.value]);
         reading.diagnostics.extend(words.filter_map(hints::curly_quotes));
     }
@@ -104,14 +101,4 @@ pub(super) fn key_values<'a>(
 fn blank_name(keyword: Keyword, span: Span) -> Box<Diagnostic> {
     let message = format!("{} names can not be blank", keyword.name());
     Diagnostic::error(DiagnosticKind::KeyValue, message, span).into()
-}
-
-/// The text behind a name in the comments above an instruction.
-#[inline]
-pub(super) fn doc<'a>(comments: Comments<'a>, name: &str) -> Option<Text<'a>> {
-    if comments.is_empty() || name.is_empty() {
-        return None;
-    }
-    let behind = |text: &'a str| text.strip_prefix(name)?.strip_prefix(' ');
-    comments.iter().find_map(|comment| behind(comment.value)).map(Cow::Borrowed)
 }

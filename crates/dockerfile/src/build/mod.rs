@@ -1,5 +1,6 @@
 //! From lines to stages of typed instructions.
 
+mod continued;
 mod declarations;
 mod flags;
 mod from;
@@ -10,7 +11,6 @@ pub(crate) mod mount;
 mod onbuild;
 mod reading;
 mod run;
-mod script;
 mod stages;
 pub(crate) mod transfer;
 
@@ -47,7 +47,7 @@ pub(crate) fn file(source: &str) -> Parsed<'_> {
         let before = above.replace(Above { name, head: statement.head, has_heredocs });
         let keyword = slot.keyword;
         if found.is_err() {
-            drop(stages.cancel());
+            stages.cancel();
         }
         match (name, found) {
             (Some(name), Ok(())) => stages.close(name, &mut diagnostics),
@@ -100,12 +100,11 @@ fn read<'a>(
     instruction: &mut Instruction<'a>,
 ) -> (Option<Keyword>, Result<(), Failure>) {
     if statement.is_continued
-        && let Some((name, found)) = script::read(reading, statement, original, instruction)
+        && let Some((name, found)) = continued::read(reading, statement, original, instruction)
     {
         return (Some(name), found);
     }
-    let source = reading.reader.source;
-    let line = statement.line(source, reading.reader.escape, joined);
+    let line = reading.reader.line(statement, joined);
     reading.reader.empty_continuation(&statement.empty_continuations, line.text);
     let mut part = Part::split(line.fragment().trim(), original, statement.head.start);
     instruction.keyword = part.keyword.span();

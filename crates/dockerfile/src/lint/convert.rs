@@ -77,7 +77,7 @@ pub(super) fn run(
     let fail = |message| Failed::without_lines(message, Span::at(0));
     let host = Platform::parse(&options.build_platform, &host).map_err(fail)?;
     let target_platform = Platform::parse(&options.platform, &host).map_err(fail)?;
-    let last = dockerfile.stages.last().and_then(|it| it.from().name.as_ref());
+    let last = dockerfile.stages().last().and_then(|it| it.from().name.as_ref());
     let target = options.target.as_deref().or(last.map(Word::as_str));
     let automatic = Env::automatic(options, &host, &target_platform, target.unwrap_or("default"));
     from::default_arguments(linter, dockerfile, &automatic);
@@ -94,8 +94,8 @@ pub(super) fn run(
         expander: Expander::new(dockerfile.escape()),
         scopes: Vec::new(),
         names: names(dockerfile),
-        triggers: dockerfile.stages.iter().map(triggers).collect(),
-        done: vec![false; dockerfile.stages.len()],
+        triggers: dockerfile.stages().map(triggers).collect(),
+        done: vec![false; dockerfile.stages().len()],
     };
     converter.bases(linter)?;
     let target = converter.target()?;
@@ -168,7 +168,7 @@ pub(super) struct Converter<'a> {
 }
 
 /// The triggers of a stage.
-fn triggers(stage: &Stage) -> Vec<String> {
+fn triggers(stage: Stage) -> Vec<String> {
     let trigger = |it: &Instruction| match &it.kind {
         InstructionKind::Onbuild(onbuild) => Some(onbuild.trigger.to_string()),
         _ => None,
@@ -179,7 +179,7 @@ fn triggers(stage: &Stage) -> Vec<String> {
 /// The stages of each name in lower case, in order.
 fn names(dockerfile: &Dockerfile) -> HashMap<String, Vec<usize>> {
     let mut names: HashMap<String, Vec<usize>> = HashMap::new();
-    for (index, stage) in dockerfile.stages.iter().enumerate() {
+    for (index, stage) in dockerfile.stages().enumerate() {
         if let Some(name) = &stage.from().name {
             names.entry(name.value.to_ascii_lowercase()).or_default().push(index);
         }
@@ -197,7 +197,7 @@ pub(super) enum Origin {
 impl Converter<'_> {
     /// Expands all `FROM` instructions.
     fn bases(&mut self, linter: &mut Linter) -> Result<(), Failed> {
-        for (index, stage) in self.dockerfile.stages.iter().enumerate() {
+        for (index, stage) in self.dockerfile.stages().enumerate() {
             let base_name = self.globals.base_name(linter, stage, self.expander)?;
             let platform = match &stage.from().platform {
                 Some(written) => {
@@ -211,7 +211,7 @@ impl Converter<'_> {
             };
             let base = self.earlier_stage(index, &base_name);
             let (env, expander) = (&self.globals.env, self.expander);
-            linter.record(&stage.header, &mut |word| env.expand(expander, word).value.ok());
+            linter.record(stage.header, &mut |word| env.expand(expander, word).value.ok());
             self.scopes.push(Scope {
                 base,
                 base_name,
@@ -239,7 +239,7 @@ impl Converter<'_> {
     }
 
     fn target(&self) -> Result<usize, Failed> {
-        let stages = &self.dockerfile.stages;
+        let stages = self.dockerfile.stages();
         let Some(name) = &self.options.target else { return Ok(stages.len() - 1) };
         self.named_stage(name).ok_or_else(|| {
             let message = format!("target stage {} could not be found", quote(name));
@@ -256,7 +256,7 @@ impl Converter<'_> {
         match name.parse::<i64>() {
             Ok(number) => usize::try_from(number)
                 .ok()
-                .filter(|number| *number < self.dockerfile.stages.len())
+                .filter(|number| *number < self.dockerfile.stages().len())
                 .map(Origin::Stage)
                 .ok_or_else(|| format!("invalid stage index {number}")),
             Err(_) => Ok(self.mount_origin(name)),
@@ -275,9 +275,9 @@ impl Converter<'_> {
 
     fn dependencies(&self) -> Result<Dependencies, Failed> {
         let mut all = Dependencies::new();
-        for stage in &self.dockerfile.stages {
+        for stage in self.dockerfile.stages() {
             let mut found = Vec::new();
-            for instruction in &stage.instructions {
+            for instruction in stage.instructions {
                 for origin in self.origins(instruction)? {
                     if let Origin::Stage(index) = origin {
                         found.push((index, instruction.lines, instruction.head));
@@ -340,18 +340,18 @@ impl Converter<'_> {
     /// Whether all images have names that images can have, and the platforms that were asked for.
     fn check_references(&self, linter: &mut Linter) -> Result<(), Failed> {
         let mut failed = Vec::new();
-        for (stage, scope) in self.dockerfile.stages.iter().zip(&self.scopes) {
+        for (stage, scope) in self.dockerfile.stages().zip(&self.scopes) {
             let name = scope.base_name.as_str();
             if scope.base.is_some() || name == "scratch" || self.is_replaced(stage) {
                 continue;
             }
-            failed.extend(self.check_reference(name, &stage.header));
+            failed.extend(self.check_reference(name, stage.header));
             let pulled = self.options.bases.get(name).and_then(|it| it.platform.as_deref());
             if let Some(Ok(pulled)) = pulled.map(|it| Platform::parse(it, &self.host)) {
                 from::pulled_platform(linter, stage, name, &scope.platform, &pulled);
             }
         }
-        for instruction in self.dockerfile.stages.iter().flat_map(|it| &it.instructions) {
+        for instruction in self.dockerfile.stages().flat_map(|it| it.instructions) {
             for origin in self.origins(instruction)? {
                 if let Origin::Image(name) = origin {
                     failed.extend(self.check_reference(&name, instruction));
@@ -373,7 +373,7 @@ impl Converter<'_> {
     }
 
     /// Whether a named context takes the place of a stage.
-    fn is_replaced(&self, stage: &Stage) -> bool {
+    fn is_replaced(&self, stage: Stage) -> bool {
         let contexts = &self.options.named_contexts;
         stage.from().name.as_ref().is_some_and(|name| contexts.contains(name.as_str()))
     }
@@ -387,7 +387,7 @@ impl Converter<'_> {
     ) -> Result<(), Failed> {
         let needed = self.needed(target, dependencies);
         let all = self.options.all_stages && self.options.target.is_none();
-        for (index, stage) in self.dockerfile.stages.iter().enumerate() {
+        for (index, stage) in self.dockerfile.stages().enumerate() {
             if self.is_replaced(stage) {
                 self.done[index] = true;
                 continue;
@@ -471,7 +471,7 @@ fn mount_from(mount: &MountFlag) -> Option<String> {
 
 impl<'a> Place<'a> {
     /// The place of a trigger is the `FROM` that fires it.
-    pub(super) fn of_trigger(stage: &'a Stage) -> Self {
-        Self { comments: Comments::default(), is_trigger: true, ..Self::of(&stage.header) }
+    pub(super) fn of_trigger(stage: Stage<'a, 'a>) -> Self {
+        Self { comments: Comments::default(), is_trigger: true, ..Self::of(stage.header) }
     }
 }

@@ -27,7 +27,7 @@ use crate::{git_ref, parse_trigger, port, signal, suggest};
 pub(super) fn stage(
     converter: &Converter,
     linter: &mut Linter,
-    stage: &Stage,
+    stage: Stage,
     triggers: &[String],
     scope: &mut Scope,
 ) -> Result<(), Failed> {
@@ -36,16 +36,16 @@ pub(super) fn stage(
     let read: Vec<_> = triggers.iter().map(|it| parse_trigger(it)).collect();
     for (instruction, diagnostics) in &read {
         if let Some(error) = diagnostics.iter().find(|it| it.is_error()) {
-            return Err(Failed::at(&stage.header, Diagnostic::full_text(error)));
+            return Err(Failed::at(stage.header, Diagnostic::full_text(error)));
         }
         if let Some(instruction) = instruction {
             let place = Place::of_trigger(stage);
             dispatcher
                 .instruction(instruction, place)
-                .map_err(|message| Failed::at(&stage.header, message))?;
+                .map_err(|message| Failed::at(stage.header, message))?;
         }
     }
-    for instruction in &stage.instructions {
+    for instruction in stage.instructions {
         dispatcher
             .instruction(instruction, Place::of(instruction))
             .map_err(|message| Failed::at(instruction, message))?;

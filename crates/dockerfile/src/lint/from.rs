@@ -34,7 +34,7 @@ impl Globals {
     ) -> Result<Self, Failed> {
         let expander = Expander::new(dockerfile.escape());
         let mut globals = Self { env: automatic, declared: BTreeSet::new() };
-        for instruction in &dockerfile.global_args {
+        for instruction in dockerfile.global_args() {
             let InstructionKind::Arg(arg) = &instruction.kind else { continue };
             for declaration in &arg.declarations {
                 let name = &declaration.name.value;
@@ -57,7 +57,7 @@ impl Globals {
 
     /// Notes the global arguments with their values.
     pub(super) fn record(&self, linter: &mut Linter, dockerfile: &Dockerfile) {
-        for instruction in &dockerfile.global_args {
+        for instruction in dockerfile.global_args() {
             let InstructionKind::Arg(arg) = &instruction.kind else { continue };
             let mut text = instruction.keyword_text().into_owned();
             for declaration in &arg.declarations {
@@ -87,16 +87,16 @@ impl Globals {
     pub(super) fn base_name(
         &self,
         linter: &mut Linter,
-        stage: &Stage,
+        stage: Stage,
         expander: Expander,
     ) -> Result<String, Failed> {
         let written = &stage.from().image.value;
         let Word { value, unmatched, .. } = self.env.expand(expander, written);
-        self.check_declared(linter, Place::of(&stage.header), &unmatched);
-        let name = value.map_err(|error| Failed::at(&stage.header, error.to_string()))?;
+        self.check_declared(linter, Place::of(stage.header), &unmatched);
+        let name = value.map_err(|error| Failed::at(stage.header, error.to_string()))?;
         if name.is_empty() {
             let message = format!("base name ({written}) should not be blank");
-            return Err(Failed::at(&stage.header, message));
+            return Err(Failed::at(stage.header, message));
         }
         Ok(name)
     }
@@ -105,17 +105,17 @@ impl Globals {
     pub(super) fn platform(
         &self,
         linter: &mut Linter,
-        stage: &Stage,
+        stage: Stage,
         written: &span::Word,
         expander: Expander,
         host: &Platform,
     ) -> Result<Platform, Failed> {
-        let place = Place::of(&stage.header);
+        let place = Place::of(stage.header);
         let word = self.env.expand(expander, &written.value);
         self.check_declared(linter, place, &word.unmatched);
         self.check_redundant(linter, place, &written.value, &word);
         let written = &written.value;
-        let fail = |message: String| Failed::at(&stage.header, message);
+        let fail = |message: String| Failed::at(stage.header, message);
         let text = match &word.value {
             Ok(text) => text.as_str(),
             Err(error) => {
@@ -161,14 +161,14 @@ pub(super) fn default_arguments(linter: &mut Linter, dockerfile: &Dockerfile, au
     // An error here comes up again with the real arguments.
     let Ok(globals) = Globals::read(automatic.clone(), dockerfile, &|_| None) else { return };
     let expander = Expander::new(dockerfile.escape());
-    for stage in &dockerfile.stages {
+    for stage in dockerfile.stages() {
         let written = &stage.from().image.value;
         let Ok(name) = globals.env.expand(expander, written).value else { return };
         if reference::check(&name).is_err() {
             let detail = format!(
                 "Default value for ARG {written} results in empty or invalid base image name"
             );
-            linter.warn(&INVALID_DEFAULT_ARG_IN_FROM, Place::of(&stage.header), detail);
+            linter.warn(&INVALID_DEFAULT_ARG_IN_FROM, Place::of(stage.header), detail);
         }
     }
 }
@@ -176,7 +176,7 @@ pub(super) fn default_arguments(linter: &mut Linter, dockerfile: &Dockerfile, au
 /// `InvalidBaseImagePlatform`.
 pub(super) fn pulled_platform(
     linter: &mut Linter,
-    stage: &Stage,
+    stage: Stage,
     name: &str,
     wanted: &Platform,
     pulled: &Platform,
@@ -187,6 +187,6 @@ pub(super) fn pulled_platform(
             quote(&pulled.to_string()),
             quote(&wanted.to_string())
         );
-        linter.warn(&INVALID_BASE_IMAGE_PLATFORM, Place::of(&stage.header), detail);
+        linter.warn(&INVALID_BASE_IMAGE_PLATFORM, Place::of(stage.header), detail);
     }
 }

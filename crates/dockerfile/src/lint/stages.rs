@@ -10,10 +10,10 @@ use crate::quote::quote;
 /// `DuplicateStageName` and `ReservedStageName`.
 pub(super) fn names(linter: &mut Linter, dockerfile: &Dockerfile) {
     let mut seen = HashSet::new();
-    for stage in &dockerfile.stages {
+    for stage in dockerfile.stages() {
         let Some(name) = &stage.from().name else { continue };
         let name = name.as_str();
-        let place = Place::of(&stage.header);
+        let place = Place::of(stage.header);
         if name == "scratch" || name == "context" {
             let quoted = quote(name);
             let detail =
@@ -30,9 +30,7 @@ pub(super) fn names(linter: &mut Linter, dockerfile: &Dockerfile) {
 
 /// `ConsistentInstructionCasing`: what most instructions have, and upper case in a draw. Global arguments have no say.
 pub(super) fn casing(linter: &mut Linter, dockerfile: &Dockerfile) {
-    let instructions = || {
-        dockerfile.stages.iter().flat_map(|it| std::iter::once(&it.header).chain(&it.instructions))
-    };
+    let instructions = || dockerfile.instructions().skip(dockerfile.global_args().len());
     let keyword = |it: &Instruction| it.keyword_text().into_owned();
     let lower = instructions().filter(|it| keyword(it) == keyword(it).to_lowercase()).count();
     let upper = instructions().filter(|it| keyword(it) == keyword(it).to_uppercase()).count();

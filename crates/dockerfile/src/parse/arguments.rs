@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::json::{self, Array};
 use super::logical::Fragment;
-use super::words::{is_separator, split_quoted};
+use super::words::{QuotedWord, is_separator, quoted_words};
 use crate::build::hints::{CURLY_HELP, has_curly_quotes};
 use crate::diagnostic::{Diagnostic, DiagnosticKind};
 use crate::keyword::Keyword;
@@ -60,8 +60,8 @@ pub(crate) fn key_values<'l, 'a>(
     mut each: impl FnMut(Pair<'l, 'a>),
 ) -> Result<(), Box<Diagnostic>> {
     let mut is_first = true;
-    for word in split_quoted(args, escape) {
-        let Some(equals) = memchr::memchr(b'=', word.bytes()) else {
+    for QuotedWord { text: word, equals, .. } in quoted_words(args, escape) {
+        let Some(equals) = equals else {
             if is_first {
                 each(legacy_pair(args, keyword)?);
                 return Ok(());

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use nom::Parser;
 
-use super::lines::Lines;
+use super::lines::FileLines;
 use super::logical::Fragment;
 use crate::ast::Heredoc;
 use crate::expand::{Expander, heredoc_word};
@@ -115,7 +115,7 @@ fn read(word: &str, at: Range<usize>) -> Result<Option<Marker>, String> {
 pub(crate) fn body<'a>(
     marker: Marker,
     line: Fragment,
-    lines: &mut Lines<'a>,
+    lines: &mut FileLines<'a>,
 ) -> Result<Heredoc<'a>, Heredoc<'a>> {
     let source = lines.source();
     let mut heredoc = Heredoc {

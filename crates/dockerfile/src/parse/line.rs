@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::arguments::{json_words, key_values, split_check};
 use super::logical::Fragment;
-use super::words::{split_flags, split_keyword, split_quoted, split_separators};
+use super::words::{quoted_words, split_flags, split_keyword, split_separators};
 use crate::diagnostic::Diagnostic;
 use crate::keyword::Keyword;
 use crate::node::Node;
@@ -51,7 +51,7 @@ fn nested<'a>(
             Ok(())
         }
         Some(Keyword::Arg) => {
-            node.args.extend(split_quoted(args, escape).map(Fragment::spanned));
+            node.args.extend(quoted_words(args, escape).map(|word| word.text.spanned()));
             Ok(())
         }
         Some(name @ (Keyword::Env | Keyword::Label)) => {

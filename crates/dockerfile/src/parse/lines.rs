@@ -1,6 +1,7 @@
 //! Physical lines.
 
-use super::scan::{find_newline, skip_spaces};
+use super::scan::{BLOCK, all_newlines, leading_spaces, newlines, skip_spaces};
+use crate::span::LineRange;
 
 /// The longest line, without its line ending, that the reference implementation reads.
 pub(crate) const MAX_LINE: usize = 65_535;
@@ -38,7 +39,15 @@ impl Line {
         match source.as_bytes()[self.start..self.end] {
             [] => self.end,
             [first, ..] if first.is_ascii_graphic() => self.start,
-            _ => self.find_text(source),
+            _ => {
+                // Nearly all indents are a few spaces.
+                let bytes = source.as_bytes();
+                let start = self.start + leading_spaces(bytes, self.start);
+                match bytes.get(start) {
+                    Some(first) if first.is_ascii_graphic() => start,
+                    _ => self.find_text(source),
+                }
+            }
         }
     }
 
@@ -53,9 +62,10 @@ impl Line {
     }
 
     /// Whether there is a text that is no comment.
+    #[inline]
     pub(crate) fn has_text(self, source: &str) -> bool {
-        let text = trim_start(self.text(source));
-        !text.is_empty() && !text.starts_with('#')
+        let start = self.text_start(source);
+        start < self.end && source.as_bytes()[start] != b'#'
     }
 
     /// Where the text from `start` on ends if a character at its end continues the line. A doubled one does not.
@@ -79,23 +89,28 @@ impl Line {
     }
 }
 
-/// The lines of a source. A byte order mark is not part of the first one.
-#[derive(Clone, Debug)]
-pub(crate) struct Lines<'a> {
+/// The lines of a file, whose ends are all known. A byte order mark is not part of the first one.
+#[derive(Debug, Default)]
+pub(crate) struct FileLines<'a> {
     source: &'a str,
-    at: usize,
+    /// Where the newlines are.
+    newlines: Vec<usize>,
+    place: Place,
+}
+
+/// How far a file was read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// Where the next line begins.
+    start: usize,
+    /// The number of the line read last.
     number: usize,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> FileLines<'a> {
     pub(crate) fn new(source: &'a str) -> Self {
-        let at = if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
-        Self { source, at, number: 0 }
-    }
-
-    /// The lines of a part of a source, which has no byte order mark.
-    pub(crate) fn within(part: &'a str) -> Self {
-        Self { source: part, at: 0, number: 0 }
+        let place = Place { start: text_start(source), number: 0 };
+        Self { source, newlines: all_newlines(source.as_bytes()), place }
     }
 
     /// All of the text.
@@ -105,7 +120,88 @@ impl<'a> Lines<'a> {
 
     /// The number of the line read last.
     pub(crate) fn number(&self) -> usize {
-        self.number
+        self.place.number
+    }
+
+    /// How far the file was read.
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The lines behind the first one of `lines`.
+    pub(crate) fn behind(&self, lines: LineRange) -> impl Iterator<Item = Line> {
+        let source = self.source.as_bytes();
+        (lines.start + 1..=lines.end).map(move |number| {
+            let start = self.newlines[number - 2] + 1;
+            let newline = self.newlines.get(number - 1);
+            let (end, next) = newline.map_or((source.len(), source.len()), |at| (*at, at + 1));
+            Line { start, end: without_returns(source, start, end), next, number }
+        })
+    }
+
+    /// Goes on at a place.
+    pub(crate) fn go_to(&mut self, place: Place) {
+        self.place = place;
+    }
+}
+
+impl Iterator for FileLines<'_> {
+    type Item = Line;
+
+    #[expect(
+        clippy::inline_always,
+        reason = "a line that is returned through memory and copied at once stalls the processor"
+    )]
+    #[inline(always)]
+    fn next(&mut self) -> Option<Line> {
+        let Place { start, number } = self.place;
+        let bytes = self.source.as_bytes();
+        let (end, next) = match self.newlines.get(number) {
+            Some(newline) => (*newline, *newline + 1),
+            None if start < bytes.len() => (bytes.len(), bytes.len()),
+            None => return None,
+        };
+        let end = without_returns(bytes, start, end);
+        self.place = Place { start: next, number: number + 1 };
+        Some(Line { start, end, next, number: number + 1 })
+    }
+}
+
+/// Where the text of a source begins, behind a byte order mark.
+fn text_start(source: &str) -> usize {
+    if source.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 }
+}
+
+/// Where a line ends of which any number of `\r` is the ending too.
+#[expect(clippy::inline_always, reason = "as with `Lines::next`")]
+#[inline(always)]
+fn without_returns(bytes: &[u8], start: usize, end: usize) -> usize {
+    match bytes[start..end] {
+        [.., b'\r'] => end - bytes[start..end].iter().rev().take_while(|it| **it == b'\r').count(),
+        _ => end,
+    }
+}
+
+/// The lines of a source or a part of one. A byte order mark is not part of the first one.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines<'a> {
+    source: &'a str,
+    at: usize,
+    number: usize,
+    /// Where the bytes end that were searched for newlines.
+    searched: usize,
+    /// Those newlines among the last [`BLOCK`] of them that end no line so far.
+    newlines: u64,
+}
+
+impl<'a> Lines<'a> {
+    pub(crate) fn new(source: &'a str) -> Self {
+        Self { at: text_start(source), ..Self::within(source) }
+    }
+
+    /// The lines of a part of a source, which has no byte order mark.
+    pub(crate) fn within(part: &'a str) -> Self {
+        Self { source: part, at: 0, number: 0, searched: 0, newlines: 0 }
     }
 }
 
@@ -123,12 +219,17 @@ impl Iterator for Lines<'_> {
         if start >= bytes.len() {
             return None;
         }
-        let mut end = find_newline(bytes, start);
-        let next = bytes.len().min(end + 1);
-        if let [.., b'\r'] = bytes[start..end] {
-            let returns = bytes[start..end].iter().rev().take_while(|it| **it == b'\r').count();
-            end -= returns;
+        while self.newlines == 0 && self.searched < bytes.len() {
+            self.newlines = newlines(bytes, self.searched);
+            self.searched += BLOCK;
         }
+        let (mut end, mut next) = (bytes.len(), bytes.len());
+        if self.newlines != 0 {
+            end = self.searched - BLOCK + self.newlines.trailing_zeros() as usize;
+            next = end + 1;
+            self.newlines &= self.newlines - 1;
+        }
+        let end = without_returns(bytes, start, end);
         self.at = next;
         self.number += 1;
         Some(Line { start, end, next, number: self.number })
@@ -176,7 +277,7 @@ fn find_continuation(text: &[u8], escape: u8) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lines, before_continuation};
+    use super::{FileLines, Line, Lines, before_continuation};
 
     #[test]
     fn lines_know_their_place() {
@@ -184,6 +285,15 @@ mod tests {
         let lines: Vec<_> =
             Lines::new(source).map(|it| (it.number, it.start, it.text(source))).collect();
         assert_eq!(lines, [(1, 3, "a"), (2, 6, ""), (3, 7, "b")]);
+    }
+
+    #[test]
+    fn lines_of_files_are_the_same() {
+        for source in ["", "\n", "a", "a\n", "\u{feff}", "\u{feff}a\r\r\n\n \nb", "\r\nb\n"] {
+            let lines = |it: Line| (it.number, it.start, it.end, it.next);
+            let expect: Vec<_> = Lines::new(source).map(lines).collect();
+            assert_eq!(FileLines::new(source).map(lines).collect::<Vec<_>>(), expect, "{source:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::lines::{Lines, before_continuation, trim_end, trim_start};
+use super::lines::{trim_end, trim_start};
 use crate::span::{Span, Spanned, Text, Word};
 
 /// The lines for which there is room at first.
@@ -17,24 +17,23 @@ pub(crate) struct Joined {
 }
 
 impl Joined {
-    /// Puts the lines of `head` together, of which the first is `first` without its continuation character.
+    /// Puts the lines of `head` together, of which the first is `first` and the others are `further`, without the characters
+    /// that continue them. The others know where they stand.
     pub(super) fn join<'l, 'a>(
         &'l mut self,
         source: &'a str,
         first: &str,
         head: Span,
-        escape: u8,
+        further: impl Iterator<Item = (&'a str, usize)>,
     ) -> Logical<'l, 'a> {
         self.segments.clear();
         self.text.clear();
         self.text.reserve(head.len());
         self.segments.reserve(LINES);
         self.text.push_str(first);
-        let lines = &source[head.start..head.end];
-        for line in Lines::within(lines).skip(1).filter(|line| line.has_text(lines)) {
-            let text = line.text(lines);
-            self.segments.push((self.text.len(), head.start + line.start));
-            self.text.push_str(before_continuation(text, escape).unwrap_or(text));
+        for (text, start) in further {
+            self.segments.push((self.text.len(), start));
+            self.text.push_str(text);
         }
         Logical { source, text: &self.text, start: head.start, segments: &self.segments }
     }
@@ -125,6 +124,16 @@ impl<'l, 'a> Fragment<'l, 'a> {
         self.text.as_bytes()
     }
 
+    /// The bytes of the text and what follows it in the file.
+    #[inline(always)]
+    pub(crate) fn with_rest(self) -> &'l [u8] {
+        if self.line.segments.is_empty() {
+            &self.line.source.as_bytes()[self.line.start + self.start..]
+        } else {
+            self.bytes()
+        }
+    }
+
     /// Whether there is no text.
     #[inline(always)]
     pub(crate) fn is_empty(self) -> bool {
@@ -200,7 +209,8 @@ mod tests {
     fn places_go_through_continuations() {
         let source = "RUN ab\\\ncd";
         let mut joined = Joined::default();
-        let line = joined.join(source, &source[..6], Span::new(0, source.len()), b'\\');
+        let line =
+            joined.join(source, &source[..6], Span::new(0, source.len()), [("cd", 8)].into_iter());
         let fragment = line.fragment();
         assert_eq!(fragment.text(), "RUN abcd");
         assert_eq!(fragment.slice(4..8).span(), Span::new(4, 10));

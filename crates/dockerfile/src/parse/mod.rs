@@ -11,8 +11,8 @@ pub(crate) mod scan;
 pub(crate) mod statement;
 pub(crate) mod words;
 
-use lines::{Line, Lines, MAX_LINE, trim_start};
-use logical::{Fragment, Joined};
+use lines::{FileLines, Line, MAX_LINE, trim_start};
+use logical::{Fragment, Joined, Logical};
 use statement::Statement;
 
 use crate::ast::{Comments, Directives, Heredoc};
@@ -43,7 +43,7 @@ const MAX_RECOVERIES: usize = 16;
 /// Reads one instruction after the other.
 pub(crate) struct Reader<'a> {
     pub(crate) source: &'a str,
-    lines: Lines<'a>,
+    lines: FileLines<'a>,
     /// The escape character, which is ASCII.
     pub(crate) escape: u8,
     directives: Directives<'a>,
@@ -52,8 +52,10 @@ pub(crate) struct Reader<'a> {
     directives_done: bool,
     /// How often reading went on inside a heredoc without an end.
     recoveries: usize,
-    /// Before this there is no `<<`, nor what may become one when lines are joined.
-    first_marker: usize,
+    /// From the instruction that was found last up to here there is no `<<`, nor what may become one when lines are joined.
+    next_marker: usize,
+    /// Whether nothing in the file is outside ASCII, so that nobody has to look again.
+    is_ascii: bool,
     /// What is wrong with the text, whatever it means.
     pub(crate) diagnostics: Vec<Diagnostic>,
 }
@@ -72,15 +74,22 @@ impl<'a> Reader<'a> {
     pub(crate) fn new(source: &'a str) -> Self {
         Self {
             source,
-            lines: Lines::new(source),
+            lines: FileLines::new(source),
             escape: b'\\',
             directives: directive::detect(source),
             seen: Vec::new(),
             directives_done: false,
             recoveries: 0,
-            first_marker: first_marker(source.as_bytes()),
+            next_marker: find_marker(source.as_bytes(), 0),
+            is_ascii: source.is_ascii(),
             diagnostics: Vec::new(),
         }
+    }
+
+    /// Whether a text of the file has nothing outside ASCII.
+    #[inline]
+    pub(crate) fn is_ascii(&self, text: &str) -> bool {
+        self.is_ascii || text.is_ascii()
     }
 
     /// Finds the next instruction, in place of what is in `statement`. `false` at the end of the file.
@@ -92,7 +101,8 @@ impl<'a> Reader<'a> {
         if !statement.empty_continuations.is_empty() {
             statement.empty_continuations.clear();
         }
-        let mut lines = self.lines.clone();
+        // They are looked at here and not in their place, which is far away.
+        let mut lines = std::mem::take(&mut self.lines);
         while let Some(line) = lines.next() {
             if line.is_too_long() {
                 self.check_length(line);
@@ -126,6 +136,9 @@ impl<'a> Reader<'a> {
                 }
             }
             self.lines = lines;
+            if self.next_marker < statement.head.start {
+                self.next_marker = find_marker(bytes, statement.head.start);
+            }
             let start = comments.start;
             statement.comments = Comments::new(&self.source[comments], start);
             return true;
@@ -148,7 +161,7 @@ impl<'a> Reader<'a> {
 
     /// Finds the lines that continue the first one.
     #[inline]
-    fn continuation(&mut self, lines: &mut Lines<'a>, statement: &mut Statement<'a>) {
+    fn continuation(&mut self, lines: &mut FileLines<'a>, statement: &mut Statement<'a>) {
         let bytes = self.source.as_bytes();
         let (mut tail, mut end, mut number) = (0..0, statement.head.end, statement.lines.end);
         for line in lines.by_ref() {
@@ -178,9 +191,41 @@ impl<'a> Reader<'a> {
         statement.tail = Span::new(tail.start, tail.end);
     }
 
+    /// The lines of an instruction, put together in `room` if there are several.
+    #[inline]
+    pub(crate) fn line<'l>(
+        &self,
+        statement: &Statement<'a>,
+        room: &'l mut Joined,
+    ) -> Logical<'l, 'a>
+    where
+        'a: 'l,
+    {
+        if statement.is_continued {
+            let further = self.further_lines(statement);
+            room.join(self.source, statement.first, statement.head, further)
+        } else {
+            statement.first_line(self.source)
+        }
+    }
+
+    /// The lines of an instruction behind the first that have a text, without the characters that continue them, and where
+    /// they stand.
+    pub(crate) fn further_lines(
+        &self,
+        statement: &Statement<'a>,
+    ) -> impl Iterator<Item = (&'a str, usize)> {
+        let (source, escape) = (self.source, self.escape);
+        let lines = self.lines.behind(statement.lines).filter(|line| line.has_text(source));
+        lines.map(move |line| {
+            let end = line.continuation(source.as_bytes(), line.start, escape);
+            (&source[line.start..end.unwrap_or(line.end)], line.start)
+        })
+    }
+
     /// Splits an instruction into words, and reads its heredocs from the lines below.
     fn node(&mut self, statement: &mut Statement<'a>, joined: &mut Joined) -> Node<'a> {
-        let line = statement.line(self.source, self.escape, joined);
+        let line = self.line(statement, joined);
         let mut node = Node {
             span: statement.head,
             head: statement.head,
@@ -249,10 +294,10 @@ impl<'a> Reader<'a> {
         true
     }
 
-    /// Whether the instruction at `head` may have heredocs.
+    /// Whether the instruction at `head`, the last one that was found, may have heredocs.
     #[inline]
     pub(crate) fn may_have_heredocs(&self, head: Span) -> bool {
-        head.end > self.first_marker
+        head.end > self.next_marker
     }
 
     /// Reads the bodies of all heredocs of an instruction: of a whole line, whose place is `head`.
@@ -269,7 +314,7 @@ impl<'a> Reader<'a> {
             }
         };
         for marker in markers {
-            let before = self.lines.clone();
+            let before = self.lines.place();
             let spaced = marker.spaced;
             match heredoc::body(marker, line, &mut self.lines) {
                 Ok(found) => {
@@ -282,7 +327,7 @@ impl<'a> Reader<'a> {
                     let almost = heredoc::almost_terminator(&found);
                     if let Some(end) = almost.filter(|_| self.recoveries < MAX_RECOVERIES) {
                         self.recoveries += 1;
-                        self.lines = before;
+                        self.lines.go_to(before);
                         while self.lines.by_ref().next().is_some_and(|line| line.start < end.start)
                         {
                         }
@@ -317,10 +362,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where the first `<` is that another one may follow, if only on the next line, or the end.
-fn first_marker(source: &[u8]) -> usize {
+/// Where the first `<` from `start` on is that another one may follow, if only on the next line, or the end.
+fn find_marker(source: &[u8], start: usize) -> usize {
     let is_doubled = |at: &usize| matches!(source.get(at + 1), Some(b'<' | b'\\' | b'`'));
-    memchr::memchr_iter(b'<', source).find(is_doubled).unwrap_or(source.len())
+    let mut found = memchr::memchr_iter(b'<', &source[start..]).map(|at| start + at);
+    found.find(is_doubled).unwrap_or(source.len())
 }
 
 /// Whether nothing stands behind the `#` at `start`: such a comment separates what stands above it from the instruction.

@@ -1,6 +1,6 @@
 //! An instruction as it lies in the file, before its words are looked at.
 
-use super::logical::{Joined, Logical};
+use super::logical::Logical;
 use crate::ast::Comments;
 use crate::original::Original;
 use crate::span::{LineRange, Span};
@@ -32,24 +32,6 @@ impl<'a> Statement<'a> {
         'a: 'l,
     {
         Logical::new(source, self.first, self.head.start)
-    }
-
-    /// All lines, put together in `room`.
-    #[inline]
-    pub(crate) fn line<'l>(
-        &self,
-        source: &'a str,
-        escape: u8,
-        room: &'l mut Joined,
-    ) -> Logical<'l, 'a>
-    where
-        'a: 'l,
-    {
-        if self.is_continued {
-            room.join(source, self.first, self.head, escape)
-        } else {
-            self.first_line(source)
-        }
     }
 
     /// The text with the blanks at its ends.

@@ -45,26 +45,26 @@ fn skip_separators(text: &[u8], mut at: usize) -> usize {
 pub(crate) fn split_keyword<'l, 'a>(
     line: Fragment<'l, 'a>,
 ) -> (Option<Keyword>, Fragment<'l, 'a>, Fragment<'l, 'a>) {
-    // Nearly always one blank stands behind a short name.
-    if let Some(word) = eight(line.bytes()) {
-        let end = before_blank(word);
-        if end < PACKED_LEN
-            && let [b' ', next, ..] = line.bytes()[end..]
-            && next.is_ascii_graphic()
-            && let Some(name) = Keyword::find_packed(word, end)
-        {
-            return (Some(name), line.slice(0..end), line.from(end + 1));
-        }
-    }
-    find_keyword(line)
+    let (name, end) = find_keyword(line.bytes());
+    let rest = match line.bytes()[end..] {
+        // Nearly always one blank stands behind a name.
+        [b' ', next, ..] if next.is_ascii_graphic() => end + 1,
+        _ => skip_separators(line.bytes(), end),
+    };
+    (name, line.slice(0..end), line.from(rest))
 }
 
-fn find_keyword<'l, 'a>(
-    line: Fragment<'l, 'a>,
-) -> (Option<Keyword>, Fragment<'l, 'a>, Fragment<'l, 'a>) {
-    let text = line.bytes();
+/// What the first word names, and where it ends.
+#[inline]
+fn find_keyword(text: &[u8]) -> (Option<Keyword>, usize) {
+    if let Some(word) = eight(text) {
+        let end = before_blank(word);
+        if end < PACKED_LEN && is_separator_byte(text[end]) {
+            return (Keyword::find_packed(word, end), end);
+        }
+    }
     let end = find_separator(text, 0);
-    (Keyword::find(&text[..end]), line.slice(0..end), line.from(skip_separators(text, end)))
+    (Keyword::find(&text[..end]), end)
 }
 
 /// The flags at the start of the arguments, without quotes and escapes, and what follows them. A bare `--` ends them.
@@ -129,20 +129,40 @@ fn flag(input: &str) -> (usize, Option<String>) {
 }
 
 /// The words between separators.
-#[expect(clippy::inline_always, reason = "as with fragments")]
-#[inline(always)]
-pub(crate) fn separated<'l, 'a>(args: Fragment<'l, 'a>) -> impl Iterator<Item = Fragment<'l, 'a>> {
-    let text = args.bytes();
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        if at == text.len() {
+pub(crate) fn separated<'l, 'a>(args: Fragment<'l, 'a>) -> Separated<'l, 'a> {
+    // A word also ends where its line does, and there are whole chunks to look at behind that.
+    Separated { args, wide: args.with_rest(), at: 0 }
+}
+
+/// See [`separated`].
+#[derive(Debug)]
+pub(crate) struct Separated<'l, 'a> {
+    args: Fragment<'l, 'a>,
+    wide: &'l [u8],
+    at: usize,
+}
+
+impl<'l, 'a> Iterator for Separated<'l, 'a> {
+    type Item = Fragment<'l, 'a>;
+
+    #[expect(clippy::inline_always, reason = "as with fragments")]
+    #[inline(always)]
+    fn next(&mut self) -> Option<Fragment<'l, 'a>> {
+        let start = self.at;
+        let len = self.args.bytes().len();
+        if start == len {
             return None;
         }
-        let start = at;
-        let end = find_separator(text, at);
-        at = skip_separators(text, end);
-        Some(args.slice(start..end))
-    })
+        let (end, next) = separated_word(self.wide, len, start);
+        self.at = next;
+        Some(self.args.slice(start..end))
+    }
+}
+
+/// Where the word at `at` ends, of which at most `len` bytes are looked at, and where the next one begins.
+fn separated_word(wide: &[u8], len: usize, at: usize) -> (usize, usize) {
+    let end = find_separator(wide, at).min(len);
+    (end, skip_separators(&wide[..len], end))
 }
 
 /// Appends the words between separators.
@@ -152,39 +172,94 @@ pub(crate) fn split_separators<'a>(args: Fragment<'_, 'a>, words: &mut Vec<Word<
     }
 }
 
+/// A word that may have quotes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QuotedWord<'l, 'a> {
+    /// It, quotes and escapes included.
+    pub(crate) text: Fragment<'l, 'a>,
+    /// Where its first `=` is.
+    pub(crate) equals: Option<usize>,
+    /// How it ends.
+    pub(crate) ending: Ending,
+}
+
+/// How a word with quotes ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With what belongs to it.
+    Whole,
+    /// Inside quotes.
+    Open,
+    /// With an escape that nothing follows. In single quotes that is text.
+    Dangling,
+}
+
 /// Words between blanks that are neither quoted nor escaped. Quotes and escapes stay in the words; an escape at the very
 /// end is dropped.
-pub(crate) fn split_quoted<'l, 'a>(
+pub(crate) fn quoted_words<'l, 'a>(args: Fragment<'l, 'a>, escape: u8) -> QuotedWords<'l, 'a> {
+    QuotedWords { args, escape, at: 0 }
+}
+
+/// See [`quoted_words`].
+#[derive(Debug)]
+pub(crate) struct QuotedWords<'l, 'a> {
     args: Fragment<'l, 'a>,
     escape: u8,
-) -> impl Iterator<Item = Fragment<'l, 'a>> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
+    at: usize,
+}
+
+impl<'l, 'a> Iterator for QuotedWords<'l, 'a> {
+    type Item = QuotedWord<'l, 'a>;
+
+    #[expect(clippy::inline_always, reason = "as with fragments")]
+    #[inline(always)]
+    fn next(&mut self) -> Option<QuotedWord<'l, 'a>> {
         loop {
-            match args.bytes().get(at) {
+            match self.args.bytes().get(self.at) {
                 Some(first) if first.is_ascii_graphic() => {}
                 Some(b' ') => {
-                    at += 1;
+                    self.at += 1;
                     continue;
                 }
                 Some(_) => {
-                    let rest = &args.text()[at..];
-                    at += rest.len() - trim_start(rest).len();
-                    if at == args.text().len() {
+                    let rest = &self.args.text()[self.at..];
+                    self.at += rest.len() - trim_start(rest).len();
+                    if self.at == self.args.text().len() {
                         return None;
                     }
                 }
                 None => return None,
             }
-            let start = at;
-            let (len, dangling) = quoted_word(&args.text()[at..], escape);
-            at += len;
-            let end = if dangling { at - 1 } else { at };
-            if end > start {
-                return Some(args.slice(start..end));
+            let word = self.args.from(self.at);
+            let (end, equals) = plain_word(word.bytes());
+            let plain = matches!(word.bytes().get(end), None | Some(b' '));
+            let (end, equals, ending) = if plain {
+                (end, equals, Ending::Whole)
+            } else {
+                quoted_word(word.text(), self.escape, end, equals)
+            };
+            self.at += end;
+            let end = if ending == Ending::Dangling { end - 1 } else { end };
+            if end > 0 {
+                let equals = if equals == NONE { None } else { Some(equals) };
+                return Some(QuotedWord { text: word.slice(0..end), equals, ending });
             }
         }
-    })
+    }
+}
+
+/// No place. It is a number so that two places fit into registers.
+const NONE: usize = usize::MAX;
+
+/// Where a word ends in which nothing is quoted, or where something is, and where its first `=` is.
+#[inline]
+fn plain_word(bytes: &[u8]) -> (usize, usize) {
+    let end = |from: usize, plain: &[bool; 256]| {
+        let len = bytes[from..].iter().position(|it| !plain[usize::from(*it)]);
+        len.map_or(bytes.len(), |len| from + len)
+    };
+    let name = end(0, &IN_NAME);
+    if bytes.get(name) == Some(&b'=') { (end(name + 1, &PLAIN), name) } else { (name, NONE) }
 }
 
 /// The bytes that neither end a word nor change how the next one is read, in quotes or outside.
@@ -198,13 +273,27 @@ const PLAIN: [bool; 256] = {
     plain
 };
 
-/// The length of a word, and whether it ends with an escape that nothing follows. In single quotes that is text.
-fn quoted_word(input: &str, escape: u8) -> (usize, bool) {
+/// The same without `=`, which ends a name.
+const IN_NAME: [bool; 256] = {
+    let mut plain = PLAIN;
+    plain[b'=' as usize] = false;
+    plain
+};
+
+/// The length of a word, where its first `=` is, and how it ends. Up to `at` it has been read.
+fn quoted_word(
+    input: &str,
+    escape: u8,
+    mut at: usize,
+    mut equals: usize,
+) -> (usize, usize, Ending) {
     let bytes = input.as_bytes();
-    let mut at = 0;
     let mut quote = None;
     while let Some(byte) = bytes.get(at).copied() {
         if PLAIN[usize::from(byte)] {
+            if byte == b'=' {
+                equals = equals.min(at);
+            }
             at += 1;
             continue;
         }
@@ -213,29 +302,34 @@ fn quoted_word(input: &str, escape: u8) -> (usize, bool) {
             Some(open) if byte == open => quote = None,
             Some(b'\'') => {}
             _ if byte == escape => match input[at + 1..].chars().next() {
-                Some(escaped) => len += escaped.len_utf8(),
-                None => return (input.len(), true),
+                Some(escaped) => {
+                    if escaped == '=' {
+                        equals = equals.min(at + 1);
+                    }
+                    len += escaped.len_utf8();
+                }
+                None => return (input.len(), equals, Ending::Dangling),
             },
             Some(_) => {}
             None => match byte {
                 b'"' | b'\'' => quote = Some(byte),
                 byte if byte.is_ascii_graphic() => {}
                 _ => match input[at..].chars().next() {
-                    Some(blank) if blank.is_whitespace() => return (at, false),
+                    Some(blank) if blank.is_whitespace() => return (at, equals, Ending::Whole),
                     other => len = other.map_or(1, char::len_utf8),
                 },
             },
         }
         at += len;
     }
-    (input.len(), false)
+    (input.len(), equals, if quote.is_none() { Ending::Whole } else { Ending::Open })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{split_flags, split_keyword, split_quoted, split_separators};
+    use super::{quoted_words, split_flags, split_keyword, split_separators};
     use crate::list::List;
-    use crate::parse::logical::{Fragment, Logical};
+    use crate::parse::logical::Logical;
 
     fn line(text: &str) -> Logical<'_, '_> {
         Logical::new(text, text, 0)
@@ -283,7 +377,8 @@ mod tests {
     fn quotes_keep_words_together() {
         let check = |text: &str, words: &[&str]| {
             let line = line(text);
-            let found: Vec<_> = split_quoted(line.fragment(), b'\\').map(Fragment::text).collect();
+            let found: Vec<_> =
+                quoted_words(line.fragment(), b'\\').map(|it| it.text.text()).collect();
             assert_eq!(found, words, "{text:?}");
         };
         check("a=1 b=\"c d\"'e f'g h\\ i", &["a=1", "b=\"c d\"'e f'g", "h\\ i"]);

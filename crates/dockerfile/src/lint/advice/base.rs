@@ -4,7 +4,7 @@ use super::{FLOATING_BASE, found};
 use crate::ast::Stage;
 use crate::lint::linter::Linter;
 
-pub(super) fn check(linter: &mut Linter, stage: &Stage, is_on_stage: bool) {
+pub(super) fn check(linter: &mut Linter, stage: Stage, is_on_stage: bool) {
     let name = stage.from().image.as_str();
     let constant = !name.contains('$') && !name.contains('@');
     if !constant || name == "scratch" || is_on_stage {
@@ -17,7 +17,7 @@ pub(super) fn check(linter: &mut Linter, stage: &Stage, is_on_stage: bool) {
         Some(_) => return,
     };
     let help = "name a version, or a digest for builds that can be repeated";
-    let mut finding = found(FLOATING_BASE, &stage.header, detail, help);
+    let mut finding = found(FLOATING_BASE, stage.header, detail, help);
     finding.span = stage.from().image.span;
     linter.advise(stage.header.comments, finding);
 }

@@ -101,7 +101,7 @@ impl<'a> Step<'a> {
 pub(super) fn run(linter: &mut Linter, dockerfile: &Dockerfile) {
     let bases = bases(dockerfile);
     let shipped = shipped(&bases);
-    for (index, stage) in dockerfile.stages.iter().enumerate() {
+    for (index, stage) in dockerfile.stages().enumerate() {
         base::check(linter, stage, bases[index].is_some());
         let steps: Vec<Step> = stage.instructions.iter().map(step).collect();
         caching::check(linter, &steps);
@@ -132,8 +132,8 @@ fn shipped(bases: &[Option<usize>]) -> BTreeSet<usize> {
 /// The stage that each stage stands on.
 fn bases(dockerfile: &Dockerfile) -> Vec<Option<usize>> {
     let mut last: HashMap<String, usize> = HashMap::new();
-    let mut bases = Vec::with_capacity(dockerfile.stages.len());
-    for (index, stage) in dockerfile.stages.iter().enumerate() {
+    let mut bases = Vec::with_capacity(dockerfile.stages().len());
+    for (index, stage) in dockerfile.stages().enumerate() {
         bases.push(last.get(&stage.from().image.value.to_ascii_lowercase()).copied());
         if let Some(name) = &stage.from().name {
             last.insert(name.value.to_ascii_lowercase(), index);

@@ -6,7 +6,7 @@ use dfbuild::{Error, LineIndex, StepError, is_bomb, with_causes};
 use crate::progress::Capture;
 use crate::source::Source;
 use crate::step::Step;
-use crate::{diagnostics, excerpt, exit_code, reasons};
+use crate::{diagnostics, excerpt, reasons};
 
 /// Why there is no image, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,18 +113,9 @@ fn message(error: &Error, source: &Source) -> String {
 }
 
 fn hints(error: &Error) -> Vec<String> {
-    let hint = match error {
-        Error::Image { hint, .. } | Error::Transfer { hint, .. } | Error::Sandbox { hint, .. } => {
-            hint.clone()
-        }
-        Error::Step { source, .. } => step_hint(source),
-        Error::NoDockerfile { .. } => {
-            Some("-f FILE names the Dockerfile, -f - reads it from standard input".to_owned())
-        }
-        _ => None,
-    };
     let bomb = || is_bomb(error).then(|| TRUST.to_owned());
     let shell = has_shell(error).then(|| SHELL.to_owned());
+    let hint = flag_hint(error).or_else(|| error.hint());
     hint.or_else(bomb).or_else(|| system_hint(error)).into_iter().chain(shell).collect()
 }
 
@@ -140,26 +131,18 @@ const SHELL: &str = "`dfbuild shell` opens a shell where it failed";
 /// What to do about an archive that is taken for a bomb.
 const TRUST: &str = "--trust-archives unpacks it nevertheless";
 
-fn step_hint(error: &StepError) -> Option<String> {
-    if let Some((uid, gid)) = error.unmapped_owner() {
-        return Some(format!(
-            "an ordinary user has the ids that /etc/subuid and /etc/subgid give it, and {uid}:{gid} needs \
-             longer ranges there; root has all"
-        ));
-    }
-    match error {
-        StepError::ExitCode { code, .. } => exit_code::explain(*code),
-        StepError::Signal { signal, .. } => exit_code::explain_signal(*signal),
-        StepError::Sandbox(error) => {
-            let code = || error.exit_code().and_then(exit_code::explain);
-            error.hint().map(ToString::to_string).or_else(code)
+/// What flags do about it, of which the library knows nothing.
+fn flag_hint(error: &Error) -> Option<String> {
+    let source = match error {
+        Error::Step { source, .. } => source,
+        Error::NoDockerfile { .. } => {
+            return Some(
+                "-f FILE names the Dockerfile, -f - reads it from standard input".to_owned(),
+            );
         }
-        StepError::ForeignPlatform { platform, .. } => Some(format!(
-            "build on such a machine, or register an interpreter for {} that stays open \
-             (binfmt_misc with flag F, as qemu-user-static does); COPY and configuration need none",
-            platform.architecture
-        )),
-        StepError::NotFound { close: Some(close), .. } => Some(format!("did you mean {close}?")),
+        _ => return None,
+    };
+    match &**source {
         StepError::NoSshAgent { id } => {
             Some(format!("give it with --ssh {id}, and SSH_AUTH_SOCK set"))
         }
@@ -241,9 +224,6 @@ mod tests {
         let mut out = Vec::new();
         failure.write(&mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "hint: try\nERROR: failed\n");
-        let killed = StepError::ExitCode { command: "x".into(), code: 137 };
-        assert!(step_hint(&killed).unwrap().contains("memory"));
-        assert_eq!(step_hint(&StepError::ExitCode { command: "x".into(), code: 1 }), None);
     }
 
     fn step_text(output: &[u8], shown: bool) -> String {

@@ -16,7 +16,6 @@ mod diff;
 mod doctor;
 mod engine;
 mod excerpt;
-mod exit_code;
 mod expand_command;
 mod explain_command;
 mod failure;

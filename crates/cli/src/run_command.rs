@@ -20,7 +20,7 @@ use crate::inspect::shorten;
 use crate::request::{self, RequestError};
 use crate::signals::Interrupted;
 use crate::terminal::{Resizer, Terminal};
-use crate::{engine, exit_code, registry, report};
+use crate::{engine, registry, report};
 
 /// Runs a command in an image.
 pub(crate) fn run(args: &RunArgs, root: PathBuf) -> ExitCode {
@@ -253,13 +253,13 @@ fn start(engine: &Engine, run: &Run, interactive: bool, tty: bool) -> ExitCode {
         if tty { with_pty(engine, run, interactive) } else { plain(engine, run, interactive) };
     match ended {
         Ok(RunEnd::NotStarted { code, reason }) => {
-            let hints = exit_code::explain(code).into_iter().collect();
+            let hints = dfbuild::explain_exit_code(code).into_iter().collect();
             let _ = report::failure(&Failure { message: format!("failed to {reason}"), hints });
             ExitCode::from(u8::try_from(code).unwrap_or(1))
         }
         Ok(end) => {
             if let RunEnd::Signal(signal) = end
-                && let Some(text) = exit_code::explain_signal(signal)
+                && let Some(text) = dfbuild::explain_signal(signal)
             {
                 tell(&format!("the command was killed by {text}"));
             }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::causes::with_causes;
 use crate::damage::Damaged;
 use crate::event::StepInfo;
+use crate::exit_code::{explain_exit_code, explain_signal};
 use crate::relayed::{self, Relayed};
 
 /// The cause of an error, of any type.
@@ -328,11 +329,28 @@ pub enum StepError {
 }
 
 impl StepError {
-    /// What to do about it, if something is known that helps whoever reads it.
+    /// What to do about it, if something is known that helps whoever reads it. What only those can do
+    /// who made the [`Build`](crate::Build), such as giving it a secret, they have to say themselves.
     pub fn hint(&self) -> Option<String> {
+        if let Some((uid, gid)) = self.unmapped_owner() {
+            return Some(format!(
+                "an ordinary user has the ids that /etc/subuid and /etc/subgid give it, and {uid}:{gid} \
+                 needs longer ranges there; root has all"
+            ));
+        }
         match self {
             Self::NotFound { close: Some(close), .. } => Some(format!("did you mean {close}?")),
-            Self::Sandbox(error) => error.hint().map(ToString::to_string),
+            Self::ExitCode { code, .. } => explain_exit_code(*code),
+            Self::Signal { signal, .. } => explain_signal(*signal),
+            Self::ForeignPlatform { platform, .. } => Some(format!(
+                "build on such a machine, or register an interpreter for {} that stays open \
+                 (binfmt_misc with flag F, as qemu-user-static does); COPY and configuration need none",
+                platform.architecture
+            )),
+            Self::Sandbox(error) => {
+                let code = || error.exit_code().and_then(explain_exit_code);
+                error.hint().map(ToString::to_string).or_else(code)
+            }
             Self::Remote(error) => error.hint(),
             Self::Relayed(relayed) => relayed.hint().map(ToOwned::to_owned),
             _ => None,

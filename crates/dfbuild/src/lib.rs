@@ -38,6 +38,7 @@ mod ending;
 mod engine;
 mod error;
 mod event;
+mod exit_code;
 mod explanation;
 pub mod guide;
 mod image_list;
@@ -87,6 +88,7 @@ pub use event::{
     CpuTime, Event, Observer, PackingState, StepId, StepInfo, StepResult, Stream, TransferState,
     Usage, Wait,
 };
+pub use exit_code::{explain_exit_code, explain_signal};
 pub use explanation::{Bust, ExplainedStep, Explanation, Fate};
 pub use image_list::ImageSummary;
 pub use images::compare::{ConfigDiff, FileDiff, ImageDiff, TreeChange};

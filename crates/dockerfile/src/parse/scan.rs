@@ -37,8 +37,7 @@ pub(crate) fn newlines(bytes: &[u8], at: usize) -> u64 {
 /// block after the other to know waits long.
 pub(crate) fn all_newlines(bytes: &[u8]) -> Vec<usize> {
     let mut places = Vec::with_capacity(bytes.len() / BYTES_PER_LINE + FEW);
-    for at in (0..bytes.len()).step_by(BLOCK) {
-        let mut marks = newlines(bytes, at);
+    let mut add = |mut marks: u64, at: usize| {
         let mut len = places.len();
         // What there is not is written too, and taken back: that is quicker than a choice.
         let first = [(); FEW].map(|()| {
@@ -53,7 +52,12 @@ pub(crate) fn all_newlines(bytes: &[u8]) -> Vec<usize> {
             places.push(at + marks.trailing_zeros() as usize);
             marks &= marks - 1;
         }
+    };
+    let (blocks, rest) = bytes.as_chunks();
+    for (at, block) in (0..).step_by(BLOCK).zip(blocks) {
+        add(newlines_of(block), at);
     }
+    add(last_newlines(bytes, bytes.len() - rest.len()), bytes.len() - rest.len());
     places
 }
 

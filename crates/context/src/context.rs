@@ -86,6 +86,11 @@ impl Context {
         }
     }
 
+    /// Forgets what [`Context::keep_walk`] kept.
+    pub fn forget_walks(&self) {
+        self.walks.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// What the last walk gave, once; else walks. For whoever looks afterwards whether anything changed.
     pub fn walk_again(&self, path: &TreePath) -> Result<Vec<Entry>, Error> {
         let kept = self.walks.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
@@ -157,7 +162,7 @@ impl Context {
         if !metadata.is_dir() || !self.ignore.may_match_below(path.as_bytes()) {
             return Ok(false);
         }
-        Ok(!self.list(path)?.is_empty())
+        self.keeps_any(path)
     }
 
     /// The state of the rules at `path`, to be handed down in a walk.
@@ -178,7 +183,7 @@ impl Context {
         }
         let begun = SystemTime::now();
         let digest = self.read_digest(path, stat, &mut Vec::new())?;
-        self.cache().insert(path.clone(), stamp, digest, begun);
+        self.cache().insert(path, stamp, digest, begun);
         Ok(digest)
     }
 

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
+use std::vec;
 
 use dfbuild_image::TreePath;
 use dfbuild_pattern::ParentState;
@@ -63,7 +64,7 @@ const MOST_THREADS: usize = 4;
 const BUFFER: usize = 16 << 10;
 
 /// What is below the folder `path` and not ignored, in walk order, as [`Context::list_plain`] gives it.
-pub(crate) fn list(context: &Context, path: &TreePath) -> Result<Vec<Found>, Error> {
+pub(crate) fn list(context: &Context, path: &TreePath) -> Result<Listed, Error> {
     let full = path.below(context.root());
     let root: OwnedFd = File::open(context.root()).map_err(Error::io("read", &full))?.into();
     let mut queue = Queue::default();
@@ -76,7 +77,7 @@ pub(crate) fn list(context: &Context, path: &TreePath) -> Result<Vec<Found>, Err
             queue = on_threads(context, &root, queue);
         }
     }
-    assemble(queue.listings)
+    Ok(Listed::new(queue.listings))
 }
 
 /// Lists all that waits and what it leads to.
@@ -173,27 +174,64 @@ impl Context {
     }
 }
 
-/// Puts the listings of all folders into walk order. A folder that is left out comes before the first
-/// thing in it that is not.
-fn assemble(listings: Vec<Option<Result<Vec<Item>, Error>>>) -> Result<Vec<Found>, Error> {
-    let mut listings: Vec<_> =
-        listings.into_iter().map(|it| it.expect("all were listed")).collect();
-    let mut take = |number: usize| std::mem::replace(&mut listings[number], Ok(Vec::new()));
-    let mut found = Vec::new();
-    let mut stack = vec![(take(0)?.into_iter(), None::<Found>)];
-    while let Some((items, _)) = stack.last_mut() {
-        let Some(item) = items.next() else {
-            stack.pop();
-            continue;
-        };
-        let mut pending = Some(item.found);
-        if item.kept {
-            found.extend(stack.iter_mut().filter_map(|(_, pending)| pending.take()));
-            found.extend(pending.take());
-        }
-        if let Some(number) = item.below {
-            stack.push((take(number)?.into_iter(), pending));
+/// The listings of all folders in walk order. A folder that is left out comes before the first thing in
+/// it that is not. Each listing goes when it was given out: there is no list of everything.
+pub(crate) struct Listed {
+    listings: Vec<Option<Result<Vec<Item>, Error>>>,
+    /// What is left of the listings from the first one down to the current one, and the folder itself if it
+    /// is left out and was not given yet.
+    stack: Vec<(vec::IntoIter<Item>, Option<Found>)>,
+    /// Given next, the last one first.
+    next: Vec<Found>,
+    failed: Option<Error>,
+}
+
+impl Listed {
+    fn new(listings: Vec<Option<Result<Vec<Item>, Error>>>) -> Self {
+        let mut listed = Self { listings, stack: Vec::new(), next: Vec::new(), failed: None };
+        listed.enter(0, None);
+        listed
+    }
+
+    /// At most so many will come.
+    pub(crate) fn at_most(&self) -> usize {
+        self.listings.iter().flatten().flatten().map(Vec::len).sum::<usize>()
+            + self.stack.iter().map(|(items, _)| items.len()).sum::<usize>()
+    }
+
+    fn enter(&mut self, number: usize, pending: Option<Found>) {
+        match self.listings[number].take().expect("each was listed, and is asked for once") {
+            Ok(items) => self.stack.push((items.into_iter(), pending)),
+            Err(error) => self.failed = Some(error),
         }
     }
-    Ok(found)
+}
+
+impl Iterator for Listed {
+    type Item = Result<Found, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(found) = self.next.pop() {
+                return Some(Ok(found));
+            }
+            if let Some(error) = self.failed.take() {
+                self.stack.clear();
+                return Some(Err(error));
+            }
+            let (items, _) = self.stack.last_mut()?;
+            let Some(item) = items.next() else {
+                self.stack.pop();
+                continue;
+            };
+            let mut pending = Some(item.found);
+            if item.kept {
+                self.next.extend(pending.take());
+                self.next.extend(self.stack.iter_mut().rev().filter_map(|(_, it)| it.take()));
+            }
+            if let Some(number) = item.below {
+                self.enter(number, pending);
+            }
+        }
+    }
 }

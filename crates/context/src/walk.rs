@@ -22,38 +22,59 @@ impl Context {
     /// Everything below the folder `path`, which itself is left out, in walk order. Names of one
     /// file are hard links to the first of them.
     pub fn walk(&self, path: &TreePath) -> Result<Vec<Entry>, Error> {
-        let found = self.list(path)?;
-        let mut entries = Vec::with_capacity(found.len());
-        let mut files: Vec<(usize, FileStat)> = Vec::with_capacity(found.len());
+        if self.plain {
+            let found = self.list_plain(path)?;
+            return self.entries(found.len(), found.into_iter().map(Ok));
+        }
+        let listed = listing::list(self, path)?;
+        self.entries(listed.at_most(), listed)
+    }
+
+    /// The entries of what was found, at most so many.
+    fn entries(
+        &self,
+        most: usize,
+        found: impl Iterator<Item = Result<Found, Error>>,
+    ) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::with_capacity(most);
+        let mut unknown: Vec<(usize, FileStat)> = Vec::new();
         let mut links: HashMap<(u64, u64), usize> = HashMap::new();
         let mut linked: Vec<(usize, usize)> = Vec::new();
-        for (path, stat) in found {
-            let Some(entry) = describe(path, self.root(), &stat)? else { continue };
+        let mut cache = self.cache();
+        for found in found {
+            let (path, stat) = found?;
+            let Some(mut entry) = describe(path, self.root(), &stat)? else { continue };
             let at = entries.len();
-            if matches!(entry.kind, Kind::File { .. }) {
+            if let Kind::File { digest, .. } = &mut entry.kind {
                 let first = match stat.links {
                     1 => at,
                     _ => *links.entry((stat.device, stat.inode)).or_insert(at),
                 };
-                if first == at {
-                    files.push((at, stat));
-                } else {
+                if first != at {
                     linked.push((at, first));
+                } else if let Some(known) = cache.get(&entry.path, &Stamp::from(&stat)) {
+                    *digest = known;
+                } else {
+                    unknown.push((at, stat));
                 }
             }
             entries.push(entry);
         }
-        self.digests(&mut entries, files)?;
+        drop(cache);
+        self.digests(&mut entries, &unknown)?;
         for (at, first) in linked {
             entries[at].kind = Kind::HardLink { target: entries[first].path.clone() };
         }
         Ok(entries)
     }
 
-    /// What is below the folder `path` and not ignored, in walk order. An ignored folder is listed
-    /// if something in it is kept.
-    pub(crate) fn list(&self, path: &TreePath) -> Result<Vec<Found>, Error> {
-        if self.plain { self.list_plain(path) } else { listing::list(self, path) }
+    /// Whether the rules keep anything below the folder `path`. An ignored folder is there if something in
+    /// it is kept.
+    pub(crate) fn keeps_any(&self, path: &TreePath) -> Result<bool, Error> {
+        if self.plain {
+            return Ok(!self.list_plain(path)?.is_empty());
+        }
+        listing::list(self, path)?.next().transpose().map(|first| first.is_some())
     }
 
     /// The same with a general walk, one folder after the other.
@@ -96,22 +117,9 @@ impl Context {
         Ok(found)
     }
 
-    /// Fills in the digests of files, given by their place in `entries`: those that are not known are
+    /// Fills in the digests of files that are not known, given by their place in `entries`: they are
     /// computed on all cores.
-    fn digests(&self, entries: &mut [Entry], files: Vec<(usize, FileStat)>) -> Result<(), Error> {
-        let set = |entry: &mut Entry, known: Digest| {
-            if let Kind::File { digest, .. } = &mut entry.kind {
-                *digest = known;
-            }
-        };
-        let mut unknown = files;
-        {
-            let mut cache = self.cache();
-            unknown.retain(|(at, stat)| {
-                let known = cache.get(&entries[*at].path, &Stamp::from(stat));
-                known.map(|known| set(&mut entries[*at], known)).is_none()
-            });
-        }
+    fn digests(&self, entries: &mut [Entry], unknown: &[(usize, FileStat)]) -> Result<(), Error> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let threads = cores.min(unknown.len().div_ceil(FILES_PER_THREAD));
         let next = AtomicUsize::new(0);
@@ -142,8 +150,11 @@ impl Context {
         for (digests, error) in done {
             for (number, digest) in digests {
                 let (at, stat) = &unknown[number];
-                cache.insert(entries[*at].path.clone(), Stamp::from(stat), digest, begun);
-                set(&mut entries[*at], digest);
+                let entry = &mut entries[*at];
+                cache.insert(&entry.path, Stamp::from(stat), digest, begun);
+                if let Kind::File { digest: unset, .. } = &mut entry.kind {
+                    *unset = digest;
+                }
             }
             failed = failed.or(error);
         }
@@ -239,17 +250,20 @@ mod tests {
             symlink("d1", folder.path().join("link")).unwrap();
             fs::create_dir(folder.path().join("empty")).unwrap();
             for path in ["", "d1", "d7-/deep"] {
-                let listed = context.list(&path.into()).unwrap();
+                let listed = listing::list(&context, &path.into()).unwrap();
+                let most = listed.at_most();
+                let listed: Vec<Found> = listed.collect::<Result<_, _>>().unwrap();
+                assert!(listed.len() <= most);
                 assert_eq!(listed, context.list_plain(&path.into()).unwrap(), "{ignore:?} {path}");
             }
-            assert!(!context.list(&"".into()).unwrap().is_empty());
+            assert!(context.keeps_any(&"".into()).unwrap());
         }
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_an_error_in_both_ways() {
         let (_folder, context) = context(&["a"], "");
-        assert!(context.list(&"b".into()).is_err() && context.list_plain(&"b".into()).is_err());
+        assert!(context.walk(&"b".into()).is_err() && context.list_plain(&"b".into()).is_err());
     }
 
     #[test]

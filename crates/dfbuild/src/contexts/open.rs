@@ -221,7 +221,7 @@ mod tests {
         let folder = fs::canonicalize(folder).unwrap();
         let mut cache = StatCache::default();
         let stamp = Stamp::from(&FileStat::from(&fs::metadata(&file).unwrap()));
-        cache.insert("open.rs".into(), stamp, wrong, std::time::SystemTime::now());
+        cache.insert(&"open.rs".into(), stamp, wrong, std::time::SystemTime::now());
         cache.save(&stat_cache_path(&folder, &engine), &folder).unwrap();
         let digest = |stat_cache| {
             let context = open(&folder, (file.clone(), Vec::new()), &engine, stat_cache).unwrap();

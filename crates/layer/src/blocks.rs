@@ -9,8 +9,10 @@ use dfbuild_image::{Digest, Hasher, HashingWriter, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Sealed;
+use crate::buffers::Buffers;
+use crate::cutter::MOST;
 use crate::gzip::BlockCompressor;
-use crate::ordered::in_order;
+use crate::ordered::{in_order, under_way};
 use crate::placing::{Hand, Placing};
 use crate::plan::{Plan, Planned};
 use crate::{Contents, Error, Index, Similar, UnpackOptions, View};
@@ -123,28 +125,23 @@ impl Outline {
         let Some(plan) = Plan::new(index).filter(|plan| self.is_of(plan)) else { return Ok(None) };
         let known = Known::new(earlier, level);
         let mut writer = MemberWriter::new(out, level);
-        let member = |tool: &mut BlockCompressor, at: usize| -> Result<Vec<u8>, Error> {
+        let member = |tool: &mut Tool, at: usize| -> Result<Vec<u8>, Error> {
             let (planned, block): (&Planned, &Block) = (&plan.blocks[at], &self.blocks[at]);
             if let Some(member) = known.get(&planned.name) {
                 return Ok(member);
             }
-            let bytes = plan.read(planned, contents, false)?;
-            if crc32(&bytes) != block.crc {
+            plan.read(planned, contents, false, &mut tool.bytes)?;
+            if crc32(&tool.bytes) != block.crc {
                 return Err(changed(&plan, planned, contents));
             }
-            Ok(tool.compress(&bytes))
+            Ok(tool.compressor.compress(&tool.bytes))
         };
         let count = plan.blocks.len();
-        in_order(
-            count,
-            threads,
-            || BlockCompressor::new(level),
-            member,
-            |at, member| {
-                contents.advanced(plan.blocks[at].length as u64);
-                writer.put(&member)
-            },
-        )?;
+        let tool = || Tool::new(level);
+        in_order(count, threads, tool, member, |at, member| {
+            contents.advanced(plan.blocks[at].length as u64);
+            writer.put(&member)
+        })?;
         Ok(Some(writer.finish(self)))
     }
 
@@ -200,7 +197,7 @@ impl Members {
 
 /// The error for a block that is not what it was: which file it is, if that can be found out.
 fn changed(plan: &Plan<'_>, planned: &Planned, contents: &dyn Contents) -> Error {
-    let found = plan.read(planned, contents, true).err();
+    let found = plan.read(planned, contents, true, &mut Vec::new()).err();
     let parts = || plan.parts(planned).first().map(|part| part.entry.path.clone());
     found.unwrap_or_else(|| Error::Changed { path: parts().unwrap_or_default() })
 }
@@ -260,6 +257,19 @@ impl<'a> MemberWriter<'a> {
     }
 }
 
+/// What a thread compresses with.
+struct Tool {
+    compressor: BlockCompressor,
+    bytes: Vec<u8>,
+}
+
+impl Tool {
+    fn new(level: u32) -> Self {
+        // One byte more for what a file must not have.
+        Self { compressor: BlockCompressor::ready(level), bytes: Vec::with_capacity(MOST + 1) }
+    }
+}
+
 /// What is to be done with each block beside digesting it.
 #[derive(Default)]
 struct Work<'a> {
@@ -270,7 +280,6 @@ struct Work<'a> {
 }
 
 /// What a thread works with.
-#[derive(Default)]
 struct Tools<'a> {
     compressor: Option<BlockCompressor>,
     hand: Option<Hand<'a>>,
@@ -300,9 +309,8 @@ impl<'a> Work<'a> {
                 hand.put(entry, content)?;
             }
         }
-        let Some(((level, _), bytes)) = self.packing.zip(bytes) else { return Ok(None) };
-        let compressor = tools.compressor.get_or_insert_with(|| BlockCompressor::new(level));
-        Ok(Some(compressor.compress(bytes)))
+        let compressor = tools.compressor.as_mut().zip(bytes);
+        Ok(compressor.map(|(compressor, bytes)| compressor.compress(bytes)))
     }
 }
 
@@ -360,26 +368,35 @@ impl<'a> Outlining<'a> {
         let is_packed = work.packing.is_some();
         // Without anything else to do the first blocks need not be looked at.
         let first = if is_packed || work.placing.is_some() { 0 } else { kept };
+        let count = plan.blocks.len() - first;
+        let buffers = Buffers::new(under_way(threads).min(count));
         let one = |tools: &mut Tools<'w>, at: usize| {
             let at = at + first;
             let planned = &plan.blocks[at];
             let member = work.known(&planned.name);
             let (mut bytes, mut crc) = (None, 0);
             if at >= kept || (is_packed && member.is_none()) {
-                let (read, sum) = read(plan, planned, contents, checksums.get(&planned.name))?;
-                (bytes, crc) = (Some(read), sum);
+                let buffer = bytes.insert(buffers.take());
+                crc = read(plan, planned, contents, checksums.get(&planned.name), buffer)?;
             }
             let made = match member {
                 Some(member) => Some(member),
                 None => work.carry_out(tools, plan, at, bytes.as_deref())?,
             };
-            Ok(Done { bytes: bytes.filter(|_| at >= kept), crc, member: made })
+            if at < kept {
+                bytes.take().into_iter().for_each(|bytes| buffers.give(bytes));
+            }
+            Ok(Done { bytes, crc, member: made })
         };
-        let count = plan.blocks.len() - first;
-        in_order(count, threads, Tools::default, one, |at, done: Done| {
+        let tools = || {
+            let level = work.packing.map(|(level, _)| level);
+            Tools { compressor: level.map(BlockCompressor::ready), hand: None }
+        };
+        in_order(count, threads, tools, one, |at, done: Done| {
             contents.advanced(plan.blocks[at + first].length as u64);
-            if let Some(bytes) = &done.bytes {
-                self.put(&plan.blocks[at + first], bytes, done.crc)?;
+            if let Some(bytes) = done.bytes {
+                self.put(&plan.blocks[at + first], &bytes, done.crc)?;
+                buffers.give(bytes);
             }
             done.member.map_or(Ok(()), |member| sink(at + first, &member))
         })?;
@@ -404,18 +421,19 @@ impl<'a> Outlining<'a> {
     }
 }
 
-/// Reads a block. One that is known is compared with its checksum, another with the digests of its
+/// Reads a block and gives its checksum. One that is known is compared with its checksum, another with the digests of its
 /// files: the same bytes are not digested twice where a checksum does.
 fn read(
     plan: &Plan<'_>,
     planned: &Planned,
     contents: &dyn Contents,
     known: Option<&u32>,
-) -> Result<(Vec<u8>, u32), Error> {
-    let bytes = plan.read(planned, contents, known.is_none())?;
-    let crc = crc32(&bytes);
+    bytes: &mut Vec<u8>,
+) -> Result<u32, Error> {
+    plan.read(planned, contents, known.is_none(), bytes)?;
+    let crc = crc32(bytes);
     match known {
         Some(expected) if *expected != crc => Err(changed(plan, planned, contents)),
-        _ => Ok((bytes, crc)),
+        _ => Ok(crc),
     }
 }

@@ -203,11 +203,21 @@ pub(crate) struct BlockCompressor {
     own: Option<Compressor>,
     /// For blocks with noise in them.
     noise: Option<Compressor>,
+    /// Where members are made, with room for the worst of them.
+    room: Vec<u8>,
 }
 
 impl BlockCompressor {
     pub(crate) fn new(level: u32) -> Self {
-        Self { level: level.min(9), own: None, noise: None }
+        Self { level: level.min(9), own: None, noise: None, room: Vec::new() }
+    }
+
+    /// The same with all that most blocks need, in the memory of the thread that asks.
+    pub(crate) fn ready(level: u32) -> Self {
+        let mut ready = Self::new(level);
+        let own = ready.own.insert(compressor(ready.level));
+        ready.room = Vec::with_capacity(own.gzip_compress_bound(MOST));
+        ready
     }
 
     /// A block as a gzip member: without name and time, and an operating system of 255, "unknown".
@@ -222,10 +232,12 @@ impl BlockCompressor {
         let (place, level) =
             if is_noise { (&mut self.noise, 1) } else { (&mut self.own, self.level) };
         let compressor = place.get_or_insert_with(|| compressor(level));
-        let mut member = vec![0; compressor.gzip_compress_bound(block.len())];
-        let length = compressor.gzip_compress(block, &mut member).expect("its bound is a bound");
-        member.truncate(length);
-        member
+        let bound = compressor.gzip_compress_bound(block.len());
+        if self.room.len() < bound {
+            self.room.resize(bound, 0);
+        }
+        let length = compressor.gzip_compress(block, &mut self.room).expect("its bound is a bound");
+        self.room[..length].to_vec()
     }
 }
 

@@ -29,6 +29,8 @@ const MAGIC: &[u8; 8] = b"dfblayer";
 const VERSION: u32 = 1;
 /// Magic, version and checksum.
 const HEADER: usize = 8 + 4 + 32;
+/// What an entry takes encoded, without its path, mostly.
+const ENCODED: usize = 56;
 /// No real user database comes near it, and no index grows out of hand.
 const INLINE_LIMIT: u64 = 1 << 20;
 
@@ -40,7 +42,9 @@ impl Index {
     /// Two entries with one path; an entry below something that is no directory; a link to a
     /// directory, a whiteout or itself.
     pub fn new(mut entries: Vec<Entry>) -> Result<Self, Error> {
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        if !entries.is_sorted_by(|a, b| a.path <= b.path) {
+            entries.sort_by(|a, b| a.path.cmp(&b.path));
+        }
         if let Some(pair) = entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
             return Err(Error::Duplicate { path: pair[0].path.clone() });
         }
@@ -185,13 +189,16 @@ impl Index {
 
     /// The index as bytes.
     pub fn encode(&self) -> Vec<u8> {
-        let body = postcard::to_stdvec(&BodyRef { entries: &self.entries, inline: &self.inline })
-            .expect("a growing vector takes every value");
-        let mut bytes = Vec::with_capacity(HEADER + body.len());
+        let paths: usize = self.entries.iter().map(|entry| entry.path.as_bytes().len()).sum();
+        let mut bytes = Vec::with_capacity(HEADER + paths + self.entries.len() * ENCODED);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(Digest::of(&body).as_bytes());
-        bytes.extend_from_slice(&body);
+        bytes.resize(HEADER, 0);
+        let body = BodyRef { entries: &self.entries, inline: &self.inline };
+        let mut bytes =
+            postcard::to_extend(&body, bytes).expect("a growing vector takes every value");
+        let checksum = Digest::of(&bytes[HEADER..]);
+        bytes[HEADER - 32..HEADER].copy_from_slice(checksum.as_bytes());
         bytes
     }
 

@@ -32,6 +32,7 @@
 pub mod archive;
 mod blob;
 mod blocks;
+mod buffers;
 mod contents;
 mod cpu;
 mod cutter;

@@ -5,12 +5,18 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::cpu::Helper;
 
+/// How many pieces of work are under way on so many threads: done, or being done, or waiting.
+pub(crate) fn under_way(threads: usize) -> usize {
+    2 * threads + 1
+}
+
 /// Does `count` pieces of work on `threads` threads and hands the results on in order. No more than
-/// twice as many pieces as threads are under way. Each thread has what `tool` gives it.
-pub(crate) fn in_order<L, T: Send, E: Send>(
+/// [`under_way`] are. Each thread has what `tool` gives it, which this one makes: what it allocates can serve
+/// others when the threads have ended.
+pub(crate) fn in_order<L: Send, T: Send, E: Send>(
     count: usize,
     threads: usize,
-    tool: impl Fn() -> L + Sync,
+    tool: impl Fn() -> L,
     work: impl Fn(&mut L, usize) -> Result<T, E> + Sync,
     mut sink: impl FnMut(usize, T) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -21,11 +27,11 @@ pub(crate) fn in_order<L, T: Send, E: Send>(
     let threads = threads.min(count);
     let helper = Helper::new();
     thread::scope(|scope| {
-        let (jobs, queue) = bounded::<(usize, Sender<Result<T, E>>)>(2 * threads + 1);
+        let (jobs, queue) = bounded::<(usize, Sender<Result<T, E>>)>(under_way(threads));
         for _ in 0..threads {
-            let (queue, tool, work, helper) = (queue.clone(), &tool, &work, helper.clone());
+            let (queue, mut tool, work) = (queue.clone(), tool(), &work);
+            let helper = helper.clone();
             let run = move || {
-                let mut tool = tool();
                 for (at, reply) in queue {
                     // Nobody listens any more if something failed.
                     let _ = reply.send(work(&mut tool, at));
@@ -44,7 +50,7 @@ pub(crate) fn in_order<L, T: Send, E: Send>(
             let (reply, result) = bounded(1);
             jobs.send((at, reply)).expect("the threads listen as long as there are jobs");
             pending.push_back(result);
-            if pending.len() > 2 * threads {
+            if pending.len() >= under_way(threads) {
                 next(&mut pending)?;
             }
         }

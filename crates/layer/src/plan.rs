@@ -61,16 +61,18 @@ impl<'a> Plan<'a> {
         Some(Self { index, blocks: planner.blocks })
     }
 
-    /// The bytes of a block. Contents are compared with their digests if `verify` and they lie wholly
-    /// in it; the others are for [`Plan::parts`].
+    /// The bytes of a block, in the place of what is in `bytes`. Contents are compared with their digests
+    /// if `verify` and they lie wholly in it; the others are for [`Plan::parts`].
     pub(crate) fn read(
         &self,
         block: &Planned,
         contents: &dyn Contents,
         verify: bool,
-    ) -> Result<Vec<u8>, Error> {
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        bytes.clear();
         // One more for what a file must not have.
-        let mut bytes = Vec::with_capacity(block.length + 1);
+        bytes.reserve(block.length + 1);
         let (mut at, mut offset) = (block.entry, block.offset);
         while bytes.len() < block.length {
             let Some(entry) = self.index.entries().get(at) else {
@@ -86,7 +88,7 @@ impl<'a> Plan<'a> {
                 let padded = size.next_multiple_of(HEADER as u64);
                 let count = (padded - skip).min((block.length - bytes.len()) as u64);
                 let begin = bytes.len();
-                read_content(entry, *size, contents, skip, count, &mut bytes)?;
+                read_content(entry, *size, contents, skip, count, bytes)?;
                 let whole = skip == 0 && count == padded;
                 let content =
                     usize::try_from(*size).ok().and_then(|size| bytes.get(begin..begin + size));
@@ -96,7 +98,7 @@ impl<'a> Plan<'a> {
             }
             (at, offset) = (at + 1, 0);
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// The entries that begin in a block, and where in it their contents lie, without padding, if they do

@@ -54,7 +54,7 @@ impl FileTree {
 
     fn of(finished: Finished) -> Self {
         let (index, origins) = finished.into_parts();
-        Self::of_index(Arc::new(index), origins)
+        Self::of_index(index, origins)
     }
 
     fn of_index(index: Arc<Index>, origins: Vec<Origin>) -> Self {

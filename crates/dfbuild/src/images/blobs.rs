@@ -1,5 +1,6 @@
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use dfbuild_cache::{ClockTimes, LayerRecord};
 use dfbuild_image::{Descriptor, Digest, Entry, HashingWriter, Kind, MediaType, descriptor};
@@ -49,7 +50,7 @@ impl Engine {
         &self,
         staging: &Staging,
         rootfs: &Rootfs<'_>,
-        index: Index,
+        index: Arc<Index>,
         contents: &dyn Contents,
         clock: ClockTimes,
         lineage: Option<Lineage>,
@@ -87,7 +88,7 @@ impl Engine {
         &self,
         folder: &Path,
         rootfs: &Rootfs<'_>,
-        index: Index,
+        index: Arc<Index>,
         contents: &dyn Contents,
         clock: ClockTimes,
     ) -> Result<LayerRecord, StepError> {
@@ -103,7 +104,7 @@ impl Engine {
     fn keep_folder(
         &self,
         folder: &Path,
-        index: Index,
+        index: Arc<Index>,
         diff_id: Digest,
         tar_size: u64,
         clock: ClockTimes,
@@ -118,7 +119,7 @@ impl Engine {
     pub(crate) fn keep_as_blob(
         &self,
         staging: &Staging,
-        index: Index,
+        index: Arc<Index>,
         contents: &dyn Contents,
         clock: ClockTimes,
         task: &PackingTask<'_>,
@@ -165,7 +166,7 @@ impl Engine {
     /// Keeps what is known of a layer that is in place.
     pub(crate) fn keep(
         &self,
-        index: Index,
+        index: Arc<Index>,
         diff_id: Digest,
         tar_size: u64,
         clock: ClockTimes,

@@ -66,7 +66,7 @@ impl Engine {
     pub(crate) fn last_files(&self, last: &LastLayer, form: Form) -> Option<(Arc<Index>, PathBuf)> {
         let diff_id = last.outline.diff_id();
         let folder = self.store().snapshot(&self.flavour(form), &diff_id)?;
-        Some((self.index(&diff_id).ok()?, folder))
+        Some((self.known_index_once(&diff_id)?, folder))
     }
 
     /// Keeps an outline until its layer is compressed.

@@ -72,22 +72,33 @@ impl Engine {
             return Ok(index);
         }
         let index = self.read_index(diff_id)?;
-        Ok(self.remember(diff_id, index))
+        Ok(self.remember(diff_id, Arc::new(index)))
     }
 
     /// What is in a layer, if it was looked into before.
     pub(crate) fn known_index(&self, diff_id: &Digest) -> Option<Arc<Index>> {
-        let indexes = &self.layers().indexes;
-        let known = indexes.lock().unwrap_or_else(PoisonError::into_inner).get(diff_id).cloned();
-        known.or_else(|| {
-            let index = Index::decode(&self.store().layer_index(diff_id)?).ok()?;
-            Some(self.remember(diff_id, index))
+        self.remembered(diff_id).or_else(|| {
+            let index = self.stored_index(diff_id)?;
+            Some(self.remember(diff_id, Arc::new(index)))
         })
     }
 
+    /// The same for whoever asks once: it does not stay in memory.
+    pub(crate) fn known_index_once(&self, diff_id: &Digest) -> Option<Arc<Index>> {
+        self.remembered(diff_id).or_else(|| self.stored_index(diff_id).map(Arc::new))
+    }
+
+    fn remembered(&self, diff_id: &Digest) -> Option<Arc<Index>> {
+        let indexes = &self.layers().indexes;
+        indexes.lock().unwrap_or_else(PoisonError::into_inner).get(diff_id).cloned()
+    }
+
+    fn stored_index(&self, diff_id: &Digest) -> Option<Index> {
+        Index::decode(&self.store().layer_index(diff_id)?).ok()
+    }
+
     /// Keeps an index in memory.
-    pub(crate) fn remember(&self, diff_id: &Digest, index: Index) -> Arc<Index> {
-        let index = Arc::new(index);
+    pub(crate) fn remember(&self, diff_id: &Digest, index: Arc<Index>) -> Arc<Index> {
         let mut indexes = self.layers().indexes.lock().unwrap_or_else(PoisonError::into_inner);
         indexes.insert(*diff_id, Arc::clone(&index));
         index
@@ -97,7 +108,7 @@ impl Engine {
     pub(crate) fn keep_index(
         &self,
         diff_id: &Digest,
-        index: Index,
+        index: Arc<Index>,
         tar_size: u64,
     ) -> Result<Arc<Index>, StepError> {
         self.note_index(diff_id, &index, tar_size)?;
@@ -234,7 +245,7 @@ impl Engine {
         let (_, found, size) = tar.writer.finish();
         let index = self.checked(read, &blob, diff_id, &found)?;
         self.promised(diff_id, &blob, &index)?;
-        self.keep_index(diff_id, index, size)
+        self.keep_index(diff_id, Arc::new(index), size)
     }
 
     /// Keeps a layer that [`Engine::unpack_alone`] unpacked.

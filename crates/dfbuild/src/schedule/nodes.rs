@@ -16,7 +16,8 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
-    pub(crate) fn keep(&self, digest: Digest, bytes: Vec<u8>) {
+    pub(crate) fn keep(&self, digest: Digest, mut bytes: Vec<u8>) {
+        bytes.shrink_to_fit();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.entry(digest).or_insert(bytes);
     }

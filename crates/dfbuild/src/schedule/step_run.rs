@@ -1,9 +1,10 @@
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use dfbuild_cache::{ClockTimes, LayerRecord, Record};
 use dfbuild_image::Timestamp;
-use dfbuild_layer::{Index, measure_cpu};
+use dfbuild_layer::measure_cpu;
 use dfbuild_plan::{StageId, Step, StepKind};
 use dfbuild_store::Staging;
 
@@ -89,6 +90,7 @@ impl Session<'_> {
         for (number, (handle, id)) in handles.iter().zip(ids).enumerate() {
             if matches!(handle, Handle::Context(_)) {
                 let now = source_digest(step, number, handle.tree(), &self.fetcher(), &mut forget)?;
+                handle.tree().forget_walks();
                 if SourceId::Files(now) != *id {
                     return Err(StepError::ContextChanged);
                 }
@@ -161,7 +163,7 @@ impl Session<'_> {
     ) -> Result<LayerRecord, StepError> {
         let contents = finished.contents(tree, rootfs);
         let contents = leaks.contents(&contents);
-        let index: Index = finished.index.clone();
+        let index = Arc::clone(&finished.index);
         let mut paths = rootfs.kept_clock_times(&index)?;
         paths.extend(finished.made.iter().cloned());
         paths.sort_unstable();

@@ -1,7 +1,7 @@
 //! What `COPY` copies where. Follows fsutil's copier, which BuildKit uses, call by call: semantics
 //! of paths are the part of a builder that people notice.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -235,7 +235,8 @@ fn copy_directory(
         None => drop(draft.make_directories(target, rules.making())?),
     }
     let top_path = &top.path;
-    let mut copied = Copied { tree, top: top_path, target, files, rules, linked: BTreeMap::new() };
+    let linked = link_targets(files);
+    let mut copied = Copied { tree, top: top_path, target, files, rules, linked };
     for entry in files {
         copied.one(draft, entry)?;
     }
@@ -259,7 +260,16 @@ struct Copied<'a> {
     files: &'a [Entry],
     rules: &'a CopyRules<'a>,
     /// Where the first name of each file with several went.
-    linked: BTreeMap<&'a TreePath, TreePath>,
+    linked: HashMap<&'a TreePath, Option<TreePath>>,
+}
+
+/// The files that others are hard links to.
+fn link_targets(files: &[Entry]) -> HashMap<&TreePath, Option<TreePath>> {
+    let targets = files.iter().filter_map(|entry| match &entry.kind {
+        Kind::HardLink { target } => Some((target, None)),
+        _ => None,
+    });
+    targets.collect()
 }
 
 impl<'a> Copied<'a> {
@@ -268,16 +278,16 @@ impl<'a> Copied<'a> {
         if self.rules.excludes.matches(relative.as_bytes()).ignored {
             return Ok(());
         }
-        let to = self.target.join(relative.as_bytes());
+        let to = relative.inside(self.target);
         self.parents(draft, &relative)?;
         if entry.kind.is_directory() {
             return self.directory(draft, entry, &to);
         }
         let (kind, from) = match &entry.kind {
             Kind::HardLink { target: first } => match self.linked.get(first) {
-                Some(first) => (Kind::HardLink { target: first.clone() }, None),
+                Some(Some(first)) => (Kind::HardLink { target: first.clone() }, None),
                 // The first name was left out: this one becomes the file.
-                None => (self.file_kind(first), Some(first.clone())),
+                _ => (self.file_kind(first), Some(first.clone())),
             },
             kind => (kind.clone(), Some(entry.path.clone())),
         };
@@ -285,8 +295,10 @@ impl<'a> Copied<'a> {
             Kind::HardLink { target: first } => first,
             _ => &entry.path,
         };
-        if from.is_some() {
-            self.linked.insert(key, to.clone());
+        if from.is_some()
+            && let Some(first) = self.linked.get_mut(key)
+        {
+            *first = Some(to.clone());
         }
         let origin = from.map_or(Origin::None, |from| self.tree.origin(&from));
         put_file(draft, Entry { path: to.clone(), kind, ..entry.clone() }, origin, self.rules)?;
@@ -444,7 +456,8 @@ pub(crate) fn copy_with_parents(
 ) -> Result<(), StepError> {
     let WithParents { top, mtime, files } = selected;
     let target = draft.make_directories(&TreePath::new(dest), rules.making())?;
-    let mut copied = Copied { tree, top, target: &target, files, rules, linked: BTreeMap::new() };
+    let linked = link_targets(files);
+    let mut copied = Copied { tree, top, target: &target, files, rules, linked };
     for entry in files {
         copied.one(draft, entry)?;
     }

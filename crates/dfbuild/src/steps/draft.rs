@@ -8,13 +8,14 @@ use dfbuild_image::{Entry, Kind, TreePath};
 use dfbuild_layer::{Contents, Index, View};
 
 use crate::error::StepError;
+use crate::steps::changes::{Change, Changes};
 use crate::steps::tree::{Place, Tree, resolve, root_entry};
 
 /// A layer in the making: the tree below, and what changes in it. It is written straight from its
 /// sources; nothing is mounted.
 pub(crate) struct Draft<'a> {
     below: &'a View,
-    changes: BTreeMap<TreePath, Change>,
+    changes: Changes,
     /// Files of `changes` that others are hard links to.
     link_targets: BTreeSet<TreePath>,
     /// What the builder itself made: those times are its own.
@@ -24,12 +25,6 @@ pub(crate) struct Draft<'a> {
     ready: Option<TreePath>,
     /// The time of what the builder makes.
     pub(crate) made_at: i64,
-}
-
-/// An entry that was put into the draft.
-struct Change {
-    entry: Entry,
-    origin: Origin,
 }
 
 /// Where the bytes of a file are.
@@ -59,7 +54,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn new(below: &'a View, made_at: i64) -> Self {
         Self {
             below,
-            changes: BTreeMap::new(),
+            changes: Changes::default(),
             link_targets: BTreeSet::new(),
             made: BTreeSet::new(),
             ready: None,
@@ -119,7 +114,7 @@ impl<'a> Draft<'a> {
         if let Kind::HardLink { target } = &entry.kind {
             self.link_targets.insert(target.clone());
         }
-        self.changes.insert(path, Change { entry, origin });
+        self.changes.insert(Change { entry, origin });
     }
 
     /// Other names of the file at `path` keep it when that name goes: the first of them becomes the
@@ -129,8 +124,8 @@ impl<'a> Draft<'a> {
             return;
         }
         let leads_here = |change: &Change| matches!(&change.entry.kind, Kind::HardLink { target } if target == path);
-        let links: Vec<TreePath> =
-            self.changes.iter().filter(|(_, c)| leads_here(c)).map(|(p, _)| p.clone()).collect();
+        let links = self.changes.iter().filter(|change| leads_here(change));
+        let links: Vec<TreePath> = links.map(|change| change.entry.path.clone()).collect();
         let Some((first, others)) = links.split_first() else { return };
         let Some(file) = self.changes.remove(path) else { return };
         self.link_targets.insert(first.clone());
@@ -152,7 +147,7 @@ impl<'a> Draft<'a> {
         self.release_links(path);
         self.made.remove(path);
         let whiteout = Change { entry: Entry::whiteout(path.clone()), origin: Origin::None };
-        self.changes.insert(path.clone(), whiteout);
+        self.changes.insert(whiteout);
     }
 
     /// Makes the directory `path` inside `root`, which no link leaves, and its missing parents. A
@@ -188,13 +183,8 @@ impl<'a> Draft<'a> {
     }
 
     fn forget_below(&mut self, path: &TreePath) {
-        let inside: Vec<TreePath> = self
-            .changes
-            .range(path.clone()..)
-            .skip_while(|(other, _)| *other == path)
-            .take_while(|(other, _)| other.starts_with(path))
-            .map(|(other, _)| other.clone())
-            .collect();
+        let inside = self.changes.below(path).map(|change| change.entry.path.clone());
+        let inside: Vec<TreePath> = inside.collect();
         for path in inside {
             self.release_links(&path);
             self.changes.remove(&path);
@@ -218,7 +208,7 @@ impl<'a> Draft<'a> {
         }
         let is_file = matches!(entry.kind, Kind::File { .. });
         let origin = if is_file { Origin::Below } else { Origin::None };
-        self.changes.insert(path.clone(), Change { entry, origin });
+        self.changes.insert(Change { entry, origin });
     }
 
     /// Makes the directory `path` and its missing parents; what is there keeps what it has. Links
@@ -258,7 +248,7 @@ impl<'a> Draft<'a> {
             let mut entry =
                 Entry::new(directory.clone(), Kind::DIRECTORY, making.mode, self.made_at);
             (entry.uid, entry.gid) = (making.uid, making.gid);
-            self.changes.insert(directory.clone(), Change { entry, origin: Origin::None });
+            self.changes.insert(Change { entry, origin: Origin::None });
             self.made.insert(directory);
         }
     }
@@ -270,38 +260,38 @@ impl<'a> Draft<'a> {
 
     /// The layer: what differs from below, with the parents of each change before it.
     pub(crate) fn finish(mut self) -> Result<Finished, StepError> {
-        let changes = std::mem::take(&mut self.changes);
-        let mut kept: Vec<Change> = Vec::with_capacity(changes.len());
+        let (count, changes) = self.changes.take();
+        let mut kept = Kept::with_capacity(count);
         // The file that stands for a group of hard links whose first name did not change.
         let mut promoted: BTreeMap<TreePath, TreePath> = BTreeMap::new();
         let mut unchanged: BTreeMap<TreePath, Change> = BTreeMap::new();
-        for (path, mut change) in changes {
+        for mut change in changes {
             if let Kind::HardLink { target } = &change.entry.kind {
                 let target = promoted.get(target).unwrap_or(target).clone();
-                if find(&kept, &target).is_some() {
+                if kept.has(&target) {
                     change.entry.kind = Kind::HardLink { target };
                 } else if let Some(first) = unchanged.get(&target) {
                     change.entry.kind = first.entry.kind.clone();
                     change.origin = first.origin.clone();
-                    promoted.insert(target, path.clone());
+                    promoted.insert(target, change.entry.path.clone());
                 }
             }
             if self.is_unchanged(&change.entry) {
-                unchanged.insert(path, change);
+                unchanged.insert(change.entry.path.clone(), change);
             } else {
                 kept.push(change);
             }
         }
         let mut parents: BTreeMap<TreePath, Change> = BTreeMap::new();
         let mut last = TreePath::ROOT;
-        for change in &kept {
-            let parent = change.entry.path.parent().unwrap_or_default();
+        for entry in &kept.entries {
+            let parent = entry.path.parent().unwrap_or_default();
             // Those of the files of one directory are the same.
             if std::mem::replace(&mut last, parent) == last {
                 continue;
             }
-            for directory in change.entry.path.ancestors() {
-                if find(&kept, &directory).is_some() || parents.contains_key(&directory) {
+            for directory in entry.path.ancestors() {
+                if kept.has(&directory) || parents.contains_key(&directory) {
                     continue;
                 }
                 // A directory that got another time comes with it, but only beside a change in it.
@@ -314,11 +304,11 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        kept.extend(parents.into_values());
-        kept.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
-        let made = self.made.into_iter().filter(|path| find(&kept, path).is_some()).collect();
-        let (entries, origins) = kept.into_iter().map(|it| (it.entry, it.origin)).unzip();
-        Ok(Finished { index: Index::new(entries)?, origins, made })
+        drop(unchanged);
+        let kept = kept.with(parents);
+        let made = self.made.into_iter().filter(|path| kept.has(path)).collect();
+        let Kept { entries, origins } = kept;
+        Ok(Finished { index: Arc::new(Index::new(entries)?), origins, made })
     }
 
     /// Whether the tree below already has just this entry.
@@ -336,14 +326,47 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// The change at `path` among those of other paths, which are sorted.
-fn find(changes: &[Change], path: &TreePath) -> Option<usize> {
-    changes.binary_search_by(|change| change.entry.path.cmp(path)).ok()
+/// The entries of a layer and where their bytes are, in order.
+struct Kept {
+    entries: Vec<Entry>,
+    origins: Vec<Origin>,
+}
+
+impl Kept {
+    fn with_capacity(count: usize) -> Self {
+        Self { entries: Vec::with_capacity(count), origins: Vec::with_capacity(count) }
+    }
+
+    fn push(&mut self, change: Change) {
+        self.entries.push(change.entry);
+        self.origins.push(change.origin);
+    }
+
+    fn has(&self, path: &TreePath) -> bool {
+        self.entries.binary_search_by(|entry| entry.path.cmp(path)).is_ok()
+    }
+
+    /// The same with the changes of other paths.
+    fn with(self, others: BTreeMap<TreePath, Change>) -> Self {
+        if others.is_empty() {
+            return self;
+        }
+        let mut all = Self::with_capacity(self.entries.len() + others.len());
+        let mut others = others.into_values().peekable();
+        for (entry, origin) in self.entries.into_iter().zip(self.origins) {
+            while let Some(other) = others.next_if(|other| other.entry.path < entry.path) {
+                all.push(other);
+            }
+            all.push(Change { entry, origin });
+        }
+        others.for_each(|other| all.push(other));
+        all
+    }
 }
 
 /// A finished [`Draft`].
 pub(crate) struct Finished {
-    pub(crate) index: Index,
+    pub(crate) index: Arc<Index>,
     /// Of each entry.
     origins: Vec<Origin>,
     /// The paths whose times are the builder's own.
@@ -352,7 +375,7 @@ pub(crate) struct Finished {
 
 impl Finished {
     /// The entries, and where their bytes are.
-    pub(crate) fn into_parts(self) -> (Index, Vec<Origin>) {
+    pub(crate) fn into_parts(self) -> (Arc<Index>, Vec<Origin>) {
         (self.index, self.origins)
     }
 

@@ -1,6 +1,7 @@
 //! What a step does: commands in a sandbox, and layers that are written straight from their sources.
 
 pub(crate) mod archive;
+mod changes;
 pub(crate) mod checkout;
 pub(crate) mod copy;
 pub(crate) mod copy_step;

@@ -107,7 +107,7 @@ pub(crate) fn run_command(
     let Changes { index, diff_id, tar_size, leaks } = workspace.commit(&Leaks::of(session))?;
     session.report_leaks(&leaks, info)?;
     let clock = clock_times(rootfs, &index, started)?;
-    engine.keep(index, diff_id, tar_size, clock)
+    engine.keep(index.into(), diff_id, tar_size, clock)
 }
 
 /// How a command failed by itself; `None` if what was to run it failed.

@@ -30,6 +30,9 @@ pub(crate) trait Tree: Sync {
     /// Keeps what a walk gave, if another one would take long.
     fn keep_walk(&self, _path: &TreePath, _entries: Vec<Entry>) {}
 
+    /// Forgets what was kept of walks: nobody asks for it any more.
+    fn forget_walks(&self) {}
+
     /// The content of the file at `path`.
     fn open(&self, path: &TreePath) -> io::Result<Box<dyn Read + '_>>;
 
@@ -78,6 +81,10 @@ impl Tree for Context {
 
     fn keep_walk(&self, path: &TreePath, entries: Vec<Entry>) {
         self.keep_walk(path, entries);
+    }
+
+    fn forget_walks(&self) {
+        self.forget_walks();
     }
 
     fn get(&self, path: &TreePath) -> Result<Option<Entry>, StepError> {

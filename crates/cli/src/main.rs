@@ -58,12 +58,15 @@ use std::env;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use dfbuild::memory;
+
 use args::{CheckArgs, Cli, Command};
 use failure::Failure;
 use registry::Told;
 use signals::Interrupted;
 
 fn main() -> ExitCode {
+    memory::few_arenas();
     // For programs that embed the library and have no `main` of their own to be a worker with.
     if let Some(code) = dfbuild::worker::serve_if_asked(env::args_os()) {
         return code;

@@ -45,6 +45,7 @@ mod image_list;
 mod images;
 mod leaks;
 mod logs;
+pub mod memory;
 mod network;
 mod options;
 mod redact;

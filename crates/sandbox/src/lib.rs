@@ -67,6 +67,8 @@ mod idmap;
 #[cfg(feature = "namespaces")]
 mod init;
 #[cfg(feature = "namespaces")]
+mod memory;
+#[cfg(feature = "namespaces")]
 mod mounts;
 #[cfg(feature = "namespaces")]
 mod overlay;
@@ -101,6 +103,8 @@ pub use disabled::{Child, Killer, probe, probe_network, spawn, spawn_with};
 pub use error::{Error, Hint, Step};
 pub use exit::{CpuTime, Exit};
 pub use idmap::{IdMap, IdMode, IdRange};
+#[cfg(feature = "namespaces")]
+pub use memory::few_arenas;
 #[cfg(feature = "namespaces")]
 pub use probe::{probe, probe_network};
 #[cfg(feature = "namespaces")]

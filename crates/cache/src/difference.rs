@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use dfbuild_image::Digest;
 
@@ -98,18 +98,17 @@ impl Difference<'_> {
             self.nodes_change(node(&old), node(&new), &prefix.unwrap_or_default());
         }
         let (old, new) = (self.files(&before), self.files(&now));
-        self.entries_change(old, new);
+        let old = with_paths_of(&new, old);
+        self.entries_change(old.collect(), by_path(new));
         self.elsewhere_change(&before, &now);
     }
 
-    /// The files that are selected alone, by path.
-    fn files(&self, items: &[Item]) -> BTreeMap<String, NodeEntry> {
+    /// The files that are selected alone, with their paths if these are known.
+    fn files(&self, items: &[Item]) -> Vec<(String, NodeEntry)> {
         let file = |item: &Item| {
             let Selected::File(node) = &item.selected else { return None };
             let entry = read_node(&(self.load)(node)?)?.pop()?;
-            let name = String::from_utf8_lossy(entry.name.as_bytes()).into_owned();
-            let path = if item.prefix.is_empty() { name } else { item.prefix.clone() };
-            Some((path, entry))
+            Some((item.prefix.clone(), entry))
         };
         items.iter().filter_map(file).collect()
     }
@@ -275,6 +274,30 @@ impl Difference<'_> {
     }
 }
 
+/// Files by path; one whose path is not known by its name.
+fn by_path(files: Vec<(String, NodeEntry)>) -> BTreeMap<String, NodeEntry> {
+    let path = |(path, entry): (String, NodeEntry)| {
+        (if path.is_empty() { join("", &entry) } else { path }, entry)
+    };
+    files.into_iter().map(path).collect()
+}
+
+/// `old` files by path: of what was copied earlier a key has the names alone, so each gets the path of
+/// the file that is called like it now, in order.
+fn with_paths_of(
+    new: &[(String, NodeEntry)],
+    old: Vec<(String, NodeEntry)>,
+) -> impl Iterator<Item = (String, NodeEntry)> {
+    let mut paths: HashMap<_, VecDeque<String>> = HashMap::new();
+    for (path, entry) in new.iter().filter(|(path, _)| !path.is_empty()) {
+        paths.entry(entry.name.clone()).or_default().push_back(path.clone());
+    }
+    old.into_iter().map(move |(_, entry)| {
+        let path = paths.get_mut(&entry.name).and_then(VecDeque::pop_front);
+        (path.unwrap_or_else(|| join("", &entry)), entry)
+    })
+}
+
 fn join(prefix: &str, entry: &NodeEntry) -> String {
     let name = String::from_utf8_lossy(entry.name.as_bytes());
     match prefix {
@@ -430,8 +453,15 @@ mod tests {
         };
         let (before, now) = (select(&["a=1", "b=1"]), select(&["a=1", "b=2", "c=3"]));
         let load = |digest: &Digest| known.borrow().get(digest).cloned();
-        let change = files_change(&before, &now, &[], &load);
-        let paths: Vec<&str> = change.files.iter().map(|file| file.path.as_str()).collect();
-        assert_eq!((paths, change.differ, change.total), (vec!["b", "c"], 2, 3));
+        let told = |prefixes: &[Vec<String>]| {
+            let change = files_change(&before, &now, prefixes, &load);
+            let file = |file: &FileChange| format!("{} {:?}", file.path, file.changes);
+            let files: Vec<String> = change.files.iter().map(file).collect();
+            (files.join(", "), change.differ, change.total)
+        };
+        assert_eq!(told(&[]), ("b [Content], c [Added]".to_owned(), 2, 3));
+        // Where they lie is only known of those that are there now.
+        let prefixes = ["x/a", "y/b", "y/c"].map(str::to_owned).to_vec();
+        assert_eq!(told(&[prefixes]), ("y/b [Content], y/c [Added]".to_owned(), 2, 3));
     }
 }

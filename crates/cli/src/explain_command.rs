@@ -84,7 +84,7 @@ fn write_text(out: &mut impl Write, explanation: &Explanation, last: bool) -> io
                 *(if only_dragged { &mut may_run } else { &mut runs }) += 1;
                 writeln!(out, "{word} {}: {}", step.text, reasons::line(reasons))?;
             }
-            _ => writeln!(out, "UNUSED {}: nothing reads what it makes", step.text)?,
+            _ => writeln!(out, "NOT NEEDED {}: what reads from its stage is cached", step.text)?,
         }
     }
     for bust in &explanation.busts {

@@ -127,6 +127,8 @@ fn what_cannot_be_built(bed: &Bed) {
     ]);
     let known = compose(bed, &["nobody"]).exits_with(1);
     let _ = known.says(&["there is no service `nobody`: there are a, b"]);
+    let up = compose(bed, &["up"]).exits_with(1);
+    let _ = up.says(&["builds, and starts nothing: `docker compose up` is for that"]);
 }
 
 /// `fixtures/stack`, on small images in the places of its bases.

@@ -34,6 +34,12 @@ pub(crate) fn run(args: &ComposeArgs, root: PathBuf, debug: bool) -> ExitCode {
     run::build(args, &files, wanted, root, debug)
 }
 
+/// What else `docker compose` does.
+const OTHER_VERBS: [&str; 17] = [
+    "config", "cp", "create", "down", "exec", "kill", "logs", "ls", "ps", "pull", "push",
+    "restart", "rm", "run", "start", "stop", "up",
+];
+
 /// The services that were asked for, and those whose images they name as contexts.
 fn wanted(args: &ComposeArgs, files: &Files) -> Result<BTreeSet<String>, String> {
     let services = &files.project.services;
@@ -63,6 +69,11 @@ fn wanted(args: &ComposeArgs, files: &Files) -> Result<BTreeSet<String>, String>
     }
     while let Some(name) = rest.pop() {
         let Some(service) = services.get(&name) else {
+            if OTHER_VERBS.contains(&name.as_str()) {
+                return Err(format!(
+                    "`dfbuild compose` builds, and starts nothing: `docker compose {name}` is for that"
+                ));
+            }
             let known: Vec<_> = services.keys().map(String::as_str).collect();
             return Err(format!("there is no service `{name}`: there are {}", known.join(", ")));
         };

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use dfbuild_testkit::{Bed, DebianRegistry, Skipped, image_layout, program, run};
+use dfbuild_testkit::{Bed, DebianRegistry, Outcome, Skipped, image_layout, program, run};
 use serde_json::{Value, json};
 
-use super::{build_elsewhere, check, elsewhere, image, registry};
+use super::{build_elsewhere, build_elsewhere_command, check, elsewhere, image, registry};
 
 const INSECURE: [&str; 2] = ["--src-tls-verify=false", "--dest-tls-verify=false"];
 
@@ -312,15 +312,16 @@ fn layers_that_depend_on_those_below_are_built_upon() {
         );
         let mut seen = Vec::new();
         let instead = format!("{name}=oci-layout://{}", layout.display());
-        for arguments in [&[][..], &["--no-fast-paths"], &["--build-context", &instead]] {
-            let tree = bed.join("out/built");
+        let ways = [&[][..], &["--no-fast-paths"], &["--build-context", &instead]];
+        for (number, arguments) in ways.into_iter().enumerate() {
+            let tree = bed.join(format!("out/built{number}"));
             let output = format!("type=local,dest={}", tree.display());
             let all = [arguments, &["-o", &output]].concat();
-            let built = build_elsewhere(bed, &text, &all).succeeds();
+            let mut command = build_elsewhere_command(bed, &text, &all);
+            command.env("DFBUILD_ROOT", bed.join(format!("out/store{number}")));
+            let built = Outcome::from(command.output().unwrap()).succeeds();
             assert!(built.stderr.contains("24"), "{}", built.stderr);
             seen.push(fs::read_to_string(tree.join("seen")).unwrap());
-            fs::remove_dir_all(tree).unwrap();
-            fs::remove_dir_all(bed.join("out/elsewhere")).unwrap();
         }
         assert!(seen[0] == seen[1] && seen[0] == seen[2], "{seen:#?}");
         for line in ["/m 711", "/a/two 604 0 0 1", "/b 755 0 0", "/d 750 0 0", "/d/new 644"] {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::made::image_layout;
+use crate::image_layout::{image_layout, text};
 use crate::packages::apt_lists;
 use crate::{Skipped, program, run};
 
@@ -54,10 +54,6 @@ fn pack(tree: &Path, work: &Path) -> Result<PathBuf, Skipped> {
     args.extend(["-C", text(tree), "-cf", text(&archive), "."].map(str::to_owned));
     run("tar", &args.iter().map(String::as_str).collect::<Vec<_>>())?;
     Ok(archive)
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().expect("folders of tests have plain names")
 }
 
 /// Where the machine itself gets Debian from. Without an answer debootstrap has its own.

@@ -68,6 +68,7 @@ fn sha256(file: &Path) -> Result<String, Skipped> {
     Ok(line.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
-fn text(path: &Path) -> &str {
+/// A path as an argument of a program.
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("folders of tests have plain names")
 }

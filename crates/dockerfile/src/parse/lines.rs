@@ -1,6 +1,6 @@
 //! Physical lines.
 
-use super::scan::{BLOCK, all_newlines, leading_spaces, newlines, skip_spaces};
+use super::scan::{all_newlines, leading_spaces, skip_spaces};
 use crate::span::LineRange;
 
 /// The longest line, without its line ending, that the reference implementation reads.
@@ -19,7 +19,7 @@ pub(crate) struct Line {
     pub(crate) number: usize,
 }
 
-#[expect(clippy::inline_always, reason = "as with `Lines::next`")]
+#[expect(clippy::inline_always, reason = "as with `FileLines::next`")]
 impl Line {
     /// The text without its line ending, of the source of which this is a line.
     #[inline(always)]
@@ -173,7 +173,7 @@ fn text_start(source: &str) -> usize {
 }
 
 /// Where a line ends of which any number of `\r` is the ending too.
-#[expect(clippy::inline_always, reason = "as with `Lines::next`")]
+#[expect(clippy::inline_always, reason = "as with `FileLines::next`")]
 #[inline(always)]
 fn without_returns(bytes: &[u8], start: usize, end: usize) -> usize {
     match bytes[start..end] {
@@ -182,16 +182,12 @@ fn without_returns(bytes: &[u8], start: usize, end: usize) -> usize {
     }
 }
 
-/// The lines of a source or a part of one. A byte order mark is not part of the first one.
+/// The lines of a source or a part of one, found one after the other: where only some are wanted. A byte order mark is not part of the first one.
 #[derive(Clone, Debug)]
 pub(crate) struct Lines<'a> {
     source: &'a str,
     at: usize,
     number: usize,
-    /// Where the bytes end that were searched for newlines.
-    searched: usize,
-    /// Those newlines among the last [`BLOCK`] of them that end no line so far.
-    newlines: u64,
 }
 
 impl<'a> Lines<'a> {
@@ -201,34 +197,19 @@ impl<'a> Lines<'a> {
 
     /// The lines of a part of a source, which has no byte order mark.
     pub(crate) fn within(part: &'a str) -> Self {
-        Self { source: part, at: 0, number: 0, searched: 0, newlines: 0 }
+        Self { source: part, at: 0, number: 0 }
     }
 }
 
 impl Iterator for Lines<'_> {
     type Item = Line;
 
-    #[expect(
-        clippy::inline_always,
-        reason = "a line that is returned through memory and copied at once stalls the processor"
-    )]
-    #[inline(always)]
     fn next(&mut self) -> Option<Line> {
         let start = self.at;
         let bytes = self.source.as_bytes();
-        if start >= bytes.len() {
-            return None;
-        }
-        while self.newlines == 0 && self.searched < bytes.len() {
-            self.newlines = newlines(bytes, self.searched);
-            self.searched += BLOCK;
-        }
-        let (mut end, mut next) = (bytes.len(), bytes.len());
-        if self.newlines != 0 {
-            end = self.searched - BLOCK + self.newlines.trailing_zeros() as usize;
-            next = end + 1;
-            self.newlines &= self.newlines - 1;
-        }
+        let rest = bytes.get(start..).filter(|rest| !rest.is_empty())?;
+        let newline = memchr::memchr(b'\n', rest).map(|len| start + len);
+        let (end, next) = newline.map_or((bytes.len(), bytes.len()), |at| (at, at + 1));
         let end = without_returns(bytes, start, end);
         self.at = next;
         self.number += 1;

@@ -1,4 +1,4 @@
-//! Looking for bytes eight at a time: lines and words are so short that a call to a search costs more than the search.
+//! Looking for bytes, many at a time: lines and words are so short that a call to a search costs more than the search.
 
 /// The number of bytes that are looked at together.
 const WIDTH: usize = 8;
@@ -20,16 +20,7 @@ fn first(marks: u64) -> usize {
 }
 
 /// The number of bytes whose newlines are looked for together.
-pub(crate) const BLOCK: usize = 64;
-
-/// The newlines among the [`BLOCK`] bytes from `at` on, which may be fewer at the end: bit 0 stands for the first one.
-#[inline]
-pub(crate) fn newlines(bytes: &[u8], at: usize) -> u64 {
-    match bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        Some(block) => newlines_of(block),
-        None => last_newlines(bytes, at),
-    }
-}
+const BLOCK: usize = 64;
 
 /// Where all newlines are.
 ///
@@ -67,7 +58,7 @@ const FEW: usize = 4;
 /// No more than lines of people have on average, so that there is room for them.
 const BYTES_PER_LINE: usize = 24;
 
-/// The same for less than a whole block.
+/// The newlines from `at` on, where less than a whole block is left.
 fn last_newlines(bytes: &[u8], at: usize) -> u64 {
     let len = bytes.len().saturating_sub(at);
     if len == 0 {
@@ -183,7 +174,7 @@ pub(crate) fn skip_spaces(bytes: &[u8], at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK, all_newlines, find_blank, newlines, skip_spaces};
+    use super::{all_newlines, find_blank, skip_spaces};
 
     #[test]
     fn every_newline_is_found() {
@@ -193,17 +184,11 @@ mod tests {
                 let mut text = vec![b'a'; len];
                 text[first] = b'\n';
                 text[second] = b'\n';
-                for from in 0..len {
-                    let is_newline = |bit: &usize| text.get(from + bit) == Some(&b'\n');
-                    let expect: u64 = (0..BLOCK).filter(is_newline).map(|bit| 1 << bit).sum();
-                    assert_eq!(newlines(&text, from), expect);
-                }
                 let places = (0..len).filter(|at| text[*at] == b'\n');
                 assert_eq!(all_newlines(&text), places.collect::<Vec<_>>());
             }
         }
-        assert_eq!(newlines(b"", 0), 0);
-        assert_eq!(newlines(&[b'\n'; BLOCK], 0), u64::MAX);
+        assert_eq!(all_newlines(b""), [0; 0]);
         assert_eq!(all_newlines(&[b'\n'; 150]), (0..150).collect::<Vec<_>>());
     }
 

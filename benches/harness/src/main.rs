@@ -133,7 +133,7 @@ fn compare_all(options: &Options) -> io::Result<()> {
     }
     if wanted("K") {
         eprintln!("K. {}", replay::TITLE);
-        report.rows.push(replay::run(&peers, options.commits, work.path())?);
+        report.rows.push(replay::run(&peers, options.runs, options.commits, work.path())?);
     }
     if wanted("start") {
         report.rows.push(start(&binary)?);

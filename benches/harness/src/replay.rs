@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::compare::{differences, tree};
 use crate::contexts::Context;
+use crate::daemons::Daemons;
 use crate::measure::{Cost, measure, measure_and_listen};
 use crate::peers::{Job, Peer};
 use crate::random::{Random, Words};
@@ -111,12 +112,64 @@ impl Project {
     }
 }
 
-/// Replays `commits` of each application. The cost of a run is that of all builds together.
-pub(crate) fn run(peers: &[Box<dyn Peer>], commits: usize, work: &Path) -> io::Result<Row> {
+/// Replays `commits` of each application, `runs` times from nothing. The cost of a run is that of all
+/// builds together.
+pub(crate) fn run(
+    peers: &[Box<dyn Peer>],
+    runs: usize,
+    commits: usize,
+    work: &Path,
+) -> io::Result<Row> {
     let mut results: Vec<PeerRuns> = peers.iter().map(|peer| PeerRuns::new(peer.name())).collect();
-    let mut sums = vec![Cost { wall: 0.0, user: 0.0, system: 0.0, peak_memory: 0 }; peers.len()];
-    let mut ran: Vec<Option<usize>> = vec![Some(0); peers.len()];
     let mut wrong = vec![0; peers.len()];
+    for _ in 0..runs {
+        let replayed = replay(peers, commits, work, &mut wrong)?;
+        for (at, (replayed, result)) in replayed.into_iter().zip(&mut results).enumerate() {
+            result.runs.push(replayed.cost);
+            result.stored = replayed.stored;
+            result.counts = replayed.counts(wrong[at]);
+        }
+    }
+    Ok(Row { id: "K".to_owned(), title: TITLE.to_owned(), bar: 0.25, peers: results })
+}
+
+/// What all commits together were for one builder.
+struct Replayed {
+    cost: Cost,
+    /// Steps that ran, if it says so.
+    ran: Option<usize>,
+    /// Bytes it kept at the end, if it says so.
+    stored: Option<u64>,
+}
+
+impl Replayed {
+    fn add(&mut self, cost: Cost, ran: Option<usize>) {
+        let sum = &mut self.cost;
+        sum.wall += cost.wall;
+        sum.user += cost.user;
+        sum.system += cost.system;
+        sum.peak_memory = sum.peak_memory.max(cost.peak_memory);
+        self.ran = self.ran.zip(ran).map(|(sum, ran)| sum + ran);
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts and mebibytes for people")]
+    fn counts(&self, wrong: u32) -> Vec<(String, f64)> {
+        let ran = self.ran.map(|ran| ("steps run", ran as f64));
+        let stored = self.stored.map(|bytes| ("MiB stored", bytes as f64 / 1_048_576.0));
+        let counts = [ran, Some(("wrong hits", f64::from(wrong))), stored];
+        counts.into_iter().flatten().map(|(name, count)| (name.to_owned(), count)).collect()
+    }
+}
+
+fn replay(
+    peers: &[Box<dyn Peer>],
+    commits: usize,
+    work: &Path,
+    wrong: &mut [u32],
+) -> io::Result<Vec<Replayed>> {
+    let nothing = Cost { wall: 0.0, user: 0.0, system: 0.0, peak_memory: 0 };
+    let start = |_| Replayed { cost: nothing, ran: Some(0), stored: None };
+    let mut replayed: Vec<Replayed> = peers.iter().map(start).collect();
     peers.iter().try_for_each(|peer| peer.reset())?;
     for application in &APPLICATIONS {
         let folder = work.join(application.name);
@@ -125,35 +178,24 @@ pub(crate) fn run(peers: &[Box<dyn Peer>], commits: usize, work: &Path) -> io::R
             if number > 0 {
                 project.commit()?;
             }
-            for (at, peer) in peers.iter().enumerate() {
+            for (peer, replayed) in peers.iter().zip(&mut replayed) {
                 let job = Job { tell: true, ..Job::new(&folder) };
-                let (cost, log) = measure_and_listen(&peer.build(&job))?;
-                let sum = &mut sums[at];
-                (sum.wall, sum.user) = (sum.wall + cost.wall, sum.user + cost.user);
-                (sum.system, sum.peak_memory) =
-                    (sum.system + cost.system, sum.peak_memory.max(cost.peak_memory));
-                ran[at] = ran[at].zip(peer.ran(&log)).map(|(sum, ran)| sum + ran);
+                let daemons = Daemons::of(&**peer);
+                let (mut cost, log) = measure_and_listen(&peer.build(&job))?;
+                cost.peak_memory += daemons.peak_memory();
+                replayed.add(cost, peer.ran(&log));
             }
             if number % CHECK_EVERY == CHECK_EVERY - 1 {
-                check(peers, &folder, work, &mut wrong)?;
+                check(peers, &folder, work, wrong)?;
             }
         }
+        fs::remove_dir_all(&folder)?;
     }
-    #[expect(clippy::cast_precision_loss, reason = "counts and mebibytes for people")]
-    for (at, (peer, result)) in peers.iter().zip(&mut results).enumerate() {
-        result.runs.push(sums[at]);
-        result.stored = peer.stored();
-        result.counts.extend(ran[at].map(|ran| ("steps run".to_owned(), ran as f64)));
-        result.counts.push(("wrong hits".to_owned(), f64::from(wrong[at])));
-        let stored =
-            result.stored.map(|bytes| ("MiB stored".to_owned(), bytes as f64 / 1_048_576.0));
-        result.counts.extend(stored);
+    for (peer, replayed) in peers.iter().zip(&mut replayed) {
+        replayed.stored = peer.stored();
         peer.reset()?;
     }
-    for application in &APPLICATIONS {
-        fs::remove_dir_all(work.join(application.name))?;
-    }
-    Ok(Row { id: "K".to_owned(), title: TITLE.to_owned(), bar: 0.25, peers: results })
+    Ok(replayed)
 }
 
 /// Counts who has another result now than a build of the same commit that knows nothing.

@@ -1,20 +1,30 @@
+use std::cell::Cell;
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::buildah::in_sequence;
-use super::{IMAGE, Job, Peer, on_path, run};
+use super::buildkit::steps_that_ran;
+use super::{IMAGE, Job, Peer, on_path, run, size_of};
 
-/// Docker with the BuildKit in it. Its store is the daemon's, wherever that is.
+/// Docker with the BuildKit in it. Its store is the daemon's, with whatever else is in there.
 #[derive(Debug)]
 pub(super) struct Docker {
     binary: PathBuf,
+    store: PathBuf,
+    /// Bytes in the store after the last [`Peer::reset`].
+    before: Cell<u64>,
 }
 
 impl Docker {
     pub(super) fn find() -> Result<Self, String> {
-        let docker = Self { binary: on_path("docker")? };
-        run(&mut docker.command(&["info"])).map_err(|_| "no daemon answers".to_owned())?;
+        let mut docker =
+            Self { binary: on_path("docker")?, store: PathBuf::new(), before: Cell::new(0) };
+        let store = run(&mut docker.command(&["info", "--format", "{{.DockerRootDir}}"]))
+            .map_err(|_| "no daemon answers".to_owned())?;
+        docker.store.push(OsStr::from_bytes(store.trim_ascii_end()));
         Ok(docker)
     }
 
@@ -31,7 +41,8 @@ impl Peer for Docker {
     }
 
     fn build(&self, job: &Job<'_>) -> Command {
-        let mut command = self.command(&["build", "-q", "-t", IMAGE]);
+        let mut command = self.command(&["build", "-t", IMAGE]);
+        command.arg(if job.tell { "--progress=plain" } else { "-q" });
         for (name, value) in &job.arguments {
             command.arg("--build-arg").arg(format!("{name}={value}"));
         }
@@ -44,7 +55,10 @@ impl Peer for Docker {
 
     fn reset(&self) -> io::Result<()> {
         let _ = run(&mut self.command(&["image", "rm", "-f", IMAGE]));
-        run(&mut self.command(&["builder", "prune", "-a", "-f"])).map(drop)
+        run(&mut self.command(&["image", "prune", "-f"]))?;
+        run(&mut self.command(&["builder", "prune", "-a", "-f"]))?;
+        self.before.set(size_of(&self.store));
+        Ok(())
     }
 
     fn export(&self, job: &Job<'_>, to: &Path) -> io::Result<()> {
@@ -62,6 +76,14 @@ impl Peer for Docker {
 
     fn compresses(&self) -> bool {
         false
+    }
+
+    fn ran(&self, log: &str) -> Option<usize> {
+        Some(steps_that_ran(log))
+    }
+
+    fn stored(&self) -> Option<u64> {
+        Some(size_of(&self.store).saturating_sub(self.before.get()))
     }
 
     fn daemons(&self) -> &'static [&'static str] {

@@ -115,8 +115,13 @@ fn message(error: &Error, source: &Source) -> String {
 fn hints(error: &Error) -> Vec<String> {
     let bomb = || is_bomb(error).then(|| TRUST.to_owned());
     let shell = has_shell(error).then(|| SHELL.to_owned());
-    let hint = flag_hint(error).or_else(|| error.hint());
-    hint.or_else(bomb).or_else(|| system_hint(error)).into_iter().chain(shell).collect()
+    let hints = flag_hint(error).into_iter().chain(error.hint());
+    let mut hints: Vec<String> = hints.collect();
+    if hints.is_empty() {
+        hints.extend(bomb().or_else(|| system_hint(error)));
+    }
+    hints.extend(shell);
+    hints
 }
 
 /// Whether a command failed that `dfbuild shell` can look at.
@@ -148,6 +153,16 @@ fn flag_hint(error: &Error) -> Option<String> {
         }
         StepError::SecretLeak { .. } => Some(
             "remove the file in the same RUN; --secret-leak=warn builds nevertheless".to_owned(),
+        ),
+        StepError::ExitCode { missing_secrets, .. } if !missing_secrets.is_empty() => {
+            let flags =
+                missing_secrets.iter().map(|id| format!("secret {id} (--secret id={id},src=FILE)"));
+            Some(format!("not given to it: {}", flags.collect::<Vec<_>>().join(", ")))
+        }
+        StepError::NotFound { above: true, .. } => Some(
+            "`..` does not lead out of it: build with the folder above as context, or give the \
+             other folder with --build-context NAME=DIR and copy with --from=NAME"
+                .to_owned(),
         ),
         StepError::NoSecret { id } => Some(format!("give it with --secret id={id},src=FILE")),
         _ => None,
@@ -183,7 +198,11 @@ mod tests {
     use crate::testing::step;
 
     fn exit(code: i32) -> Error {
-        let source = StepError::ExitCode { command: "/bin/sh -c make".into(), code };
+        let source = StepError::ExitCode {
+            command: "/bin/sh -c make".into(),
+            code,
+            missing_secrets: Vec::new(),
+        };
         // The step of an error cannot be made here; only its cause is looked at.
         Error::Option { option: source.to_string(), reason: String::new() }
     }

@@ -130,17 +130,23 @@ pub(crate) fn secret(
     let id = flag.id.clone();
     let source = match &flag.origin {
         SecretOrigin::File(path) => secret_file(&id, path)?,
-        SecretOrigin::Environment(name) => {
-            let value = environment(name).unwrap_or_else(|| {
+        SecretOrigin::Environment(name) => environment(name).map_or_else(
+            || {
                 notices.push(format!(
                     "secret {id} is empty: the environment variable {name} is not set"
                 ));
-                String::new()
-            });
-            SecretSource::Value(value.into_bytes())
-        }
+                SecretSource::Unset
+            },
+            |value| SecretSource::Value(value.into_bytes()),
+        ),
         SecretOrigin::ById => match environment(&id) {
             Some(value) => SecretSource::Value(value.into_bytes()),
+            None if !Path::new(&id).exists() => {
+                return Err(RequestError::Input(format!(
+                    "secret {id}: there is neither an environment variable nor a file {id}; \
+                     --secret id={id},src=FILE or id={id},env=NAME says where it is"
+                )));
+            }
             None => secret_file(&id, Path::new(&id))?,
         },
     };

@@ -13,12 +13,12 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// The Dockerfile of a build, called by its name alone.
+    /// The Dockerfile of a build, called as the user called it.
     pub(crate) fn of(loaded: &Loaded<'_>) -> Self {
-        let name = loaded.dockerfile_name();
-        let last = Path::new(name).file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = last.unwrap_or_else(|| name.to_owned());
-        Self { name, text: loaded.dockerfile_text().to_owned() }
+        Self {
+            name: loaded.dockerfile_name().to_owned(),
+            text: loaded.dockerfile_text().to_owned(),
+        }
     }
 
     /// Reads a file that must be there, `-` being standard input.

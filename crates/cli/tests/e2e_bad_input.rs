@@ -104,7 +104,18 @@ fn what_is_not_there(bed: &Bed) {
         &["not found", "hint: did you mean /requirements.txt?"],
     );
     bed.write(".dockerignore", "requirements.txt\n");
-    dockerfile(bed, "FROM base\nCOPY requirements.txt /\n", &["an ignore rule leaves it out"]);
+    let rule = ".dockerignore:1 leaves it out (requirements.txt)";
+    dockerfile(
+        bed,
+        "FROM base\nCOPY requirements.txt /\n",
+        &["not found in the build context /", rule],
+    );
+    bed.write("Dockerfile", "FROM base\nCOPY requ*.txt /x/\n");
+    let _ =
+        bed.build(&[]).exits_with(0).says(&["requ*.txt copies nothing", "(1) is ignored", rule]);
+    let copies = "FROM base AS tools\nFROM base\nCOPY --from=tools /no /\n";
+    dockerfile(bed, copies, &["\"/no\": not found in stage tools"]);
+    dockerfile(bed, "FROM base\nCOPY ../no /\n", &["hint: `..` does not lead out of it"]);
     // Nothing listens there.
     let offline = ["--offline"];
     bed.write("Dockerfile", "FROM localhost:1/none:1\n");
@@ -126,6 +137,12 @@ fn what_is_not_there(bed: &Bed) {
 fn commands_that_fail(bed: &Bed) {
     bed.base();
     dockerfile(bed, "FROM base\nRUN exit 3\n", &["exit code: 3", ">>> RUN exit 3"]);
+    // Secrets that nobody gave.
+    let mount = "RUN --mount=type=secret,id=token";
+    let hint = "hint: not given to it: secret token (--secret id=token,src=FILE)";
+    dockerfile(bed, &format!("FROM base\n{mount} cat /run/secrets/token\n"), &[hint]);
+    bed.write("Dockerfile", format!("FROM base\n{mount},env=TOKEN,required true\n"));
+    let _ = fails(bed, &["--secret", "id=token,env=DFBUILD_UNSET"], &["secret token: not found"]);
     // As when memory runs out: the shell tells how its child ended.
     dockerfile(
         bed,

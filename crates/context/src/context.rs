@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use dfbuild_image::{Digest, Entry, Hasher, Kind, TreePath};
-use dfbuild_pattern::{ParentState, PatternSet};
+use dfbuild_pattern::{Decision, ParentState, Pattern, PatternSet};
 use rustix::fs::FileType;
 
 use crate::error::Error;
@@ -23,6 +23,7 @@ pub type Ending = Arc<dyn Fn() -> bool + Send + Sync>;
 pub struct Context {
     root: PathBuf,
     pub(crate) ignore: PatternSet,
+    ignore_file: PathBuf,
     cache: Mutex<StatCache>,
     ending: Option<Ending>,
     /// What walks gave, for whoever asks next.
@@ -44,6 +45,7 @@ impl Context {
         Self {
             root: root.into(),
             ignore,
+            ignore_file: PathBuf::new(),
             cache: Mutex::new(cache),
             ending: None,
             walks: Mutex::default(),
@@ -56,6 +58,19 @@ impl Context {
     pub fn ending_when(mut self, ending: Ending) -> Self {
         self.ending = Some(ending);
         self
+    }
+
+    /// The same context, whose rules are those of the file `path`.
+    #[must_use]
+    pub fn with_ignore_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.ignore_file = path.into();
+        self
+    }
+
+    /// The same folder, with what the rules leave out of it. `None` if there are no rules.
+    pub fn without_rules(&self) -> Option<Self> {
+        let all = || Self::new(&self.root, PatternSet::default(), StatCache::default());
+        (!self.ignore.is_empty()).then(all)
     }
 
     /// The same context, walked by a general walker: slower, with the same result.
@@ -150,11 +165,27 @@ impl Context {
 
     /// Whether the rules leave `path` out. The context itself never is.
     pub fn is_ignored(&self, path: &TreePath) -> bool {
-        let Some(parent) = path.parent() else { return false };
+        self.decide(path).ignored
+    }
+
+    /// The rule that leaves `path` out, and the file where it stands.
+    pub fn ignored_by(&self, path: &TreePath) -> Option<(&Path, &Pattern)> {
+        let decision = self.decide(path);
+        let by = decision.by.filter(|_| decision.ignored)?;
+        Some((&self.ignore_file, &self.ignore.patterns()[by]))
+    }
+
+    fn decide(&self, path: &TreePath) -> Decision {
+        let Some(parent) = path.parent() else { return Decision::default() };
         // Asked as a walk asks, directory by directory: that is what moby does, and with rules
         // that take things back the answer is not always that of a single question.
         let state = self.state_at(&parent);
-        self.ignore.matches_with_parent(path.as_bytes(), &state).0.ignored
+        self.ignore.matches_with_parent(path.as_bytes(), &state).0
+    }
+
+    /// Whether there is a directory at `path`, ignored or not; a link to one is none.
+    pub fn is_directory(&self, path: &TreePath) -> bool {
+        fs::symlink_metadata(path.below(&self.root)).is_ok_and(|metadata| metadata.is_dir())
     }
 
     /// Whether an ignored folder is there nevertheless, because a rule takes back something in it.

@@ -177,6 +177,18 @@ fn first(diagnostics: &[Diagnostic]) -> String {
     error.map_or_else(|| "it has errors".to_owned(), Diagnostic::text)
 }
 
+/// The line of an ignore file that leaves something out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{}:{line} leaves it out ({pattern})", file.display())]
+pub struct IgnoreRule {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: usize,
+    /// The pattern that stands there.
+    pub pattern: String,
+}
+
 /// Why a step failed.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -188,6 +200,8 @@ pub enum StepError {
         command: String,
         /// Its exit code.
         code: i32,
+        /// The secrets that it asks for, does not require, and was not given.
+        missing_secrets: Vec<String>,
     },
     /// The command was killed.
     #[error("process {command:?} did not complete successfully: killed by signal {signal}")]
@@ -198,12 +212,20 @@ pub enum StepError {
         signal: i32,
     },
     /// A source is not there.
-    #[error("{path:?}: not found{}", if *.ignored { " (an ignore rule leaves it out)" } else { "" })]
+    #[error(
+        "{path:?}: not found{}{}",
+        .within.as_ref().map(|it| format!(" in {it}")).unwrap_or_default(),
+        .ignored.as_ref().map(|it| format!(": {it}")).unwrap_or_default()
+    )]
     NotFound {
         /// The source, absolute in its tree.
         path: String,
-        /// Whether it is there but ignored.
-        ignored: bool,
+        /// The rule that leaves it out, if one does.
+        ignored: Option<IgnoreRule>,
+        /// Where it was looked for, in words: `stage build`.
+        within: Option<String>,
+        /// Whether the Dockerfile names it with `..` above the top, which stays the top.
+        above: bool,
         /// What is there under nearly that name, absolute in its tree.
         close: Option<String>,
     },
@@ -340,6 +362,10 @@ impl StepError {
         }
         match self {
             Self::NotFound { close: Some(close), .. } => Some(format!("did you mean {close}?")),
+            Self::NotFound { ignored: Some(_), path, .. } => Some(format!(
+                "a line `!{}` below that one takes it back",
+                path.trim_start_matches('/')
+            )),
             Self::ExitCode { code, .. } => explain_exit_code(*code),
             Self::Signal { signal, .. } => explain_signal(*signal),
             Self::ForeignPlatform { platform, .. } => Some(format!(

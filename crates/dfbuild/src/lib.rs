@@ -84,7 +84,7 @@ pub use dfbuild_remote as remote;
 pub use dfbuild_remote::Registry;
 pub use dfbuild_sandbox::Error as SandboxError;
 pub use engine::Engine;
-pub use error::{Cause, Error, StepError};
+pub use error::{Cause, Error, IgnoreRule, StepError};
 pub use event::{
     CpuTime, Event, Observer, PackingState, StepId, StepInfo, StepResult, Stream, TransferState,
     Usage, Wait,

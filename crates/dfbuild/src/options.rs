@@ -261,6 +261,9 @@ pub enum SecretSource {
     File(PathBuf),
     /// Here.
     Value(Vec<u8>),
+    /// Nowhere, such as an environment variable that is not set: it is empty, and a mount that requires
+    /// it fails.
+    Unset,
 }
 
 impl fmt::Debug for SecretSource {
@@ -268,6 +271,7 @@ impl fmt::Debug for SecretSource {
         match self {
             Self::File(path) => f.debug_tuple("File").field(path).finish(),
             Self::Value(_) => f.write_str("Value(..)"),
+            Self::Unset => f.write_str("Unset"),
         }
     }
 }

@@ -25,6 +25,11 @@ impl Secrets {
         Self(known)
     }
 
+    /// Whether there is a secret of that name, and it comes from somewhere.
+    pub(crate) fn is_set(&self, id: &str) -> bool {
+        self.0.get(id).is_some_and(|known| known.source != SecretSource::Unset)
+    }
+
     /// The value of a secret; `None` if there is none of that name.
     pub(crate) fn get(&self, id: &str) -> Result<Option<Arc<[u8]>>, StepError> {
         self.0.get(id).map(Known::value).transpose()
@@ -50,7 +55,7 @@ impl Known {
         let read = self.value.lock().unwrap_or_else(PoisonError::into_inner).is_some();
         read || match &self.source {
             SecretSource::File(path) => path.is_file(),
-            SecretSource::Value(_) => true,
+            SecretSource::Value(_) | SecretSource::Unset => true,
         }
     }
 
@@ -62,6 +67,7 @@ impl Known {
         let bytes: Arc<[u8]> = match &self.source {
             SecretSource::File(path) => fs::read(path).map_err(StepError::io("read", path))?.into(),
             SecretSource::Value(value) => value.as_slice().into(),
+            SecretSource::Unset => Arc::default(),
         };
         Ok(Arc::clone(value.insert(bytes)))
     }
@@ -85,5 +91,13 @@ mod tests {
         fs::remove_file(&path).unwrap();
         assert_eq!(secrets.get("a").unwrap().as_deref(), Some(&b"one\n"[..]));
         assert_eq!(secrets.get("b").unwrap(), None);
+        assert!(secrets.is_set("a") && !secrets.is_set("b"));
+    }
+
+    #[test]
+    fn what_is_not_set_is_empty() {
+        let secrets = Secrets::new(&[Secret { id: "a".to_owned(), source: SecretSource::Unset }]);
+        assert_eq!(secrets.get("a").unwrap().as_deref(), Some(&b""[..]));
+        assert!(!secrets.is_set("a"));
     }
 }

@@ -28,6 +28,9 @@ pub(crate) fn parse(text: &str) -> Result<SecretFlag, String> {
             "env" => &mut env,
             "type" => &mut kind,
             // The value is left out: somebody may have written the secret itself.
+            _ if !text.contains('=') => {
+                return Err("write `id=NAME,src=FILE` or `id=NAME,env=VARIABLE`".to_owned());
+            }
             _ => return Err(format!("unexpected key `{key}`: there are id, src, env and type")),
         };
         *slot = Some(value);
@@ -73,6 +76,7 @@ mod tests {
         for bad in ["src=/f", "id=", "id=a,src=/f,env=B", "id=a,type=x", "id=a,value=b", "a"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        assert!(parse("a").unwrap_err().contains("id=NAME,src=FILE"));
         assert!(!parse("id=a,hunter2=hunter3").unwrap_err().contains("hunter3"));
     }
 }

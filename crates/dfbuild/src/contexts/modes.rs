@@ -3,7 +3,7 @@ use std::io::{self, Read};
 use dfbuild_image::{Entry, Kind, TreePath};
 
 use super::open::Opened;
-use crate::error::StepError;
+use crate::error::{IgnoreRule, StepError};
 use crate::steps::draft::Origin;
 use crate::steps::tree::Tree;
 
@@ -50,7 +50,15 @@ impl Tree for NormalisedModes {
         self.0.tree().has_clock_time(path)
     }
 
-    fn is_ignored(&self, path: &TreePath) -> bool {
-        self.0.tree().is_ignored(path)
+    fn ignored_by(&self, path: &TreePath) -> Option<IgnoreRule> {
+        self.0.tree().ignored_by(path)
+    }
+
+    fn is_directory(&self, path: &TreePath) -> bool {
+        self.0.tree().is_directory(path)
+    }
+
+    fn without_rules(&self) -> Option<Box<dyn Tree>> {
+        self.0.tree().without_rules()
     }
 }

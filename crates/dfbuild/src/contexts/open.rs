@@ -84,6 +84,12 @@ impl Contexts {
         self.named[name].tree()
     }
 
+    /// The folder of the build context, or of a named one, if it is one.
+    pub(crate) fn folder(&self, name: Option<&str>) -> Option<&Path> {
+        let opened = name.map_or(&self.main, |name| &self.named[name]);
+        opened.folder().map(Context::root)
+    }
+
     /// Saves what was learned of unchanged files. Failing to costs time later and nothing else.
     pub(crate) fn save(&self, engine: &Engine) {
         for opened in std::iter::once(&self.main).chain(self.named.values()) {
@@ -173,7 +179,7 @@ fn open(
     let ignore = PatternSet::new(patterns).map_err(|source| {
         let (dfbuild_pattern::Error::EmptyExclusion { index }
         | dfbuild_pattern::Error::BadPattern { index }) = source;
-        Error::IgnoreFile { path: file, line: lines[index], source }
+        Error::IgnoreFile { path: file.clone(), line: lines[index], source }
     })?;
     let folder = fs::canonicalize(folder).map_err(Error::io("open", folder))?;
     let cache = if stat_cache {
@@ -182,7 +188,8 @@ fn open(
         StatCache::default()
     };
     let ending = engine.ending().clone();
-    Ok(Context::new(folder, ignore, cache).ending_when(Arc::new(move || ending.is_near())))
+    let context = Context::new(folder, ignore, cache).with_ignore_file(file);
+    Ok(context.ending_when(Arc::new(move || ending.is_near())))
 }
 
 fn stat_cache_path(folder: &Path, engine: &Engine) -> PathBuf {

@@ -12,7 +12,8 @@ use crate::error::{Error, StepError};
 use crate::images::export::files::{callers, merge};
 use crate::images::layers::Form;
 use crate::images::rootfs::Rootfs;
-use crate::steps::tree::{Tree, entry_in, not_found, resolve, walk_in};
+use crate::steps::missing::not_found;
+use crate::steps::tree::{Tree, entry_in, resolve, walk_in};
 
 /// Which files of an image are to be copied.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,7 +11,6 @@ use crate::event::StepInfo;
 use crate::schedule::keys::{KeyInput, SourceId, chain, step_key};
 use crate::schedule::session::Session;
 use crate::schedule::sources::source_digest;
-use crate::schedule::stage_run::step_error;
 
 /// How stages are made, by stage: the key of each step by definition.
 #[derive(Debug, Default)]
@@ -85,7 +84,9 @@ impl Session<'_> {
                         let tree = handle.tree();
                         let digest = source_digest(step, number, tree, &self.fetcher(), &mut keep);
                         let info = self.progress.info(id, at);
-                        SourceId::Files(digest.map_err(|error| step_error(info, error))?)
+                        let digest = digest.map_err(|error| self.step_failed(info, step, error))?;
+                        self.tell_of_ignored(step, tree);
+                        SourceId::Files(digest)
                     }
                 });
             }

@@ -129,7 +129,7 @@ impl Session<'_> {
         let Some((_, handle)) = handle else { return change };
         for file in &mut change.files {
             let path = file.path.as_str().into();
-            if file.changes == [Change::Removed] && handle.tree().is_ignored(&path) {
+            if file.changes == [Change::Removed] && handle.tree().ignored_by(&path).is_some() {
                 file.changes = vec![Change::Ignored];
             }
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod declared;
 pub(crate) mod definitions;
+mod failures;
 mod key_parts;
 pub(crate) mod keys;
 pub(crate) mod lookup;

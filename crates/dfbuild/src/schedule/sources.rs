@@ -13,7 +13,8 @@ use crate::schedule::nodes::Keep;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::StageResult;
 use crate::steps::copy_step::Selection;
-use crate::steps::tree::{Tree, not_found, resolve};
+use crate::steps::missing::not_found;
+use crate::steps::tree::{Tree, resolve};
 
 /// A tree to copy from.
 pub(super) enum Handle<'a> {

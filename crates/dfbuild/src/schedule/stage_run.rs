@@ -101,7 +101,7 @@ impl Session<'_> {
             let sources = self.wait_for_sources(scope, step).map_err(|Failed| None)?;
             result.ran |= sources.iter().flatten().any(|source| source.ran);
             let handles: Vec<Handle<'_>> = self.handles(step, &sources);
-            let failed = |source| Some(step_error(info, source));
+            let failed = |source| Some(self.step_failed(info, step, source));
             let known = &definition.sources[at];
             let mut keep = |node, bytes| self.nodes.keep(node, bytes);
             let ids = source_ids(step, &handles, &sources, known, &self.fetcher(), &mut keep)

@@ -18,7 +18,7 @@ use crate::schedule::keys::SourceId;
 use crate::schedule::nodes::forget;
 use crate::schedule::session::Session;
 use crate::schedule::sources::{Handle, Mounted, source_digest};
-use crate::schedule::stage_run::{StageResult, seen_below, step_error};
+use crate::schedule::stage_run::{StageResult, seen_below};
 use crate::steps::copy_step::copy;
 use crate::steps::draft::Finished;
 use crate::steps::run_step::run_command;
@@ -66,7 +66,7 @@ impl Session<'_> {
             self.progress.failed(info.id, start, Usage { own, ..usage.get() });
             match source {
                 StepError::Cancelled => None,
-                source => Some(step_error(info, source)),
+                source => Some(self.step_failed(info, step, source)),
             }
         })?;
         let usage = Usage { own, layer: Some(made.tar_size), ..usage.get() };

@@ -11,9 +11,10 @@ use dfbuild_layer::Limits;
 use dfbuild_pattern::{PatternSet, glob};
 
 use crate::elsewhere::UrlFile;
-use crate::error::StepError;
+use crate::error::{IgnoreRule, StepError};
 use crate::steps::draft::{Draft, Making, Origin};
-use crate::steps::tree::{Place, Tree, not_found, resolve};
+use crate::steps::missing::not_found;
+use crate::steps::tree::{Place, Tree, resolve};
 
 /// How entries change on the way.
 pub(crate) struct CopyRules<'a> {
@@ -86,6 +87,16 @@ pub(crate) fn find(tree: &dyn Tree, source: &str) -> Result<Vec<Match>, StepErro
         Ok(Match { path, place })
     });
     matches.collect()
+}
+
+/// How many files and folders `source` would match if ignore rules did not leave out all of them, and
+/// the rule of the first. `None` if they leave something, or there is nothing.
+pub(crate) fn all_ignored(tree: &dyn Tree, source: &str) -> Option<(usize, IgnoreRule)> {
+    if !TreePath::new(source).names().any(has_wildcard) || !find(tree, source).ok()?.is_empty() {
+        return None;
+    }
+    let matches = find(&*tree.without_rules()?, source).ok()?;
+    Some((matches.len(), tree.ignored_by(&matches.first()?.path)?))
 }
 
 /// The names in `directories` that match; links among them are not directories.

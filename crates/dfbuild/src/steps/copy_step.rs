@@ -246,7 +246,7 @@ fn owner(step: &CopyStep, rootfs: &Rootfs<'_>) -> Result<Option<(u32, u32)>, Ste
     let Some(spec) = &step.chown else { return Ok(None) };
     // A linked copy does not see the image, so names cannot be looked up.
     let users =
-        if step.link && step.chmod.is_none() { Users::default() } else { Users::read(rootfs)? };
+        if step.link && step.chmod.is_none() { Users::unseen() } else { Users::read(rootfs)? };
     users.chown(spec).map(Some)
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod copy_step;
 #[cfg(test)]
 mod copy_tests;
 pub(crate) mod draft;
+pub(crate) mod missing;
 pub(crate) mod mounts;
 pub(crate) mod run_step;
 pub(crate) mod ssh_agent;

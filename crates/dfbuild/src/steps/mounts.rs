@@ -18,9 +18,10 @@ use crate::schedule::nodes::forget;
 use crate::schedule::session::Session;
 use crate::schedule::sources::{Mounted, mount_digest};
 use crate::steps::checkout::{inside_of, with_parents};
+use crate::steps::missing::not_found;
 use crate::steps::ssh_agent::ForwardedAgent;
 use crate::steps::stubs::Stubs;
-use crate::steps::tree::{not_found, resolve};
+use crate::steps::tree::resolve;
 
 /// The mounts of a command, and what has to live as long as it runs.
 pub(crate) struct Mounts {
@@ -247,13 +248,10 @@ impl Mounts {
         mount: &RunMount,
         stubs: &mut Stubs<'_>,
     ) -> Result<(), StepError> {
-        let Some(content) = session.secrets().get(&mount.id)? else {
-            return if mount.required {
-                Err(StepError::NoSecret { id: mount.id.clone() })
-            } else {
-                Ok(())
-            };
-        };
+        if mount.required && !session.secrets().is_set(&mount.id) {
+            return Err(StepError::NoSecret { id: mount.id.clone() });
+        }
+        let Some(content) = session.secrets().get(&mount.id)? else { return Ok(()) };
         if let Some(name) = &mount.env {
             self.env.push((name.clone(), String::from_utf8_lossy(&content).into_owned()));
         }

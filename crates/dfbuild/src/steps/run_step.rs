@@ -165,12 +165,14 @@ fn execute(
         // It was killed, or could not even begin, because nobody wants it any more.
         Ok(Exit::Signal(_)) | Err(_) if is_cancelled() => Err(StepError::Cancelled),
         Ok(Exit::Code(0)) => Ok(()),
-        Ok(Exit::Code(code)) => Err(StepError::ExitCode { command, code }),
+        Ok(Exit::Code(code)) => {
+            Err(StepError::ExitCode { command, code, missing_secrets: Vec::new() })
+        }
         Ok(Exit::Signal(signal)) => Err(StepError::Signal { command, signal }),
         Err(error) => {
             let Some(code) = error.exit_code() else { return Err(error.into()) };
             session.progress.output(info.id, Stream::Stderr, format!("{error}\n").as_bytes());
-            Err(StepError::ExitCode { command, code })
+            Err(StepError::ExitCode { command, code, missing_secrets: Vec::new() })
         }
     }
 }

@@ -3,11 +3,10 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use dfbuild_context::Context;
-use dfbuild_dockerfile::suggest;
 use dfbuild_image::{Entry, Kind, TreePath};
 use dfbuild_layer::View;
 
-use crate::error::StepError;
+use crate::error::{IgnoreRule, StepError};
 use crate::images::rootfs::Rootfs;
 use crate::steps::draft::Origin;
 
@@ -51,27 +50,20 @@ pub(crate) trait Tree: Sync {
         false
     }
 
-    /// Whether ignore rules hide `path`.
-    fn is_ignored(&self, _path: &TreePath) -> bool {
-        false
+    /// The ignore rule that hides `path`.
+    fn ignored_by(&self, _path: &TreePath) -> Option<IgnoreRule> {
+        None
     }
-}
 
-/// The error for a source that is not there: what to call it, and where it would be.
-pub(crate) fn not_found(tree: &dyn Tree, path: impl Into<String>, found: &TreePath) -> StepError {
-    let ignored = tree.is_ignored(found);
-    let close = if ignored { None } else { close(tree, found) };
-    StepError::NotFound { path: path.into(), ignored, close }
-}
+    /// Whether there is a directory at `path`.
+    fn is_directory(&self, path: &TreePath) -> bool {
+        self.get(path).is_ok_and(|entry| entry.is_some_and(|entry| entry.kind.is_directory()))
+    }
 
-/// What is in the same folder under nearly the same name.
-fn close(tree: &dyn Tree, path: &TreePath) -> Option<String> {
-    let parent = path.parent()?;
-    let wanted = std::str::from_utf8(path.name()?).ok()?;
-    let names = tree.read_dir(&parent).ok()?;
-    let names = names.iter().filter_map(|name| std::str::from_utf8(name).ok());
-    let name = suggest::closest(wanted, names)?;
-    Some(parent.join(name.as_bytes()).to_string())
+    /// The same tree with what ignore rules hide of it, if it has such rules.
+    fn without_rules(&self) -> Option<Box<dyn Tree>> {
+        None
+    }
 }
 
 impl Tree for Context {
@@ -107,8 +99,21 @@ impl Tree for Context {
         self.open(path).map(Some)
     }
 
-    fn is_ignored(&self, path: &TreePath) -> bool {
-        self.is_ignored(path)
+    fn ignored_by(&self, path: &TreePath) -> Option<IgnoreRule> {
+        let (file, pattern) = self.ignored_by(path)?;
+        Some(IgnoreRule {
+            file: file.strip_prefix(".").unwrap_or(file).to_owned(),
+            line: pattern.line,
+            pattern: String::from_utf8_lossy(&pattern.text).into_owned(),
+        })
+    }
+
+    fn is_directory(&self, path: &TreePath) -> bool {
+        self.is_directory(path)
+    }
+
+    fn without_rules(&self) -> Option<Box<dyn Tree>> {
+        Some(Box::new(self.without_rules()?))
     }
 }
 

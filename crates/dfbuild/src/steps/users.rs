@@ -11,6 +11,8 @@ use crate::images::rootfs::Rootfs;
 pub(crate) struct Users {
     passwd: Option<Vec<PasswdLine>>,
     group: Option<Vec<GroupLine>>,
+    /// Whether they may well be there, but are not looked at.
+    unseen: bool,
 }
 
 #[derive(Debug)]
@@ -43,6 +45,11 @@ impl Users {
         Ok(Self::parse(passwd.as_deref(), group.as_deref()))
     }
 
+    /// Those of an image that a step does not see.
+    pub(crate) fn unseen() -> Self {
+        Self { unseen: true, ..Self::default() }
+    }
+
     /// Lines that are none are passed over, as runc does.
     fn parse(passwd: Option<&[u8]>, group: Option<&[u8]>) -> Self {
         let lines = |bytes: &[u8]| -> Vec<Vec<String>> {
@@ -72,7 +79,7 @@ impl Users {
             });
             lines.collect()
         });
-        Self { passwd, group }
+        Self { passwd, group, unseen: false }
     }
 
     /// Whom `--chown` means. As BuildKit has it: a lone number is both user and group, a lone name
@@ -87,7 +94,7 @@ impl Users {
             Some(uid) => uid,
             None if user.is_empty() || user == "root" => 0,
             None if self.passwd.is_none() => {
-                return Err(StepError::User("invalid user index: -1".to_owned()));
+                return Err(self.unknown("user", user, "passwd"));
             }
             None => line.map_or(0, |line| line.uid),
         };
@@ -98,12 +105,22 @@ impl Users {
             Some(group) => match number(group) {
                 Some(gid) => gid,
                 None if self.group.is_none() => {
-                    return Err(StepError::User("invalid user index: -1".to_owned()));
+                    return Err(self.unknown("group", group, "group"));
                 }
                 None => self.group(group).map_or(0, |line| line.gid),
             },
         };
         Ok((uid, gid))
+    }
+
+    /// A name without the file that it would be in, in BuildKit's words and ours.
+    fn unknown(&self, what: &str, name: &str, file: &str) -> StepError {
+        let why = if self.unseen {
+            "with --link the image is not looked at; give its number".to_owned()
+        } else {
+            format!("the image has no /etc/{file}")
+        };
+        StepError::User(format!("invalid user index: -1: {what} {name} is not known: {why}"))
     }
 
     /// Whom `USER` means when a command runs. As runc has it: a number without an entry has group
@@ -205,7 +222,17 @@ mod tests {
         }
         let scratch = Users::default();
         assert_eq!(scratch.chown("root:5").unwrap(), (0, 5));
-        assert!(scratch.chown("app").is_err() && scratch.chown("1:app").is_err());
+        for (users, spec, why) in [
+            (&scratch, "app", "user app is not known: the image has no /etc/passwd"),
+            (&scratch, "1:app", "group app is not known: the image has no /etc/group"),
+            (&Users::unseen(), "app", "with --link the image is not looked at"),
+        ] {
+            let error = users.chown(spec).unwrap_err().to_string();
+            assert!(
+                error.starts_with("invalid user index: -1: ") && error.contains(why),
+                "{error}"
+            );
+        }
     }
 
     #[test]

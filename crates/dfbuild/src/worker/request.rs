@@ -32,6 +32,7 @@ pub(super) struct BuildRequest {
 enum SentSecret {
     File(PathBuf),
     Value(Vec<u8>),
+    Unset,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,6 +58,7 @@ impl BuildRequest {
             Ok(match secret.source {
                 SecretSource::File(path) => (secret.id, SentSecret::File(absolute(path)?)),
                 SecretSource::Value(value) => (secret.id, SentSecret::Value(value)),
+                SecretSource::Unset => (secret.id, SentSecret::Unset),
             })
         });
         let secrets = secrets.collect::<io::Result<_>>()?;
@@ -86,6 +88,7 @@ impl BuildRequest {
                 let source = match source {
                     SentSecret::File(path) => SecretSource::File(path),
                     SentSecret::Value(value) => SecretSource::Value(value),
+                    SentSecret::Unset => SecretSource::Unset,
                 };
                 Secret { id, source }
             })

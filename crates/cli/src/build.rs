@@ -9,6 +9,7 @@ use dfbuild::{Built, Cancel, Engine, Error, LineIndex, Loaded, Run};
 use crate::args::{BuildArgs, OnErrorArg};
 use crate::failure::{self, Failure};
 use crate::findings::Findings;
+use crate::ignore_file::is_seen;
 use crate::progress::{Mode, Progress};
 use crate::request::{Machine, Piped, Request, RequestError};
 use crate::signals::{self, Asked, Ended};
@@ -48,10 +49,18 @@ impl Begun<'_> {
 
     /// Writes where the time went. A build is not lost for it.
     fn write_timings(&self, args: &BuildArgs) {
-        if let (Some(timings), Some(to)) = (self.timings, &args.timings)
-            && let Err(text) = timings.write(to)
-        {
-            self.progress.note(&text);
+        let (Some(timings), Some(to)) = (self.timings, &args.timings) else { return };
+        match timings.write(to) {
+            Err(text) => self.progress.note(&text),
+            Ok(None) => {}
+            Ok(Some(page)) => {
+                let page_name = page.display();
+                self.progress.note(&format!("where the time went: {page_name}"));
+                if is_seen(&page, &args.context, args.file.as_deref()) {
+                    let text = "is in the context and not ignored: what copies it will run again";
+                    self.progress.note(&format!("{page_name} {text}"));
+                }
+            }
         }
     }
 }

@@ -3,8 +3,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
-use dfbuild::pattern::{Decision, ParentState, PatternSet};
-
 use crate::args::IgnoreArgs;
 use crate::ignore_file::IgnoreFile;
 use crate::report;
@@ -35,7 +33,7 @@ pub(crate) fn run(args: &IgnoreArgs) -> ExitCode {
 /// The line for a path.
 fn answer(file: Option<&IgnoreFile>, path: &[u8]) -> String {
     let Some(file) = file else { return "included\t\n".to_owned() };
-    let decision = decide(&file.set, path);
+    let decision = file.decide(path);
     let verdict = if decision.ignored { "ignored" } else { "included" };
     let reason = decision.by.map_or(String::new(), |index| {
         let line = file.set.patterns()[index].line;
@@ -43,17 +41,6 @@ fn answer(file: Option<&IgnoreFile>, path: &[u8]) -> String {
         format!("{}:{line}:{text}", file.path.display())
     });
     format!("{verdict}\t{reason}\n")
-}
-
-/// What a walk down to the path decides: that is what a build does.
-fn decide(set: &PatternSet, path: &[u8]) -> Decision {
-    let mut state = ParentState::default();
-    let mut decision = Decision::default();
-    let ends = path.iter().enumerate().filter(|(at, byte)| *at > 0 && **byte == b'/');
-    for end in ends.map(|(at, _)| at).chain([path.len()]) {
-        (decision, state) = set.matches_with_parent(&path[..end], &state);
-    }
-    decision
 }
 
 /// A path from the context on, with `/` and without `.` and `..`.

@@ -48,12 +48,31 @@ fn data_for_tools() {
     assert_eq!(bars.iter().filter(|bar| bar["kind"] == "cached").count(), 1, "{stdout}");
 }
 
+/// A page that nobody named a place for does not keep the next build from being cached.
+#[test]
+fn a_page_is_not_left_in_the_context() {
+    let folder = folder(&[("Dockerfile", "FROM scratch\nCOPY . /\n"), (".dockerignore", "store")]);
+    for expect in ["0 steps cached, 1 ran", "1 step cached, 0 ran"] {
+        let (code, _, stderr) = dfbuild(folder.path(), &["build", "--timings", "."]);
+        assert!(code == 0 && stderr.contains(expect), "{stderr}");
+        assert!(!stderr.contains("not ignored"), "{stderr}");
+        let page =
+            stderr.lines().find_map(|line| line.strip_prefix("notice: where the time went: "));
+        let page = page.unwrap_or_else(|| panic!("{stderr}"));
+        assert!(fs::read_to_string(page).unwrap().contains("COPY . /"), "{page}");
+        fs::remove_file(page).unwrap();
+    }
+}
+
 #[test]
 fn a_page_for_people() {
     let folder = folder(&[("Dockerfile", DOCKERFILE), ("file", "content\n")]);
-    let (code, stdout, stderr) = dfbuild(folder.path(), &["build", "--timings", "."]);
+    let page = folder.path().join("times.html");
+    let flag = format!("--timings={}", page.display());
+    let (code, stdout, stderr) = dfbuild(folder.path(), &["build", &flag, "."]);
     assert_eq!((code, stdout.as_str()), (0, ""), "{stderr}");
-    let page = folder.path().join("dfbuild-timings.html");
+    let warning = format!("notice: {} is in the context and not ignored: ", page.display());
+    assert!(stderr.contains(&warning), "{stderr}");
     let text = fs::read_to_string(&page).unwrap();
     assert!(text.contains("COPY file /") && !text.contains("a<b"), "{text}");
     run_or_skip("a_page_for_people", || {

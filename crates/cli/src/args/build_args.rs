@@ -226,9 +226,10 @@ pub(crate) struct BuildArgs {
           hide_default_value = true, hide_possible_values = true, help_heading = "How to run")]
     pub(crate) on_error: OnErrorArg,
 
-    /// Write where the time went: a page, or `json` on standard output [default: dfbuild-timings.html]
+    /// Write where the time went: a page, or `json` on standard output [default: a page among the
+    /// temporary files]
     #[arg(long, value_name = "FILE.html|json", num_args = 0..=1, require_equals = true,
-          default_missing_value = timings::DEFAULT_FILE, value_parser = TimingsArg::parse,
+          default_missing_value = timings::DEFAULT, value_parser = TimingsArg::parse,
           help_heading = "How to run")]
     pub(crate) timings: Option<TimingsArg>,
 

@@ -4,9 +4,11 @@ mod page;
 mod spans;
 
 use std::collections::HashMap;
-use std::fs;
+use std::env;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +22,9 @@ use crate::{reasons, units};
 /// What `--timings` asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum TimingsArg {
+    /// A page for people, in the folder for temporary files: in the working folder, which mostly is the
+    /// context, it would keep the next build from being cached.
+    TemporaryPage,
     /// A page for people.
     Page(PathBuf),
     /// Data for tools, on standard output.
@@ -27,12 +32,13 @@ pub(crate) enum TimingsArg {
 }
 
 /// The value of `--timings` if none is given.
-pub(crate) const DEFAULT_FILE: &str = "dfbuild-timings.html";
+pub(crate) const DEFAULT: &str = "";
 
 impl TimingsArg {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let path = PathBuf::from(text);
         match path.extension() {
+            _ if text == DEFAULT => Ok(Self::TemporaryPage),
             _ if text == "json" => Ok(Self::Json),
             Some(extension) if extension == "html" => Ok(Self::Page(path)),
             _ => Err("it is `json`, or a file that ends in .html".to_owned()),
@@ -152,18 +158,33 @@ impl Timings {
         self.lock().bars.push(Bar { bytes, ..bar });
     }
 
-    /// Writes what was noted.
-    pub(crate) fn write(&self, to: &TimingsArg) -> Result<(), String> {
+    /// Writes what was noted, and gives the page that it is in.
+    pub(crate) fn write(&self, to: &TimingsArg) -> Result<Option<PathBuf>, String> {
         let mut state = self.lock();
         state.note_packed();
         state.bars.sort_by(|a, b| a.begin.total_cmp(&b.begin));
         let report = Report { version: 1, total: self.now(), cpu: cpu(), bars: &state.bars };
         let json = serde_json::to_string(&report).map_err(|error| error.to_string())?;
-        match to {
-            TimingsArg::Json => writeln!(io::stdout().lock(), "{json}")
-                .map_err(|error| format!("write to standard output: {error}")),
-            TimingsArg::Page(path) => write_page(path, &json),
-        }
+        let path = match to {
+            TimingsArg::Json => {
+                return writeln!(io::stdout().lock(), "{json}")
+                    .map(|()| None)
+                    .map_err(|error| format!("write to standard output: {error}"));
+            }
+            TimingsArg::TemporaryPage => {
+                // Where everybody may write, only a new file is surely nobody else's.
+                let name = format!("dfbuild-timings-{}.html", process::id());
+                let path = env::temp_dir().join(name);
+                let _ = fs::remove_file(&path);
+                write_page(File::create_new(&path), &path, &json)?;
+                path
+            }
+            TimingsArg::Page(path) => {
+                write_page(File::create(path), path, &json)?;
+                path.clone()
+            }
+        };
+        Ok(Some(path))
     }
 
     fn event(&self, event: &Event) {
@@ -172,8 +193,9 @@ impl Timings {
     }
 }
 
-fn write_page(path: &Path, json: &str) -> Result<(), String> {
-    fs::write(path, page::of(json)).map_err(|error| format!("write {}: {error}", path.display()))
+fn write_page(file: io::Result<File>, path: &Path, json: &str) -> Result<(), String> {
+    let written = file.and_then(|mut file| file.write_all(page::of(json).as_bytes()));
+    written.map_err(|error| format!("write {}: {error}", path.display()))
 }
 
 impl State {

@@ -1,3 +1,4 @@
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::change::FilesChange;
@@ -28,18 +29,34 @@ impl std::fmt::Debug for Missed<'_> {
     }
 }
 
+/// An earlier run of a step.
+#[derive(Debug, Clone)]
+pub struct Earlier {
+    /// What it depended on.
+    pub note: Note,
+    /// Its place among those whose results were used last, 0 for the last one; `None` if it is none
+    /// of these.
+    pub used: Option<usize>,
+}
+
 /// The earlier run that `missed` is nearest to, and everything that differs from it. Of runs as
-/// near as each other the youngest counts. `None` if there is none of the same instruction.
+/// near as each other the one used last counts, else the youngest; how many files differ takes away
+/// nothing from those used last. `None` if there is none of the same instruction.
 pub fn nearest<'n>(
     missed: &Missed<'_>,
-    notes: impl IntoIterator<Item = &'n Note>,
+    runs: impl IntoIterator<Item = &'n Earlier>,
 ) -> Option<(&'n Note, Vec<Reason>)> {
-    let same = notes.into_iter().filter(|note| instruction(&note.key) == instruction(missed.key));
-    let compared = same.map(|note| (note, reasons(missed, note)));
-    compared.min_by_key(|(note, reasons)| {
-        let distance: u64 = reasons.iter().map(Reason::distance).sum();
-        (distance, std::cmp::Reverse(note.created.seconds()))
-    })
+    let is_same = |run: &&Earlier| instruction(&run.note.key) == instruction(missed.key);
+    let compared = runs.into_iter().filter(is_same).map(|run| (run, reasons(missed, &run.note)));
+    let nearest = compared.min_by_key(|(run, reasons)| {
+        let apart = reasons.iter().map(|reason| match run.used {
+            Some(_) => reason.distance(),
+            None => reason.distance() + reason.files_apart(),
+        });
+        let youngest = Reverse(run.note.created.seconds());
+        (apart.sum::<u64>(), run.used.unwrap_or(usize::MAX), youngest)
+    });
+    nearest.map(|(run, reasons)| (&run.note, reasons))
 }
 
 fn instruction(key: &Key) -> Option<&str> {
@@ -244,7 +261,7 @@ mod tests {
             stages: &[],
             files: &|_, _| FilesChange { differ: 1, total: 2, files: Vec::new() },
         };
-        let (_, reasons) = nearest(&missed, [&note]).unwrap();
+        let (_, reasons) = nearest(&missed, [&Earlier { note, used: None }]).unwrap();
         assert_eq!(reasons, expect, "{old:?} {new:?}");
     }
 
@@ -324,12 +341,48 @@ mod tests {
             stages: &[],
             files: &|_, _| FilesChange::default(),
         };
+        let [far, near] = [far, near].map(|note| Earlier { note, used: None });
         let (found, reasons) = nearest(&missed, [&far, &near]).unwrap();
-        assert_eq!(found, &near);
+        assert_eq!(found, &near.note);
         assert_eq!(reasons, [variable("B", Some("1"), Some("2"))]);
         let mut other = near.clone();
-        other.key = Key::new();
+        other.note.key = Key::new();
         assert!(nearest(&missed, [&other]).is_none());
+    }
+
+    #[test]
+    fn of_runs_as_near_the_one_used_last_counts() {
+        let run = |files: &str, variable: &str, seconds, used| {
+            let mut note = note(&[(S, "", files), (E, "A", variable)]);
+            note.created = Timestamp::from_seconds(seconds);
+            Earlier { note, used }
+        };
+        let base = BaseNote { name: "base".into(), digest: Digest::of("1") };
+        let check = |runs: &[Earlier], expect: usize| {
+            let missed = Missed {
+                key: &key(&[(S, "", "3"), (E, "A", "1")]),
+                base: &base,
+                after: "",
+                below: None,
+                stages: &[],
+                files: &|old, _| FilesChange {
+                    differ: old.value.parse().unwrap(),
+                    total: 9,
+                    files: Vec::new(),
+                },
+            };
+            let (found, _) = nearest(&missed, runs).unwrap();
+            assert_eq!(found, &runs[expect].note, "{runs:?}");
+        };
+        // The youngest, if nothing else is known; else the one used last, and then the one before.
+        check(&[run("1", "1", 2, None), run("1", "1", 1, None)], 0);
+        check(&[run("1", "1", 2, None), run("1", "1", 1, Some(3))], 1);
+        check(&[run("1", "1", 2, Some(3)), run("1", "1", 1, Some(0))], 1);
+        // However many files differ from it.
+        check(&[run("1", "1", 2, None), run("9", "1", 1, Some(0))], 1);
+        check(&[run("1", "1", 2, None), run("9", "1", 3, None)], 0);
+        // But not if something else differs as well: two variants of a build may take turns.
+        check(&[run("1", "1", 1, None), run("1", "2", 2, Some(0))], 0);
     }
 
     #[test]
@@ -344,7 +397,7 @@ mod tests {
             stages: &[("build".into(), String::new())],
             files: &|_, _| FilesChange::default(),
         };
-        let (_, reasons) = nearest(&missed, [&old]).unwrap();
+        let (_, reasons) = nearest(&missed, [&Earlier { note: old, used: None }]).unwrap();
         assert_eq!(reasons, [Reason::Stage { name: "build".into() }, Reason::Below { line: 4 }]);
         assert!(reasons.iter().all(Reason::is_dragged));
     }

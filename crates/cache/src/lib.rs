@@ -30,7 +30,7 @@ mod record;
 mod selection;
 
 pub use change::{Change, FileChange, FilesChange};
-pub use compare::{Missed, nearest};
+pub use compare::{Earlier, Missed, nearest};
 pub use difference::{Load, children, files_change};
 pub use files::{file_nodes, files_digest};
 pub use key::{Key, Label, Part};

@@ -140,10 +140,18 @@ impl Reason {
         }
     }
 
+    /// How far the number of files that differ takes two runs of a step apart, beside
+    /// [`Reason::distance`].
+    pub(crate) fn files_apart(&self) -> u64 {
+        match self {
+            Self::Files { change, .. } => change.differ.min(50),
+            _ => 0,
+        }
+    }
+
     /// How far it takes two runs of a step apart, for finding the nearest.
     pub(crate) fn distance(&self) -> u64 {
         match self {
-            Self::Files { change, .. } => 10 + change.differ.min(50),
             // They follow from what other steps did.
             Self::OtherBelow | Self::After { .. } | Self::Below { .. } | Self::Stage { .. } => 5,
             _ => 10,

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use dfbuild::{Cancel, Error, Explanation, Fate, Reason};
+use dfbuild::{Cancel, EarlyEnd, Error, Explanation, Fate, Reason};
 
 use crate::args::{BuildArgs, ExplainArgs, ExplainFormat};
 use crate::build::request;
@@ -52,7 +52,11 @@ fn explanation(
             let _ = failure::write_dockerfile(&mut io::stderr().lock(), &error, source, false);
             return ExitCode::FAILURE;
         }
-        report::failure(&Failure::of(&error, source))
+        report::failure(&match &error {
+            Error::Step { .. } => Failure::of(&error, source),
+            // Nothing was to be built.
+            error => Failure::outside_build(error),
+        })
     };
     let loaded = request.build.load(&engine, &*progress, &Cancel::new());
     let loaded = loaded.map_err(|error| failed(error, &source))?;
@@ -84,6 +88,7 @@ fn write_text(out: &mut impl Write, explanation: &Explanation, last: bool) -> io
                 *(if only_dragged { &mut may_run } else { &mut runs }) += 1;
                 writeln!(out, "{word} {}: {}", step.text, reasons::line(reasons))?;
             }
+            Fate::NotReached => writeln!(out, "NOT REACHED {}", step.text)?,
             _ => writeln!(out, "NOT NEEDED {}: what reads from its stage is cached", step.text)?,
         }
     }
@@ -91,9 +96,15 @@ fn write_text(out: &mut impl Write, explanation: &Explanation, last: bool) -> io
         let verb = if last { "re-ran" } else { "re-runs" };
         writeln!(out, "{}", reasons::bust(bust, verb))?;
     }
+    match explanation.end {
+        Some(EarlyEnd::Cancelled) => writeln!(out, "the build was cancelled")?,
+        Some(_) => writeln!(out, "the build failed")?,
+        None => {}
+    }
     let total = explanation.steps.len();
     let (ran, would) = if last { ("ran", "") } else { ("would run", "would ") };
     match (runs, may_run) {
+        (0, 0) if explanation.end.is_some() => writeln!(out, "0 of {total} steps {ran}"),
         (0, 0) => writeln!(out, "0 of {total} steps {ran}: all is cached"),
         (runs, 0) => writeln!(out, "{runs} of {total} steps {ran}"),
         (runs, may_run) => writeln!(

@@ -17,11 +17,6 @@ pub(crate) fn line(reasons: &[Reason]) -> String {
     reasons.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
-/// Whether there is nothing to tell: that a step runs for the first time is no surprise.
-pub(crate) fn is_first_run(reasons: &[Reason]) -> bool {
-    reasons.iter().all(|reason| matches!(reason, Reason::New))
-}
-
 /// How old a cached result is: `2 hours old`.
 pub(crate) fn age(created: SystemTime) -> String {
     // What a clock that was set back says is from the future is new.
@@ -68,7 +63,7 @@ fn text(reason: &Reason) -> String {
             format!("its result is {} (--cache-max-age)", old(Duration::from_secs(*seconds)))
         }
         Reason::LayerLost => "the layer that it made is gone".to_owned(),
-        Reason::RecordLost => "the record of its result is gone".to_owned(),
+        Reason::RecordLost => "its result was removed, by prune or to keep the limit".to_owned(),
         Reason::New => "no earlier run is known".to_owned(),
         Reason::Below { line } => format!("line {line} runs before it"),
         Reason::Stage { name } => format!("stage {name} runs"),
@@ -210,7 +205,7 @@ fn files(change: &FilesChange) -> String {
     let verb = if *differ == 1 { "differs" } else { "differ" };
     let plural = |number: u64| if number == 1 { "file" } else { "files" };
     let mut text = if *differ == 0 {
-        "the way it is selected differs".to_owned()
+        "the same files, named in another way or order".to_owned()
     } else if differ > total {
         format!("{differ} {} {verb}", plural(*differ))
     } else {
@@ -225,7 +220,17 @@ fn files(change: &FilesChange) -> String {
     if more > 0 {
         text.push_str(&format!(" and {more} more"));
     }
+    if more == 0 && !files.is_empty() && files.iter().all(|file| is_umask(&file.changes)) {
+        text.push_str("; see --normalise-modes");
+    }
     text
+}
+
+/// Whether only the mode of a file differs, in what git does not keep.
+fn is_umask(changes: &[Change]) -> bool {
+    let [Change::Mode { old, new }] = changes else { return false };
+    let owner_executes = |mode: &str| u32::from_str_radix(mode, 8).ok().map(|mode| mode & 0o100);
+    owner_executes(old) == owner_executes(new)
 }
 
 fn file(file: &FileChange) -> String {
@@ -279,6 +284,27 @@ mod tests {
         let text = line(&[Reason::Files { mount: Some("/m".into()), change }]);
         assert!(text.starts_with("mount /m: 20 files differ: a (removed), "), "{text}");
         assert!(text.ends_with(" and 10 more"), "{text}");
+    }
+
+    #[test]
+    fn modes_that_git_does_not_keep_need_not_count() {
+        let line = |modes: &[(&str, &str)], other: Option<Change>| {
+            let mode =
+                |(old, new): &(&str, &str)| Change::Mode { old: (*old).into(), new: (*new).into() };
+            let changes = modes.iter().map(mode).chain(other).map(|change| vec![change]);
+            let file = |changes| FileChange { path: "a".into(), changes };
+            let files: Vec<FileChange> = changes.map(file).collect();
+            let change = FilesChange { differ: files.len() as u64, total: 9, files };
+            line(&[Reason::Files { mount: None, change }])
+        };
+        let hinted = |line: String| line.contains("--normalise-modes");
+        assert_eq!(
+            line(&[("0644", "0600")], None),
+            "1 of 9 files differs: a (mode 0644 → 0600); see --normalise-modes"
+        );
+        assert!(hinted(line(&[("0644", "0664"), ("0775", "0755")], None)));
+        assert!(!hinted(line(&[("0644", "0755")], None)));
+        assert!(!hinted(line(&[("0644", "0600")], Some(Change::Content))));
     }
 
     #[test]

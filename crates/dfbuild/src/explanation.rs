@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use dfbuild_cache::Reason;
+use dfbuild_cache::{Label, Reason};
 use dfbuild_image::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,20 @@ pub struct Explanation {
     pub steps: Vec<ExplainedStep>,
     /// What the steps that are not cached come down to.
     pub busts: Vec<Bust>,
+    /// How the build ended before all was built, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<EarlyEnd>,
+}
+
+/// How a build ends without an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EarlyEnd {
+    /// Something went wrong.
+    Failed,
+    /// Somebody ended it.
+    Cancelled,
 }
 
 /// A step of an [`Explanation`].
@@ -54,6 +68,8 @@ pub enum Fate {
     },
     /// Nothing needs it: all that reads from its stage is cached.
     NotNeeded,
+    /// The build ended before it came to it.
+    NotReached,
 }
 
 /// One cause, and the steps that are not cached for it.
@@ -102,7 +118,17 @@ impl Explanation {
                 None => Fate::NotNeeded,
             },
         });
-        Self { steps: steps.collect(), busts: busts(infos, stories, dockerfile) }
+        Self { steps: steps.collect(), busts: busts(infos, stories, dockerfile), end: None }
+    }
+
+    /// Notes that the build ended without an image: of what it did not come to nothing is known.
+    pub(crate) fn ended_early(&mut self, end: EarlyEnd) {
+        self.end = Some(end);
+        for step in &mut self.steps {
+            if step.fate == Fate::NotNeeded {
+                step.fate = Fate::NotReached;
+            }
+        }
     }
 
     /// The steps that are not in the cache.
@@ -119,6 +145,10 @@ impl Explanation {
 enum Cause {
     Variable(String, Option<usize>),
     Base(String),
+    /// What one instruction sets for all that come after it: the user, the shell.
+    Setting(Reason),
+    /// The working directory, then and now.
+    Directory(String, String),
     Step(StepId),
 }
 
@@ -139,7 +169,7 @@ fn busts(infos: &[&StepInfo], stories: &BTreeMap<StepId, Story>, dockerfile: &st
             Some(reason) if is_wish(reason) => continue,
             Some(reason) => {
                 let cause = cause(reason, info.id);
-                let known = busts.iter().position(|(known, _)| *known == cause);
+                let known = busts.iter().position(|(known, _)| follows(&cause, known));
                 known.unwrap_or_else(|| {
                     busts.push((cause, bust(reason, info, dockerfile)));
                     busts.len() - 1
@@ -151,12 +181,25 @@ fn busts(infos: &[&StepInfo], stories: &BTreeMap<StepId, Story>, dockerfile: &st
         bust.steps += 1;
         bust.milliseconds += milliseconds.unwrap_or(0);
     }
-    busts.into_iter().map(|(_, bust)| bust).collect()
+    // That a new step runs is nothing to be sorry for, unless it makes others run.
+    let is_cause = |bust: &Bust| bust.reason != Reason::New || bust.steps > 1;
+    busts.into_iter().map(|(_, bust)| bust).filter(is_cause).collect()
 }
 
-/// Whether a step runs because that was asked for, or for the first time: nothing to be sorry for.
+/// Whether a step runs because that was asked for.
 fn is_wish(reason: &Reason) -> bool {
-    matches!(reason, Reason::NoCache | Reason::NoCacheFilter | Reason::NoCacheStep | Reason::New)
+    matches!(reason, Reason::NoCache | Reason::NoCacheFilter | Reason::NoCacheStep)
+}
+
+/// Whether a cause is one that is known, or comes of it: what is relative to a working directory
+/// changes with it.
+fn follows(cause: &Cause, known: &Cause) -> bool {
+    let (Cause::Directory(old, new), Cause::Directory(known_old, known_new)) = (cause, known)
+    else {
+        return cause == known;
+    };
+    let (old, new) = (old.strip_prefix(known_old.as_str()), new.strip_prefix(known_new.as_str()));
+    old.is_some() && old.map(|it| it.trim_matches('/')) == new.map(|it| it.trim_matches('/'))
 }
 
 fn cause(reason: &Reason, step: StepId) -> Cause {
@@ -165,6 +208,14 @@ fn cause(reason: &Reason, step: StepId) -> Cause {
             Cause::Variable(name.clone(), declared.as_ref().map(|place| place.line))
         }
         Reason::Base { new_name, .. } => Cause::Base(new_name.clone()),
+        Reason::Part {
+            label: Label::WorkingDirectory | Label::Destination,
+            old: Some(old),
+            new: Some(new),
+            ..
+        } => Cause::Directory(old.clone(), new.clone()),
+        Reason::Part { label: Label::User | Label::Platform | Label::Host, .. }
+        | Reason::Shell { .. } => Cause::Setting(reason.clone()),
         _ => Cause::Step(step),
     }
 }

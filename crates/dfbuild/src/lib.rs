@@ -90,7 +90,7 @@ pub use event::{
     Usage, Wait,
 };
 pub use exit_code::{explain_exit_code, explain_signal};
-pub use explanation::{Bust, ExplainedStep, Explanation, Fate};
+pub use explanation::{Bust, EarlyEnd, ExplainedStep, Explanation, Fate};
 pub use image_list::ImageSummary;
 pub use images::compare::{ConfigDiff, FileDiff, ImageDiff, TreeChange};
 pub use images::copy_out::CopyFrom;

@@ -120,9 +120,10 @@ impl Cli {
                     .default_value_if("last", "true", ".")
             })
         });
+        let command = args.get(at).cloned().unwrap_or_default();
         let matches = grammar
             .try_get_matches_from(args)
-            .map_err(|error| helpful(error, no_command.as_deref()))?;
+            .map_err(|error| helpful(error, &command, no_command.as_deref()))?;
         let mut cli = Self::from_arg_matches(&matches)?;
         cli.unless_context = no_command.map(|text| unknown_command(&text));
         Ok(cli)
@@ -167,7 +168,7 @@ fn unknown_command(text: &str) -> clap::Error {
 }
 
 /// The error with what helps most: that a word is no command, or what a context is.
-fn helpful(error: clap::Error, no_command: Option<&str>) -> clap::Error {
+fn helpful(error: clap::Error, command: &OsStr, no_command: Option<&str>) -> clap::Error {
     let mut grammar = Cli::command();
     grammar.build();
     let missing = |error: &clap::Error| match error.get(ContextKind::InvalidArg) {
@@ -177,10 +178,10 @@ fn helpful(error: clap::Error, no_command: Option<&str>) -> clap::Error {
     match (error.kind(), no_command) {
         (ErrorKind::UnknownArgument, Some(text)) => unknown_command(text),
         (ErrorKind::MissingRequiredArgument, _) if missing(&error) => {
-            let build = grammar.find_subcommand_mut("build").expect("there is such a command");
+            let Some(command) = grammar.find_subcommand_mut(command) else { return error };
             let text =
                 "the context is missing: the folder whose files COPY and ADD see, `.` for this one";
-            build.error(ErrorKind::MissingRequiredArgument, text)
+            command.error(ErrorKind::MissingRequiredArgument, text)
         }
         _ => error,
     }
@@ -321,6 +322,9 @@ mod tests {
         for line in ["-t base", "build", "verify", "explain"] {
             let error = read(line).unwrap_err();
             assert!(error.contains("the context is missing: "), "{error}");
+            let command = line.split(' ').find(|word| !word.starts_with('-')).unwrap();
+            let command = if command == "base" { "build" } else { command };
+            assert!(error.contains(&format!("Usage: dfbuild {command} ")), "{error}");
         }
         let Command::Explain(args) = read("explain --last").unwrap().command else { panic!() };
         assert_eq!(args.build.context, Path::new("."));

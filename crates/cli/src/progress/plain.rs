@@ -198,7 +198,6 @@ impl<W: Write> Renderer for Plain<W> {
                 let number = self.step(*step);
                 self.line(&format!("#{number} {}", units::waiting(wait)));
             }
-            Event::Missed { reasons, .. } if reasons::is_first_run(reasons) => {}
             Event::Missed { step, reasons } => {
                 let number = self.step(*step);
                 self.line(&format!("#{number} MISS {}", reasons::line(reasons)));
@@ -405,16 +404,17 @@ mod tests {
             "\
 #1 [base 1/2] FROM debian
 #1 CACHED less than a second old
-#2 [docs 2/3] RUN man
-#2 MISS line 3 runs before it
-#3 [base 2/2] RUN make
-#3 0.421 cc a.c
-#2 0.500 hello
-#2 0.500
-#3 0.600 cc b.c
-#3 1.200 no end
-#3 DONE 1.2s
-#2 ERROR after 1.2s
+#2 [base 2/2] RUN make
+#2 MISS no earlier run is known
+#3 [docs 2/3] RUN man
+#3 MISS line 3 runs before it
+#2 0.421 cc a.c
+#3 0.500 hello
+#3 0.500
+#2 0.600 cc b.c
+#2 1.200 no end
+#2 DONE 1.2s
+#3 ERROR after 1.2s
 #4 exporting oci archive out.tar
 #4 DONE 0.1s
 notice: something

@@ -104,7 +104,6 @@ impl Renderer for Tty {
                 self.view().started(*step, at);
                 self.view().output(*step, Stream::Stderr, format!("{text}\n").as_bytes());
             }
-            Event::Missed { reasons, .. } if reasons::is_first_run(reasons) => {}
             Event::Missed { step, reasons } => self.view().missed(*step, reasons),
             Event::Busted { busts } => {
                 for bust in busts.iter().filter(|bust| is_worth_telling(bust)) {

@@ -122,7 +122,7 @@ const CASES: [Case; 48] = [
         "mode of a folder",
         |bed| mode(&bed.context().join("src/sub"), 0o700),
         &[],
-        "MISS COPY src src/: 1 of 5 files differs: src/sub (mode 0755 → 0700)",
+        "MISS COPY src src/: 1 of 5 files differs: src/sub (mode 0755 → 0700); see --normalise-modes",
     ),
     (
         "rename",

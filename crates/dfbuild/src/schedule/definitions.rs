@@ -100,6 +100,14 @@ impl Session<'_> {
         Ok(Arc::clone(known.entry(id).or_insert(definition)))
     }
 
+    /// The keys by definition of all steps that this build has come across, stage by stage.
+    pub(super) fn definition_keys(&self) -> Vec<Digest> {
+        let known = self.definitions.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stages: Vec<_> = known.iter().collect();
+        stages.sort_by_key(|(id, _)| **id);
+        stages.into_iter().flat_map(|(_, stage)| &stage.keys).map(Key::digest).collect()
+    }
+
     pub(super) fn key_input<'k>(
         &'k self,
         stage: &'k Stage,

@@ -1,8 +1,9 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dfbuild_cache::{
-    BaseNote, Change, FilesChange, Key, Label, Missed, Note, Part, Reason, Record, files_change,
-    nearest,
+    BaseNote, Change, Earlier, FilesChange, Key, Label, Missed, Note, Part, Reason, Record,
+    files_change, nearest,
 };
 use dfbuild_image::{Digest, Hasher};
 use dfbuild_plan::{Base, StageId, Step, TreeSource};
@@ -58,9 +59,8 @@ impl Session<'_> {
         if miss.forced.is_none() {
             self.imports.take_notes(self.engine);
         }
-        let notes = self.notes(miss.id, miss.at, miss.step).into_iter();
-        let notes: Vec<Note> = notes.map(|note| revealed(note, miss.key)).collect();
-        let compared = nearest(&missed, &notes);
+        let runs = self.runs_before(miss);
+        let compared = nearest(&missed, &runs);
         let milliseconds = compared.as_ref().map(|(note, _)| note.milliseconds);
         let mut reasons = match (miss.forced, miss.unusable, compared) {
             (Some(Forced::All), ..) => vec![Reason::NoCache],
@@ -176,18 +176,41 @@ impl Session<'_> {
     }
 
     /// What is known of the runs of a step.
-    fn notes(&self, id: StageId, at: usize, step: &Step) -> Vec<Note> {
+    fn runs_before(&self, miss: &Miss<'_>) -> Vec<Earlier> {
         let store = self.engine.store();
+        let [place, text, anywhere] = self.names(miss.id, miss.at, miss.step);
         let mut digests: Vec<Digest> = Vec::new();
-        for name in self.names(id, at, step) {
-            for digest in store.history(&name) {
-                if !digests.contains(&digest) {
-                    digests.push(digest);
-                }
+        let mut add = |digest| {
+            if !digests.contains(&digest) {
+                digests.push(digest);
             }
+        };
+        store.history(&text).into_iter().chain(store.history(&anywhere)).for_each(&mut add);
+        let here = store.history(&place);
+        if !here.is_empty() {
+            // An instruction that was put in before others did not become what stood there.
+            let moved = self.notes_of_others(miss.step);
+            here.into_iter().filter(|digest| !moved.contains(digest)).for_each(add);
         }
-        let notes = digests.iter().filter_map(|digest| store.object(digest));
-        notes.filter_map(|bytes| Note::decode(&bytes)).collect()
+        let last = self.last_notes.get_or_init(|| self.last_notes());
+        let run = |digest: &Digest| {
+            let note = Note::decode(&store.object(digest)?)?;
+            let used = last.iter().position(|known| known == digest);
+            Some(Earlier { note: revealed(note, miss.key), used })
+        };
+        digests.iter().filter_map(run).collect()
+    }
+
+    /// The notes of steps of this Dockerfile with another text.
+    fn notes_of_others(&self, step: &Step) -> HashSet<Digest> {
+        let store = self.engine.store();
+        let stages = self.graph.stages.iter().enumerate();
+        let steps = stages.flat_map(|(id, stage)| {
+            stage.steps.iter().enumerate().map(move |(at, step)| (StageId(id), at, step))
+        });
+        let others = steps.filter(|(.., other)| other.text != step.text);
+        let names = others.map(|(id, at, other)| self.names(id, at, other));
+        names.flat_map(|[_, text, _]| store.history(&text)).collect()
     }
 
     /// What a step is the same by: its place in this Dockerfile, its text in it, and its text in

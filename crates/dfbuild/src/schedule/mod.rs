@@ -5,8 +5,11 @@ pub(crate) mod definitions;
 mod failures;
 mod key_parts;
 pub(crate) mod keys;
+pub(crate) mod last_build;
 pub(crate) mod lookup;
 pub(crate) mod misses;
+#[cfg(test)]
+mod misses_tests;
 pub(crate) mod nodes;
 pub(crate) mod progress;
 pub(crate) mod scheduler;

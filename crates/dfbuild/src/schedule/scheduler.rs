@@ -1,12 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
 use dfbuild_dockerfile::{Dockerfile, LineIndex, Span, parse, suggest};
-use dfbuild_image::{Platform, canonical_json};
+use dfbuild_image::Platform;
 use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Need, Outcome, context_key, plan};
 use dfbuild_sandbox::IdMode;
 
@@ -19,12 +18,13 @@ use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Observer};
-use crate::explanation::Explanation;
+use crate::explanation::{EarlyEnd, Explanation};
 use crate::images::base_images::BaseImages;
 use crate::images::base_layers::BaseLayers;
 use crate::images::finish::parse_tags;
 use crate::logs::{LogEnd, Logging};
 use crate::options::{BuildContext, OutputKind};
+use crate::schedule::last_build::LastBuild;
 use crate::schedule::progress::Progress;
 use crate::schedule::session::Session;
 use crate::schedule::slots::Slots;
@@ -262,18 +262,8 @@ impl<'e> Loaded<'e> {
 
     /// Why the last build of this Dockerfile and context ran what it ran. `None` if there was none.
     pub fn last_explanation(&self) -> Option<Explanation> {
-        let bytes = std::fs::read(self.last_path()).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
-    /// Keeps the reasons of a build. Failing to costs an explanation later and nothing else.
-    fn keep_explanation(&self, explanation: &Explanation) {
-        let _ = std::fs::write(self.last_path(), canonical_json(explanation));
-    }
-
-    fn last_path(&self) -> PathBuf {
-        let name = project(&self.materials, &self.source).hex();
-        self.engine.store().scratch_path(&format!("last-{name}"))
+        let project = project(&self.materials, &self.source);
+        LastBuild::read(self.engine, &project).map(|last| last.explanation)
     }
 
     fn contexts(&self, engine: &Engine) -> Result<Contexts, Error> {
@@ -304,16 +294,23 @@ impl<'e> Loaded<'e> {
         let outcome = session.build();
         // However it ended: what was learned and made is worth keeping.
         session.contexts.save(engine);
-        let explanation = session.explanation();
-        self.keep_explanation(&explanation);
+        let mut explanation = session.explanation();
+        if let Err(error) = &outcome {
+            explanation.ended_early(match error {
+                Error::Cancelled => EarlyEnd::Cancelled,
+                _ => EarlyEnd::Failed,
+            });
+        }
+        let busts = explanation.busts.clone();
+        session.keep_last_build(explanation);
         session.note_stages();
         let span = tracing::info_span!("syncing the store");
         let committed = engine.store().commit();
         drop(span);
         let image = outcome?;
         committed?;
-        if !explanation.busts.is_empty() {
-            session.progress.tell(&Event::Busted { busts: explanation.busts });
+        if !busts.is_empty() {
+            session.progress.tell(&Event::Busted { busts });
         }
         Ok(image)
     }

@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 
-use dfbuild_image::{Platform, Timestamp};
+use dfbuild_image::{Digest, Platform, Timestamp};
 use dfbuild_layer::Encoding;
 use dfbuild_plan::{BaseRequest, CopySource, Graph, StageId, StepKind};
 use dfbuild_sandbox::emulation;
@@ -50,6 +50,8 @@ pub(crate) struct Session<'a> {
     /// Whether steps run. Else it is only found out which would.
     pub(crate) runs: bool,
     stories: Mutex<BTreeMap<StepId, Story>>,
+    /// The notes of what the last build used; asked for once something is missed.
+    pub(super) last_notes: OnceLock<Vec<Digest>>,
     elsewhere: &'a Elsewhere,
     /// What ran and is not promised to others yet.
     pub(super) finished: Finished,
@@ -112,6 +114,7 @@ impl<'a> Session<'a> {
             dockerfile,
             runs: true,
             stories: Mutex::default(),
+            last_notes: OnceLock::new(),
             elsewhere,
             finished: Finished::default(),
             imports,

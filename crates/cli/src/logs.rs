@@ -9,6 +9,7 @@ use crate::args::{FormatArg, LogsArgs};
 use crate::images::Created;
 use crate::inspect::shorten;
 use crate::output::{self, columns};
+use crate::step::label;
 
 /// Lists the logs of builds, or shows one.
 pub(crate) fn run(args: &LogsArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
@@ -96,8 +97,8 @@ fn show<'a>(
             (Some(seconds), false) => format!("{seconds:.1}s"),
             (None, _) => "did not end".to_owned(),
         };
-        let StepLog { stage, number, total, text, line, .. } = step;
-        writeln!(out, "=== [{stage} {number}/{total}] {text} (line {line}): {end}")?;
+        let label = label(&step.prefix, step.number, step.total, &step.text);
+        writeln!(out, "=== {label} (line {}): {end}", step.line)?;
         copy_lines(&mut output, &mut out)?;
     }
     if let (Some(LogEnd::Failed(reason)), FormatArg::Table) = (&log.end, args.format) {

@@ -9,6 +9,6 @@ pub(crate) fn diff_id() -> Digest {
 }
 
 pub(crate) fn step(id: usize, stage: &str, number: usize, total: usize, text: &str) -> Step {
-    let (stage, text) = (stage.to_owned(), text.to_owned());
-    Step { id: StepId(id), stage, number, total, text, line: id + 1, last_line: id + 1 }
+    let (stage, prefix, text) = (stage.to_owned(), stage.to_owned(), text.to_owned());
+    Step { id: StepId(id), stage, prefix, number, total, text, line: id + 1, last_line: id + 1 }
 }

@@ -165,7 +165,7 @@ fn logs_are_whole(bed: &Bed) {
         let shown = bed.run(&["logs", name]).succeeds().stdout;
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines.len(), 3004, "{name}");
-        assert!(lines[0].starts_with("=== [stage-0 2/3] RUN i=0;"), "{}", lines[0]);
+        assert!(lines[0].starts_with("=== [2/3] RUN i=0;"), "{}", lines[0]);
         assert_eq!((lines[1], lines[3000]), ("line 0", "line 2999"));
         assert!(lines[3001].contains("(line 3): failed after"), "{}", lines[3001]);
         assert_eq!(lines[3002], "***no end");

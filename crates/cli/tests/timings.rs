@@ -99,7 +99,7 @@ fn a_page_for_people() {
         assert_eq!(dom.matches("<div class=\"bar packing\"").count(), 1, "{dom}");
         // Processor time, what was copied, the layer, its blob.
         let row =
-            dom.split("<tr>").find(|row| row.contains("[first 2/2] COPY file /</td>")).unwrap();
+            dom.split("<tr>").find(|row| row.contains("[first 1/1] COPY file /</td>")).unwrap();
         let cells: Vec<&str> = row.split("<td class=\"number\">").skip(1).collect();
         let cells: Vec<&str> = cells.iter().filter_map(|cell| cell.split('<').next()).collect();
         let [_, _, "", own, "8 B", layer, ""] = cells[..] else { panic!("{cells:?}") };

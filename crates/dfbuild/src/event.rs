@@ -20,7 +20,10 @@ pub struct StepInfo {
     pub id: StepId,
     /// Its stage: the name, else `stage-N`.
     pub stage: String,
-    /// Its number in the stage as BuildKit counts: `FROM` is 1.
+    /// What progress shows before its number, as BuildKit does: the platform if there are several,
+    /// and the stage unless it is the only one. May be empty.
+    pub prefix: String,
+    /// Its number in the stage as BuildKit counts: the `FROM` of an image is 1.
     pub number: usize,
     /// How many the stage has.
     pub total: usize,

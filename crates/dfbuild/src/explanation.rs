@@ -35,7 +35,7 @@ pub enum EarlyEnd {
 pub struct ExplainedStep {
     /// Its stage: the name, else `stage-N`.
     pub stage: String,
-    /// Its number in the stage as BuildKit counts: `FROM` is 1.
+    /// Its number in the stage as BuildKit counts: the `FROM` of an image is 1.
     pub number: usize,
     /// How many the stage has.
     pub total: usize,

@@ -56,6 +56,9 @@ pub struct StepLog {
     pub file: String,
     /// Its stage.
     pub stage: String,
+    /// What progress shows before its number: see [`StepInfo::prefix`].
+    #[serde(default)]
+    pub prefix: String,
     /// Its number in the stage, as BuildKit counts.
     pub number: usize,
     /// How many the stage has.
@@ -177,9 +180,10 @@ impl State {
         let file = format!("{}.log", self.log.steps.len() + 1);
         let Ok(opened) = File::create(folder.join(&file)) else { return };
         self.running.insert(step, (self.log.steps.len(), opened));
-        let StepInfo { stage, number, total, text, line, .. } = info;
+        let StepInfo { stage, prefix, number, total, text, line, .. } = info;
         let (seconds, failed) = (None, false);
-        self.log.steps.push(StepLog { file, stage, number, total, text, line, seconds, failed });
+        let log = StepLog { file, stage, prefix, number, total, text, line, seconds, failed };
+        self.log.steps.push(log);
         self.write_notes();
     }
 
@@ -230,6 +234,7 @@ mod tests {
         StepInfo {
             id: StepId(number),
             stage: "build".into(),
+            prefix: "build".into(),
             number,
             total: 2,
             text: format!("RUN {number}"),

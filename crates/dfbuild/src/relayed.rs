@@ -87,6 +87,7 @@ mod tests {
         let step = StepInfo {
             id: StepId(1),
             stage: "stage-0".into(),
+            prefix: String::new(),
             number: 2,
             total: 2,
             text: "RUN false".into(),

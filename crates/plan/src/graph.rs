@@ -56,6 +56,8 @@ pub struct Stage {
     pub index: usize,
     /// Its name, in lower case.
     pub name: Option<String>,
+    /// Whether its Dockerfile has no other.
+    pub is_only: bool,
     /// What it is built for.
     pub platform: Platform,
     /// What it begins with.
@@ -78,6 +80,23 @@ impl Stage {
     /// What people call it: its name, else `stage-N`.
     pub fn title(&self) -> String {
         self.name.clone().unwrap_or_else(|| format!("stage-{}", self.index))
+    }
+
+    /// What BuildKit's progress calls it. The only stage has no name there, whatever it is called,
+    /// unless steps read from images: those count as stages.
+    pub fn progress_name(&self) -> Option<String> {
+        let mut sources = self.steps.iter().flat_map(Step::sources);
+        let is_alone = self.is_only && sources.all(|source| *source == TreeSource::Context);
+        (!is_alone).then(|| self.title())
+    }
+
+    /// The number of its first step, as BuildKit counts: the `FROM` of an image is number 1, and
+    /// that of a stage or of nothing has none.
+    pub fn first_number(&self) -> usize {
+        match self.base {
+            Base::Image(_) | Base::Directory(_) => 2,
+            Base::Stage(_) | Base::Scratch => 1,
+        }
     }
 
     /// Whether it runs commands.
@@ -116,8 +135,6 @@ pub enum Base {
 /// A step that makes or looks at files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// Its number in the stage as BuildKit counts: `FROM` is 1.
-    pub number: usize,
     /// The instruction on one line.
     pub text: String,
     /// Where it is; for a trigger of a base image, where its `FROM` is.

@@ -243,6 +243,7 @@ impl<'a> Planner<'a> {
             ImageConfig { rootfs: <_>::default(), history: Vec::new(), ..scope.config.clone() };
         self.stages.push(Stage {
             index,
+            is_only: self.input.dockerfile.stages().len() == 1,
             name: stage.from().name.as_ref().map(|name| name.value.to_string()),
             platform: scope.platform.clone(),
             base,

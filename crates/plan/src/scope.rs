@@ -95,13 +95,7 @@ impl Scope {
 
     /// Adds a step and the line of history for its layer.
     pub(crate) fn push(&mut self, place: &Place, kind: StepKind, created_by: impl Into<String>) {
-        let step = Step {
-            number: self.steps.len() + 2,
-            text: place.text.clone(),
-            span: place.span,
-            lines: place.lines,
-            kind,
-        };
+        let step = Step { text: place.text.clone(), span: place.span, lines: place.lines, kind };
         self.history
             .push(HistoryLine { created_by: created_by.into(), step: Some(self.steps.len()) });
         self.steps.push(step);

@@ -337,3 +337,26 @@ fn graphs_of_several_platforms_share_what_is_the_same() {
     }
     assert_eq!(dfbuild_plan::Graph::join(vec![on(&one), on(&one)]).stages.len(), 2);
 }
+
+#[test]
+fn steps_have_buildkits_names() {
+    let check = |text: &str, expect: &[(Option<&str>, usize)]| {
+        let mut case = case(text);
+        case.named.insert("files".to_owned(), NamedContext::Directory);
+        let graph = case.graph();
+        let names: Vec<(Option<String>, usize)> =
+            graph.stages.iter().map(|it| (it.progress_name(), it.first_number())).collect();
+        let names: Vec<_> = names.iter().map(|(name, first)| (name.as_deref(), *first)).collect();
+        assert_eq!(names, expect, "{text}");
+    };
+    // The only stage has no name, whatever it is called; an image to copy from is another one.
+    check("FROM busybox\nRUN a\n", &[(None, 2)]);
+    check("FROM busybox AS a\nCOPY a /\n", &[(None, 2)]);
+    check("FROM busybox AS a\nCOPY --from=busybox /a /\n", &[(Some("a"), 2)]);
+    check("FROM busybox\nRUN --mount=from=files,target=/f true\n", &[(Some("stage-0"), 2)]);
+    // What is not fetched has no step of its own.
+    check("FROM scratch\nCOPY a /\n", &[(None, 1)]);
+    check("FROM files\nCOPY a /\n", &[(None, 2)]);
+    check("FROM busybox AS a\nFROM a\nRUN b\n", &[(Some("a"), 2), (Some("stage-1"), 1)]);
+    check("FROM busybox\nFROM busybox\nRUN b\n", &[(Some("stage-1"), 2)]);
+}

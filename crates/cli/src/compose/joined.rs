@@ -1,6 +1,5 @@
 use std::sync::{Mutex, PoisonError};
 
-use dfbuild::dockerfile::parse;
 use dfbuild::{Error, Event, Observer, StepId, StepInfo};
 
 use crate::progress::Progress;
@@ -19,8 +18,6 @@ pub(super) struct Member<'j> {
     joined: &'j Joined<'j>,
     service: &'j str,
     source: &'j Source,
-    /// Whether its Dockerfile has several stages: only then they need names.
-    has_stages: bool,
     /// The number of its first step.
     first: Mutex<usize>,
 }
@@ -32,8 +29,7 @@ impl<'p> Joined<'p> {
 
     /// The observer of the build of one service.
     pub(super) fn member<'j>(&'j self, service: &'j str, source: &'j Source) -> Member<'j> {
-        let has_stages = parse(&source.text).dockerfile.stages().len() > 1;
-        Member { joined: self, service, source, has_stages, first: Mutex::new(0) }
+        Member { joined: self, service, source, first: Mutex::new(0) }
     }
 }
 
@@ -45,15 +41,9 @@ impl Member<'_> {
     fn step(&self, step: &StepInfo) -> StepInfo {
         let mut step = step.clone();
         step.id = self.id(step.id);
-        step.stage = self.stage(&step.stage);
+        step.prefix = format!("{} {}", self.service, step.prefix).trim_end().to_owned();
+        step.stage.clone_from(&step.prefix);
         step
-    }
-
-    /// The name of a stage behind that of the service. The platform before it stays, if it has one.
-    fn stage(&self, stage: &str) -> String {
-        let platform = stage.rsplit_once(' ').map_or("", |(platform, _)| platform);
-        let own = if self.has_stages { stage } else { platform };
-        format!("{} {own}", self.service).trim_end().to_owned()
     }
 
     fn named(&self, text: &str) -> String {
@@ -106,26 +96,5 @@ impl Observer for Member<'_> {
             _ => {}
         }
         self.joined.progress.event(&event);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::progress::Mode;
-
-    #[test]
-    fn stages_are_named_where_there_are_several() {
-        let progress = Progress::new(Mode::Quiet, false);
-        let joined = Joined::new(&progress);
-        let check = |text: &str, stage: &str, expect: &str| {
-            let source = Source { name: String::new(), text: text.to_owned() };
-            assert_eq!(joined.member("web", &source).stage(stage), expect);
-        };
-        let (one, two) = ("FROM a AS b\n", "FROM a AS b\nFROM b\n");
-        check(one, "b", "web");
-        check(one, "linux/arm64 b", "web linux/arm64");
-        check(two, "stage-1", "web stage-1");
-        check(two, "linux/arm64 stage-1", "web linux/arm64 stage-1");
     }
 }

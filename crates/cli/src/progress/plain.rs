@@ -21,6 +21,8 @@ pub(super) struct Plain<W> {
     steps: HashMap<StepId, Step>,
     running: HashMap<StepId, Running>,
     numbers: HashMap<Subject, usize>,
+    /// The last number that was given.
+    last_number: usize,
     /// When something that is on its way was last mentioned.
     moving: HashMap<Moving, Duration>,
     /// Whether a step did.
@@ -66,6 +68,7 @@ impl<W: Write> Plain<W> {
             steps: HashMap::new(),
             running: HashMap::new(),
             numbers: HashMap::new(),
+            last_number: 0,
             moving: HashMap::new(),
             failed: false,
         }
@@ -78,8 +81,9 @@ impl<W: Write> Plain<W> {
 
     /// The number of a subject, and whether it is new.
     fn number(&mut self, subject: Subject) -> (usize, bool) {
-        let next = self.numbers.len() + 1;
+        let next = self.last_number + 1;
         let number = *self.numbers.entry(subject).or_insert(next);
+        self.last_number = self.last_number.max(number);
         (number, number == next)
     }
 
@@ -184,7 +188,11 @@ impl<W: Write> Renderer for Plain<W> {
     }
 
     fn planned(&mut self, steps: Vec<Step>, _: Duration) {
-        self.steps.extend(steps.into_iter().map(|step| (step.id, step)));
+        for step in steps {
+            // What is built a second time is introduced again.
+            self.numbers.remove(&Subject::Step(step.id));
+            self.steps.insert(step.id, step);
+        }
     }
 
     fn event(&mut self, event: &Event, at: Duration) {
@@ -345,6 +353,19 @@ mod tests {
 #2 exporting oci archive out.tar
 #2 5MB / 9MB
 "
+        );
+    }
+
+    #[test]
+    fn a_second_build_names_its_steps() {
+        let mut plain = Plain::new(Vec::new(), Source::default(), false);
+        for _ in 0..2 {
+            plain.planned(vec![step(0, "base", 1, 1, "RUN make")], Duration::ZERO);
+            plain.event(&Event::Started { step: StepId(0) }, Duration::ZERO);
+        }
+        assert_eq!(
+            String::from_utf8(plain.out).unwrap(),
+            "#1 [base 1/1] RUN make\n#2 [base 1/1] RUN make\n"
         );
     }
 

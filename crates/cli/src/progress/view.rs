@@ -7,7 +7,7 @@ use super::bars::Bars;
 use super::lines::LineBuffer;
 use super::transfer::Transfer;
 use crate::step::Step;
-use crate::{reasons, units};
+use crate::{reasons, step, units};
 
 /// What the live view shows, without a terminal: stages side by side, each with the steps that run
 /// in it and their last lines of output.
@@ -241,8 +241,8 @@ impl View {
 
 /// `[build 2/5] RUN make`, where a long name leaves room for the rest.
 fn label(step: &Step) -> String {
-    let stage = cut(&step.stage, LONGEST_NAME);
-    format!("[{stage} {}/{}] {}", step.number, step.total, step.text)
+    let prefix = cut(&step.prefix, LONGEST_NAME);
+    step::label(&prefix, step.number, step.total, &step.text)
 }
 
 /// A line that ends with a time, at the edge of the screen.

@@ -47,15 +47,20 @@ impl<'a> Progress<'a> {
         let mut all = Vec::new();
         let mut steps = HashMap::new();
         for (number, stage) in graph.stages.iter().enumerate() {
+            let platform = (graph.targets.len() > 1).then(|| stage.platform.to_string());
+            let named = |name: Option<String>| {
+                let words = platform.iter().cloned().chain(name);
+                words.collect::<Vec<_>>().join(" ")
+            };
+            let (title, prefix) = (named(Some(stage.title())), named(stage.progress_name()));
+            let first = stage.first_number();
             for (at, step) in stage.steps.iter().enumerate() {
                 let info = StepInfo {
                     id: StepId(all.len()),
-                    stage: match graph.targets.len() {
-                        1 => stage.title(),
-                        _ => format!("{} {}", stage.platform, stage.title()),
-                    },
-                    number: step.number,
-                    total: stage.steps.len() + 1,
+                    stage: title.clone(),
+                    prefix: prefix.clone(),
+                    number: first + at,
+                    total: first + stage.steps.len() - 1,
                     text: step.text.split_whitespace().collect::<Vec<_>>().join(" "),
                     line: step.lines.start,
                     last_line: step.lines.end,

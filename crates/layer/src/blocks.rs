@@ -1,17 +1,17 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crc32fast::hash as crc32;
-use dfbuild_image::{Digest, Hasher, HashingWriter, Kind};
+use dfbuild_image::{Digest, Hasher, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Sealed;
 use crate::buffers::Buffers;
 use crate::cutter::MOST;
 use crate::gzip::BlockCompressor;
+use crate::members::{Known, MemberWriter, Members, Packed};
 use crate::ordered::{in_order, under_way};
 use crate::placing::{Hand, Placing};
 use crate::plan::{Plan, Planned};
@@ -20,7 +20,7 @@ use crate::{Contents, Error, Index, Similar, UnpackOptions, View};
 /// What is remembered of the blocks of an archive, so that the next one like it costs what changed.
 ///
 /// ```text
-/// file = "dfbuild blocks 1\n" SHA-256(body) body
+/// file = "dfbuild blocks 2\n" SHA-256(body) body
 /// body = postcard of the outline and of the members, if it was compressed
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,15 +39,6 @@ struct Block {
     state: Vec<u8>,
 }
 
-/// Where the blocks of an archive lie in a blob.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Members {
-    blob: Digest,
-    level: u32,
-    /// Length and checksum of the member of each block.
-    members: Vec<(u64, u32)>,
-}
-
 /// A layer that was made before, and its blob.
 #[derive(Debug, Clone, Copy)]
 pub struct Earlier<'a> {
@@ -57,7 +48,7 @@ pub struct Earlier<'a> {
     pub blob: Option<(&'a Members, &'a File)>,
 }
 
-const MAGIC: &[u8] = b"dfbuild blocks 1\n";
+const MAGIC: &[u8] = b"dfbuild blocks 2\n";
 
 impl Outline {
     /// The digest of the archive.
@@ -84,7 +75,7 @@ impl Outline {
     ) -> Result<Option<Self>, Error> {
         let Some(plan) = Plan::new(index) else { return Ok(None) };
         let outlining = Outlining::new(&plan, earlier);
-        outlining.run(contents, threads, &mut |_, _| Ok(()), &Work::default()).map(Some)
+        outlining.run(contents, threads, &mut |_| Ok(()), &Work::default()).map(Some)
     }
 
     /// Makes the outline, and places the layer in the empty directory `dest` as
@@ -102,7 +93,7 @@ impl Outline {
         let placing = Placing::new(index, contents, dest, below, options, similar);
         let work = Work { packing: None, placing: Some(&placing) };
         let outlining = Outlining::new(&plan, earlier);
-        let outline = outlining.run(contents, threads, &mut |_, _| Ok(()), &work)?;
+        let outline = outlining.run(contents, threads, &mut |_| Ok(()), &work)?;
         placing.finish()?;
         Ok(Some(outline))
     }
@@ -123,9 +114,10 @@ impl Outline {
         out: &mut dyn Write,
     ) -> Result<Option<(Sealed, Members)>, Error> {
         let Some(plan) = Plan::new(index).filter(|plan| self.is_of(plan)) else { return Ok(None) };
-        let known = Known::new(earlier, level);
-        let mut writer = MemberWriter::new(out, level);
-        let member = |tool: &mut Tool, at: usize| -> Result<Vec<u8>, Error> {
+        let count = plan.blocks.len();
+        let known = known_members(earlier, level, threads);
+        let mut writer = MemberWriter::new(out, &known, level);
+        let member = |tool: &mut Tool, at: usize| -> Result<Packed, Error> {
             let (planned, block): (&Planned, &Block) = (&plan.blocks[at], &self.blocks[at]);
             if let Some(member) = known.get(&planned.name) {
                 return Ok(member);
@@ -134,15 +126,14 @@ impl Outline {
             if crc32(&tool.bytes) != block.crc {
                 return Err(changed(&plan, planned, contents));
             }
-            Ok(tool.compressor.compress(&tool.bytes))
+            Ok(Packed::new(tool.compressor.compress(&tool.bytes)))
         };
-        let count = plan.blocks.len();
         let tool = || Tool::new(level);
         in_order(count, threads, tool, member, |at, member| {
             contents.advanced(plan.blocks[at].length as u64);
-            writer.put(&member)
+            writer.put(member)
         })?;
-        Ok(Some(writer.finish(self)))
+        Ok(Some(self.sealed(writer)))
     }
 
     /// Makes outline and blob at once: each file is read once.
@@ -155,14 +146,20 @@ impl Outline {
         out: &mut dyn Write,
     ) -> Result<Option<(Self, Sealed, Members)>, Error> {
         let Some(plan) = Plan::new(index) else { return Ok(None) };
-        let known = Known::new(earlier, level);
-        let mut writer = MemberWriter::new(out, level);
+        let known = known_members(earlier, level, threads);
+        let mut writer = MemberWriter::new(out, &known, level);
         let outlining = Outlining::new(&plan, earlier.map(|earlier| earlier.outline));
         let work = Work { packing: Some((level, &known)), placing: None };
-        let outline =
-            outlining.run(contents, threads, &mut |_, member| writer.put(member), &work)?;
-        let (sealed, members) = writer.finish(&outline);
+        let outline = outlining.run(contents, threads, &mut |member| writer.put(member), &work)?;
+        let (sealed, members) = outline.sealed(writer);
         Ok(Some((outline, sealed, members)))
+    }
+
+    /// What came of the blob of this archive.
+    fn sealed(&self, writer: MemberWriter<'_>) -> (Sealed, Members) {
+        let (members, blob_size) = writer.finish();
+        let (diff_id, tar_size) = (self.diff_id, self.tar_size);
+        (Sealed { diff_id, tar_size, blob_digest: members.blob(), blob_size }, members)
     }
 
     fn is_of(&self, plan: &Plan<'_>) -> bool {
@@ -188,13 +185,6 @@ pub fn decode_blocks(bytes: &[u8]) -> Option<(Outline, Option<Members>)> {
     (Digest::of(body).as_bytes() == digest).then(|| postcard::from_bytes(body).ok())?
 }
 
-impl Members {
-    /// The digest of the blob.
-    pub fn blob(&self) -> Digest {
-        self.blob
-    }
-}
-
 /// The error for a block that is not what it was: which file it is, if that can be found out.
 fn changed(plan: &Plan<'_>, planned: &Planned, contents: &dyn Contents) -> Error {
     let found = plan.read(planned, contents, true, &mut Vec::new()).err();
@@ -202,59 +192,11 @@ fn changed(plan: &Plan<'_>, planned: &Planned, contents: &dyn Contents) -> Error
     found.unwrap_or_else(|| Error::Changed { path: parts().unwrap_or_default() })
 }
 
-/// Compressed blocks that are there.
-struct Known<'a> {
-    places: HashMap<Digest, (u64, u64, u32)>,
-    blob: Option<&'a File>,
-}
-
-impl<'a> Known<'a> {
-    fn new(earlier: Option<Earlier<'a>>, level: u32) -> Self {
-        let mut places = HashMap::new();
-        let usable = earlier.and_then(|earlier| Some((earlier.outline, earlier.blob?)));
-        let usable = usable.filter(|(_, (members, _))| members.level == level);
-        if let Some((outline, (members, _))) = usable {
-            let mut offset = 0;
-            for (block, (length, crc)) in outline.blocks.iter().zip(&members.members) {
-                places.insert(block.name, (offset, *length, *crc));
-                offset += length;
-            }
-        }
-        Self { places, blob: usable.map(|(_, (_, file))| file) }
-    }
-
-    /// The member of a block, if it is there and undamaged.
-    fn get(&self, name: &Digest) -> Option<Vec<u8>> {
-        let (offset, length, crc) = self.places.get(name)?;
-        let mut member = vec![0; usize::try_from(*length).ok()?];
-        self.blob?.read_exact_at(&mut member, *offset).ok()?;
-        (crc32(&member) == *crc).then_some(member)
-    }
-}
-
-/// Writes the members of a blob.
-struct MemberWriter<'a> {
-    out: HashingWriter<&'a mut dyn Write>,
-    level: u32,
-    members: Vec<(u64, u32)>,
-}
-
-impl<'a> MemberWriter<'a> {
-    fn new(out: &'a mut dyn Write, level: u32) -> Self {
-        Self { out: HashingWriter::new(out), level, members: Vec::new() }
-    }
-
-    fn put(&mut self, member: &[u8]) -> Result<(), Error> {
-        self.members.push((member.len() as u64, crc32(member)));
-        self.out.write_all(member).map_err(Error::write)
-    }
-
-    fn finish(self, outline: &Outline) -> (Sealed, Members) {
-        let (_, blob_digest, blob_size) = self.out.finish();
-        let (diff_id, tar_size) = (outline.diff_id, outline.tar_size);
-        let sealed = Sealed { diff_id, tar_size, blob_digest, blob_size };
-        (sealed, Members { blob: blob_digest, level: self.level, members: self.members })
-    }
+/// The compressed blocks of an earlier layer that can be used.
+fn known_members(earlier: Option<Earlier<'_>>, level: u32, threads: usize) -> Known<'_> {
+    let names = earlier.into_iter().flat_map(|earlier| &earlier.outline.blocks);
+    let blob = earlier.and_then(|earlier| earlier.blob);
+    Known::new(names.map(|block| &block.name), blob, level, under_way(threads))
 }
 
 /// What a thread compresses with.
@@ -287,7 +229,7 @@ struct Tools<'a> {
 
 impl<'a> Work<'a> {
     /// The compressed form of a block that is known.
-    fn known(&self, name: &Digest) -> Option<Vec<u8>> {
+    fn known(&self, name: &Digest) -> Option<Packed> {
         self.packing.and_then(|(_, known)| known.get(name))
     }
 
@@ -298,7 +240,7 @@ impl<'a> Work<'a> {
         plan: &Plan<'_>,
         at: usize,
         bytes: Option<&[u8]>,
-    ) -> Result<Option<Vec<u8>>, Error> {
+    ) -> Result<Option<Packed>, Error> {
         if let Some(placing) = self.placing {
             let hand = match &mut tools.hand {
                 Some(hand) => hand,
@@ -310,12 +252,12 @@ impl<'a> Work<'a> {
             }
         }
         let compressor = tools.compressor.as_mut().zip(bytes);
-        Ok(compressor.map(|(compressor, bytes)| compressor.compress(bytes)))
+        Ok(compressor.map(|(compressor, bytes)| Packed::new(compressor.compress(bytes))))
     }
 }
 
 /// What takes the compressed blocks.
-type Sink<'a> = dyn FnMut(usize, &[u8]) -> Result<(), Error> + 'a;
+type Sink<'a> = dyn FnMut(Packed) -> Result<(), Error> + 'a;
 
 /// An outline in the making.
 struct Outlining<'a> {
@@ -333,7 +275,7 @@ struct Outlining<'a> {
 struct Done {
     bytes: Option<Vec<u8>>,
     crc: u32,
-    member: Option<Vec<u8>>,
+    member: Option<Packed>,
 }
 
 impl<'a> Outlining<'a> {
@@ -398,7 +340,7 @@ impl<'a> Outlining<'a> {
                 self.put(&plan.blocks[at + first], &bytes, done.crc)?;
                 buffers.give(bytes);
             }
-            done.member.map_or(Ok(()), |member| sink(at + first, &member))
+            done.member.map_or(Ok(()), &mut *sink)
         })?;
         let tar_size = plan.blocks.iter().map(|block| block.length as u64).sum();
         Ok(Outline { diff_id: self.hasher.finish(), tar_size, blocks: self.blocks })

@@ -30,6 +30,9 @@ use crate::secrets::Secrets;
 use crate::sharing::{Imports, UsedSteps};
 use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};
 
+/// A layer, and those that it lies on.
+type Stacked = (LayerRef, Vec<LayerRef>);
+
 /// A running build.
 pub(crate) struct Session<'a> {
     pub(crate) engine: &'a Engine,
@@ -62,7 +65,7 @@ pub(crate) struct Session<'a> {
     overlays: Overlays,
     copies: Copies,
     /// Takes stacks of layers whose topmost is to be compressed while other steps run.
-    packer: Mutex<Option<mpsc::Sender<Vec<LayerRef>>>>,
+    packer: Mutex<Option<mpsc::Sender<Stacked>>>,
 }
 
 /// The stages that are being built or are done.
@@ -229,26 +232,25 @@ impl<'a> Session<'a> {
     }
 
     /// Compresses layers as they are made: compression never stands between two steps.
-    fn pack_layers(&self, stacks: mpsc::Receiver<Vec<LayerRef>>) {
-        for stack in stacks {
-            let Some((layer, below)) = stack.split_last() else { continue };
+    fn pack_layers(&self, layers: mpsc::Receiver<Stacked>) {
+        for (layer, below) in layers {
             if self.ending().is_near() {
                 return;
             }
             // Whoever needs the layer finds it, or tries again and tells why it cannot be had.
-            let _ = self.engine.finish_layer(layer, below, &self.packing);
+            let _ = self.engine.finish_layer(&layer, &below, &self.packing);
         }
     }
 
-    /// Has the topmost layer of a stack compressed, if it goes into the image.
-    pub(crate) fn pack_soon(&self, id: StageId, stack: &[LayerRef]) {
+    /// Has a layer that lies on those of `below` compressed, if it goes into the image.
+    pub(crate) fn pack_soon(&self, id: StageId, below: &[LayerRef], layer: LayerRef) {
         let mut targets = self.graph.targets.iter();
         if !targets.any(|target| self.graph.lineage(*target).contains(&id)) {
             return;
         }
         if let Some(packer) = &*self.packer.lock().unwrap_or_else(PoisonError::into_inner) {
             // A packer that is gone has nothing to do any more.
-            let _ = packer.send(stack.to_vec());
+            let _ = packer.send((layer, below.to_vec()));
         }
     }
 

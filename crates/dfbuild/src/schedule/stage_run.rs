@@ -153,7 +153,6 @@ impl Session<'_> {
                 self.give_back_later(lock);
             }
             result.push(info.id, &record);
-            self.pack_soon(id, &result.layers);
         }
         Ok(result)
     }
@@ -307,7 +306,7 @@ impl StageResult {
 
     pub(crate) fn push(&mut self, step: StepId, record: &Record) {
         self.content = link(&self.content, &record.layer.content_id);
-        self.layers.push(LayerRef { step: Some(step), ..layer_ref(&record.layer) });
+        self.layers.push(layer_of(step, &record.layer));
         self.created.push(record.created);
     }
 }
@@ -315,6 +314,11 @@ impl StageResult {
 /// Of the answers for both keys of a step the one that says more.
 fn worst(before: Option<Unusable>, now: Unusable) -> Unusable {
     before.filter(|_| now == Unusable::NoRecord).unwrap_or(now)
+}
+
+/// The layer of a step of this build.
+pub(super) fn layer_of(step: StepId, record: &LayerRecord) -> LayerRef {
+    LayerRef { step: Some(step), ..layer_ref(record) }
 }
 
 pub(crate) fn layer_ref(record: &LayerRecord) -> LayerRef {

@@ -18,7 +18,7 @@ use crate::schedule::keys::SourceId;
 use crate::schedule::nodes::forget;
 use crate::schedule::session::Session;
 use crate::schedule::sources::{Handle, Mounted, source_digest};
-use crate::schedule::stage_run::{StageResult, seen_below};
+use crate::schedule::stage_run::{StageResult, layer_of, seen_below};
 use crate::steps::copy_step::copy;
 use crate::steps::draft::Finished;
 use crate::steps::run_step::run_command;
@@ -57,6 +57,7 @@ impl Session<'_> {
         let usage = Cell::default();
         let work = || {
             let made = self.make(id, at, step, handles, below, &usage)?;
+            self.pack_soon(id, &below.layers, layer_of(info.id, &made));
             // What was read must still be what the key says, or the next build would take it for that.
             self.check_unchanged(step, handles, ids)?;
             Ok(made)

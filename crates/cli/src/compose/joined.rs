@@ -41,7 +41,8 @@ impl Member<'_> {
     fn step(&self, step: &StepInfo) -> StepInfo {
         let mut step = step.clone();
         step.id = self.id(step.id);
-        step.prefix = format!("{} {}", self.service, step.prefix).trim_end().to_owned();
+        let prefix = format!("{} {}", self.service, step.prefix);
+        prefix.trim_end().clone_into(&mut step.prefix);
         step.stage.clone_from(&step.prefix);
         step
     }

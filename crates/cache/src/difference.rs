@@ -1,16 +1,15 @@
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use dfbuild_image::Digest;
 
-use crate::change::{Change, FileChange, FilesChange};
+use crate::change::{Change, FilesChange};
+use crate::entry_change::entry_changes;
 use crate::files::{self, NodeEntry, What, read_node};
+use crate::found::{Found, finish};
 use crate::selection::{self, Selected, Selection};
 
 /// Gives the bytes of a node or a selection, if they are still known.
 pub type Load<'a> = &'a dyn Fn(&Digest) -> Option<Vec<u8>>;
-
-/// Files that are told of at most: an explanation is for people.
-const MOST: usize = 100;
 
 /// How what `old` names differs from what `new` names: two parts of keys, each the digest of a
 /// selection or of a node. `prefixes` are the paths of what is selected now, by source, as
@@ -31,7 +30,7 @@ pub fn files_change(
         (Some(before), Some(now)) => difference.items_change(before, now),
         _ => difference.found.push(Found::new(".", Change::Unknown)),
     }
-    difference.finish(total)
+    finish(difference.found, total)
 }
 
 /// What is selected, with the path that it has.
@@ -43,20 +42,6 @@ struct Item {
 struct Difference<'a> {
     load: Load<'a>,
     found: Vec<Found>,
-}
-
-struct Found {
-    path: String,
-    changes: Vec<Change>,
-    /// What was added or removed: a file under two names is a renamed one.
-    identity: Option<NodeEntry>,
-    is_directory: bool,
-}
-
-impl Found {
-    fn new(path: impl Into<String>, change: Change) -> Self {
-        Self { path: path.into(), changes: vec![change], identity: None, is_directory: false }
-    }
 }
 
 impl Difference<'_> {
@@ -192,85 +177,14 @@ impl Difference<'_> {
     }
 
     fn entry_change(&mut self, path: String, old: &NodeEntry, new: &NodeEntry) {
-        let mut changes = Vec::new();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        match (&old.what, &new.what) {
-            (What::Directory(before), What::Directory(now)) => {
-                self.nodes_change(Some(*before), Some(*now), &path);
-            }
-            (What::File(..), What::File(..)) if old.what != new.what => {
-                changes.push(Change::Content);
-            }
-            (What::Symlink(before), What::Symlink(now))
-            | (What::HardLink(before), What::HardLink(now))
-                if before != now =>
-            {
-                changes.push(Change::Target { old: text(before), new: text(now) });
-            }
-            (before, now) if kind(before) != kind(now) => {
-                let (old, new) = (kind(before).to_owned(), kind(now).to_owned());
-                changes.push(Change::Type { old, new });
-            }
-            (before, now) if before != now => changes.push(Change::Content),
-            _ => {}
+        if let (What::Directory(before), What::Directory(now)) = (&old.what, &new.what) {
+            self.nodes_change(Some(*before), Some(*now), &path);
         }
-        // The mode of a link means nothing, and that of another type comes with it.
-        if old.mode != new.mode && kind(&old.what) == kind(&new.what) {
-            let octal = |mode: u32| format!("{mode:04o}");
-            changes.push(Change::Mode { old: octal(old.mode), new: octal(new.mode) });
-        }
-        if old.owner != new.owner {
-            let owner = |(user, group): (u32, u32)| format!("{user}:{group}");
-            changes.push(Change::Owner { old: owner(old.owner), new: owner(new.owner) });
-        }
-        if old.capability != new.capability {
-            changes.push(Change::Capability);
-        }
+        let changes = entry_changes(old, new);
         if !changes.is_empty() {
             let is_directory = matches!(new.what, What::Directory(_));
             self.found.push(Found { path, changes, identity: None, is_directory });
         }
-    }
-
-    /// Finds what was only renamed, and puts everything in order.
-    fn finish(self, total: u64) -> FilesChange {
-        type Identity = (u32, (u32, u32), What);
-        let identity = |found: &Found, side: &Change| -> Option<Identity> {
-            let entry = found.identity.as_ref().filter(|_| found.changes[0] == *side)?;
-            let named = !matches!(entry.what, What::Directory(_) | What::Fifo);
-            named.then(|| (entry.mode, entry.owner, entry.what.clone()))
-        };
-        let mut removed: HashMap<Identity, Vec<usize>> = HashMap::new();
-        for (at, found) in self.found.iter().enumerate() {
-            if let Some(identity) = identity(found, &Change::Removed) {
-                removed.entry(identity).or_default().push(at);
-            }
-        }
-        let (mut renamed, mut gone) = (HashMap::new(), HashSet::new());
-        for (at, found) in self.found.iter().enumerate() {
-            let old = identity(found, &Change::Added).and_then(|it| removed.get_mut(&it)?.pop());
-            if let Some(old) = old {
-                renamed.insert(at, self.found[old].path.clone());
-                gone.insert(old);
-            }
-        }
-        let mut files: Vec<FileChange> = Vec::new();
-        let mut folders = 0;
-        for (at, found) in self.found.into_iter().enumerate() {
-            if gone.contains(&at) {
-                continue;
-            }
-            folders += u64::from(found.is_directory);
-            let changes = match renamed.remove(&at) {
-                Some(old) => vec![Change::Renamed { old }],
-                None => found.changes,
-            };
-            files.push(FileChange { path: found.path, changes });
-        }
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let differ = files.len() as u64;
-        files.truncate(MOST);
-        FilesChange { differ, total: total + folders, files }
     }
 }
 
@@ -303,18 +217,6 @@ fn join(prefix: &str, entry: &NodeEntry) -> String {
     match prefix {
         "" => name.into_owned(),
         _ => format!("{}/{name}", prefix.trim_end_matches('/')),
-    }
-}
-
-fn kind(what: &What) -> &'static str {
-    match what {
-        What::Directory(_) => "folder",
-        What::File(..) => "file",
-        What::Symlink(_) => "symlink",
-        What::HardLink(_) => "hard link",
-        What::CharDevice(..) | What::BlockDevice(..) => "device",
-        What::Fifo => "named pipe",
-        What::Whiteout => "whiteout",
     }
 }
 
@@ -364,6 +266,7 @@ mod tests {
     use dfbuild_image::{Entry, Kind, TreePath};
 
     use super::*;
+    use crate::change::FileChange;
     use crate::file_nodes;
 
     /// `path`, `path/`, `path -> target`, each with ` mode` behind it, and `=content` for files.

@@ -21,7 +21,9 @@
 mod change;
 mod compare;
 mod difference;
+mod entry_change;
 mod files;
+mod found;
 mod key;
 mod note;
 mod object;

@@ -28,7 +28,7 @@ pub struct Inventory {
 }
 
 /// Folders whose files only save work: each may go at any time.
-const EXPENDABLE: [&str; 2] = ["scratch", "history"];
+const EXPENDABLE: &str = "scratch";
 
 /// The same, with folders of two digits between.
 const EXPENDABLE_BY_DIGITS: [&str; 2] = ["objects", "history"];
@@ -238,13 +238,16 @@ impl Survey<'_> {
     fn expendable(&mut self) {
         let mut files: Vec<PathBuf> = Vec::new();
         let entries = |folder: &Path| list(folder).unwrap_or_default();
-        for folder in EXPENDABLE.into_iter().chain(KEPT_FOR_PEOPLE) {
+        for folder in KEPT_FOR_PEOPLE.into_iter().chain([EXPENDABLE]) {
             files.extend(entries(&self.store.path(folder)));
         }
         for folder in EXPENDABLE_BY_DIGITS {
-            files.retain(|path| !path.is_dir() || !path.starts_with(self.store.path(folder)));
-            for digits in entries(&self.store.path(folder)).iter().filter(|path| path.is_dir()) {
-                files.extend(entries(digits));
+            for entry in entries(&self.store.path(folder)) {
+                if entry.is_dir() {
+                    files.extend(entries(&entry));
+                } else {
+                    files.push(entry);
+                }
             }
         }
         for path in files {

@@ -222,9 +222,7 @@ pub(crate) fn fail(
 ) -> ExitCode {
     let failure = match error {
         // The library's copy is the one that the places were found in.
-        Error::Dockerfile { name, text, .. } => {
-            Failure::of(error, &Source { name: name.clone(), text: text.clone() })
-        }
+        Error::Dockerfile { name, text, .. } => Failure::of(error, &of_error(source, name, text)),
         _ => Failure::of(error, source),
     };
     progress.failed(&failure.message, &failure.hints);
@@ -234,6 +232,12 @@ pub(crate) fn fail(
     }
     let cancelled = matches!(error, Error::Cancelled);
     ended.exit_code().filter(|_| cancelled).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// The text that the places of an error were found in, under the name that is known here.
+fn of_error(source: &Source, name: &str, text: &str) -> Source {
+    let name = if source.name.is_empty() { name } else { &source.name };
+    Source { name: name.to_owned(), text: text.to_owned() }
 }
 
 fn write_failure(
@@ -246,7 +250,7 @@ fn write_failure(
     let mut out = io::stderr().lock();
     match error {
         Error::Dockerfile { name, text, .. } => {
-            let source = Source { name: name.clone(), text: text.clone() };
+            let source = of_error(source, name, text);
             return failure::write_dockerfile(&mut out, error, &source, wants_colour());
         }
         Error::Step { step, .. } => {

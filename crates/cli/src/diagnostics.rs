@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Patch, Renderer, Snippet};
-use dfbuild::{Diagnostic, LineIndex, Span};
+use dfbuild::{Diagnostic, DiagnosticKind, LineIndex, Span};
 
 use crate::source::Source;
 
@@ -40,6 +40,9 @@ pub(crate) fn one_line(source: &Source, diagnostics: &[Diagnostic]) -> String {
         .iter()
         .filter(|diagnostic| diagnostic.is_error())
         .map(|diagnostic| {
+            if diagnostic.kind == DiagnosticKind::Option {
+                return diagnostic.text();
+            }
             let line = index.position(diagnostic.span.start).line;
             format!("{}:{line}: {}", source.name, diagnostic.text())
         })
@@ -70,7 +73,7 @@ impl<'a> Shown<'a> {
         }
         let mut group = Group::with_title(level.primary_title(title));
         // Without text there is nothing to show a place in.
-        if !self.source.text.is_empty() {
+        if !self.source.text.is_empty() && diagnostic.kind != DiagnosticKind::Option {
             group = group.element(snippet);
         }
         let help = diagnostic.help.as_deref();

@@ -6,7 +6,7 @@ use dfbuild::{Error, LineIndex, StepError, is_bomb, with_causes};
 use crate::progress::Capture;
 use crate::source::Source;
 use crate::step::Step;
-use crate::{diagnostics, excerpt, reasons};
+use crate::{diagnostics, excerpt, near, reasons};
 
 /// Why there is no image, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,10 @@ fn message(error: &Error, source: &Source) -> String {
             }
             source => format!("failed to build: failed to solve: {}", with_causes(source)),
         },
-        Error::Transfer { .. } => format!("failed to {}", with_causes(error)),
+        // These begin with a verb of their own.
+        Error::Transfer { .. } | Error::Option { .. } | Error::Context { .. } => {
+            format!("failed to {}", with_causes(error))
+        }
         Error::Cancelled | Error::TimedOut { .. } => format!("failed to {error}"),
         _ => format!("failed to build: {}", with_causes(error)),
     }
@@ -140,6 +143,7 @@ const TRUST: &str = "--trust-archives unpacks it nevertheless";
 fn flag_hint(error: &Error) -> Option<String> {
     let source = match error {
         Error::Step { source, .. } => source,
+        Error::Context { path, .. } if !path.exists() => return near::folder(path),
         Error::NoDockerfile { .. } => {
             return Some(
                 "-f FILE names the Dockerfile, -f - reads it from standard input".to_owned(),

@@ -8,7 +8,7 @@ use dfbuild::dockerfile::format::format;
 use dfbuild::dockerfile::tree;
 
 use crate::args::FmtArgs;
-use crate::source::Source;
+use crate::source::{Source, dockerfile_at};
 use crate::{diagnostics, report};
 
 /// Formats a Dockerfile.
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &FmtArgs) -> ExitCode {
     }
     if args.write && args.file != Path::new("-") {
         return if changes {
-            write(&args.file, &source.text, &formatted)
+            write(&dockerfile_at(&args.file), &source.text, &formatted)
         } else {
             ExitCode::SUCCESS
         };

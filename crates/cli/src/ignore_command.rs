@@ -9,20 +9,24 @@ use crate::report;
 
 /// Tells whether paths are ignored.
 pub(crate) fn run(args: &IgnoreArgs) -> ExitCode {
+    let (context, paths) = match args.split() {
+        Ok(split) => split,
+        Err(text) => return report::usage(&text),
+    };
     let file = if let Some(path) = &args.file {
         IgnoreFile::read(path).map(Some)
     } else {
-        let default = || args.context.join("Dockerfile");
+        let default = || context.join("Dockerfile");
         let dockerfile = args.dockerfile.clone().unwrap_or_else(default);
-        IgnoreFile::find(&args.context, Some(&dockerfile))
+        IgnoreFile::find(context, Some(&dockerfile))
     };
     let file = match file {
         Ok(file) => file,
         Err(text) => return report::error(&text),
     };
     let mut out = io::stdout().lock();
-    for path in &args.paths {
-        let line = answer(file.as_ref(), &in_context(path, &args.context));
+    for path in paths {
+        let line = answer(file.as_ref(), &in_context(path, context));
         if out.write_all(line.as_bytes()).is_err() {
             break;
         }

@@ -31,6 +31,7 @@ mod layers;
 mod logs;
 mod metadata;
 mod names;
+mod near;
 mod output;
 mod parse_command;
 mod progress;

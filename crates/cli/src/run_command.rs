@@ -137,7 +137,7 @@ fn about(step: &FailedStep, args: &ShellArgs) {
 /// Opens a shell where a build just failed.
 pub(crate) fn shell_on_error(engine: &Engine, run: Run) {
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
-        tell("--on-error=shell: this is no terminal; `dfbuild shell` opens it later");
+        tell("--on-error=shell opens no shell: this is no terminal");
         return;
     }
     tell("a shell where it failed; what is changed there is not kept");

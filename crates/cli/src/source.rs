@@ -1,5 +1,5 @@
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use dfbuild::Loaded;
 
@@ -30,6 +30,7 @@ impl Source {
                 .map_err(|error| format!("read the Dockerfile from standard input: {error}"))?;
             return Ok(Self::standard_input(&String::from_utf8_lossy(&bytes)));
         }
+        let path = &dockerfile_at(path);
         let bytes = std::fs::read(path)
             .map_err(|error| format!("read Dockerfile {}: {error}", path.display()))?;
         let name = path.strip_prefix("./").unwrap_or(path).display().to_string();
@@ -40,4 +41,9 @@ impl Source {
     pub(crate) fn standard_input(text: &str) -> Self {
         Self { name: "Dockerfile".to_owned(), text: text.to_owned() }
     }
+}
+
+/// The Dockerfile that a path stands for: a folder stands for that in it.
+pub(crate) fn dockerfile_at(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("Dockerfile") } else { path.to_owned() }
 }

@@ -1,8 +1,14 @@
 //! Sizes and times as docker writes and reads them.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
 use dfbuild::Wait;
+
+/// Reads how many there are to be, at least one.
+pub(crate) fn parse_count(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "give a number from 1 on".to_owned())
+}
 
 /// Reads a size in bytes with docker's binary units: `64m`, `1.5g`, `100`, `2KiB`
 /// (go-units `RAMInBytes`).

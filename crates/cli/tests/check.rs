@@ -20,7 +20,14 @@ Dockerfile:2
 
 Check complete, 1 warning has been found!
 ";
-    for args in [&["check"][..], &["check", "."], &["build", "--check", "."], &["--check", "."]] {
+    let ways = [
+        &["check"][..],
+        &["check", "."],
+        &["check", "Dockerfile"],
+        &["build", "--check", "."],
+        &["--check", "."],
+    ];
+    for args in ways {
         let (code, out, err) = dfbuild(folder.path(), args);
         assert_eq!((code, out.as_str(), err.as_str()), (1, expect, ""), "{args:?}");
     }

@@ -63,6 +63,12 @@ fn mistakes_in_the_dockerfile(bed: &Bed) {
             "--> Dockerfile:4:1",
         ],
     );
+    bed.write("Dockerfile", "FROM scratch\n");
+    let noise = fails(bed, &["--target", "no"], &["target stage \"no\" could not be found"]);
+    assert!(!noise.stderr.contains(":1"), "no place is at fault: {}", noise.stderr);
+    bed.write("Dockerfile", "FORM scratch\nWORKDIR /a\n");
+    let one = fails(bed, &[], &["Dockerfile:1: unknown instruction: FORM"]);
+    assert!(!one.stderr.contains("no build stage"), "{}", one.stderr);
     dockerfile(
         bed,
         "FROM scratch AS a\nCOPY --from=b / /\nFROM scratch AS b\nCOPY --from=a / /\n",
@@ -126,6 +132,10 @@ fn what_is_not_there(bed: &Bed) {
     bed.write("Dockerfile", "FROM later\nFROM scratch AS later\nCOPY --from=0 / /\n");
     let late = ["stage `later` is defined at line 2, after its use here"];
     let _ = fails(bed, &offline, &late);
+    bed.write("Dockerfile", "FROM bas\n");
+    let _ = fails(bed, &offline, &["no local image bas:latest", "hint: did you mean base? Else"]);
+    bed.write("Dockerfile", "FROM base\n");
+    let _ = bed.build(&["--no-cache-filter=no"]).exits_with(0).says(&["there is no such stage"]);
     bed.write("Dockerfile", "FROM none\n");
     let _ = fails(
         bed,

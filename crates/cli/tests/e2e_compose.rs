@@ -121,10 +121,12 @@ fn what_cannot_be_built(bed: &Bed) {
     bed.write("b/Dockerfile", "FROM base\n\nRUN echo told; exit 3\n");
     fails(&[
         "service b could not be built",
-        "b: Dockerfile:3",
+        "b: b/Dockerfile:3",
         ">>> RUN echo told; exit 3",
         "did not complete successfully: exit code: 3",
     ]);
+    bed.write("b/Dockerfile", "FORM base\n");
+    fails(&["failed to build: b: b/Dockerfile:1: unknown instruction: FORM"]);
     let known = compose(bed, &["nobody"]).exits_with(1);
     let _ = known.says(&["there is no service `nobody`: there are a, b"]);
     let up = compose(bed, &["up"]).exits_with(1);

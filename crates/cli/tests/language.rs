@@ -107,6 +107,12 @@ fn ignored_paths() {
         "",
     );
     check(
+        &["a.log", "target"],
+        0,
+        "ignored\t.dockerignore:2:*.log\nignored\t.dockerignore:4:target\n",
+        "",
+    );
+    check(
         &["-f", "D", "--", "a.log", "b/x"],
         0,
         "included\t\nignored\tD.dockerignore:1:**/x\n",
@@ -129,9 +135,10 @@ fn formatting() {
         assert_eq!(dfbuild(folder.path(), &all), (code, out.to_owned(), String::new()), "{args:?}");
     };
     check(&[], 0, neat);
+    check(&["."], 0, neat);
     check(&["--check"], 1, "Dockerfile\n");
     check(&["--check", "neat"], 0, "");
-    check(&["--write", "Dockerfile"], 0, "");
+    check(&["-w", "."], 0, "");
     assert_eq!(fs::read_to_string(folder.path().join("Dockerfile")).expect("readable"), neat);
     check(&["--check"], 0, "");
     let (code, out, err) = dfbuild(folder.path(), &["fmt", "bad"]);

@@ -57,6 +57,8 @@ pub enum DiagnosticKind {
     NoExpansion,
     /// Any other value that its instruction does not take.
     Value,
+    /// What a build was told besides does not go with the file: no place in it is at fault.
+    Option,
     /// The text is legal, but very likely not what was meant.
     Suspicious,
 }

@@ -14,7 +14,7 @@ const INDENT: &str = "    ";
 
 /// The formatted file. A file with errors at the level of [`crate::tree`] comes back as it was.
 ///
-/// - Keywords are in upper case, unless all are in lower case.
+/// - Keywords are in upper case, the `AS` of a `FROM` too, unless all are in lower case.
 /// - One blank stands between words, and four at the start of a line that goes on.
 /// - No blanks at the ends of lines, no second blank line, none inside an instruction or at the end; a newline at the end.
 ///
@@ -49,10 +49,16 @@ pub fn same_meaning(a: &Tree, b: &Tree) -> bool {
 fn same_node(a: &Node, b: &Node) -> bool {
     let words =
         |a: &[Word], b: &[Word]| a.iter().map(|it| &it.value).eq(b.iter().map(|it| &it.value));
+    let args = || match (alias_keyword(a), alias_keyword(b)) {
+        (Some(_), Some(_)) => {
+            words(&a.args[..1], &b.args[..1]) && words(&a.args[2..], &b.args[2..])
+        }
+        _ => words(&a.args, &b.args),
+    };
     a.keyword.value.eq_ignore_ascii_case(&b.keyword.value)
         && a.json == b.json
         && words(&a.flags, &b.flags)
-        && words(&a.args, &b.args)
+        && args()
         && a.comments.iter().map(|it| it.value).eq(b.comments.iter().map(|it| it.value))
         && a.heredocs.len() == b.heredocs.len()
         && a.heredocs.iter().zip(&b.heredocs).all(|(a, b)| {
@@ -64,6 +70,15 @@ fn same_node(a: &Node, b: &Node) -> bool {
             (None, None) => true,
             _ => false,
         }
+}
+
+/// The `AS` of a `FROM`, a keyword in the place of an argument.
+fn alias_keyword(node: &Node) -> Option<Span> {
+    const AS: &str = "as";
+    let word = node.args.get(1).filter(|word| word.as_str().eq_ignore_ascii_case(AS))?;
+    let is_whole = word.span.end - word.span.start == AS.len();
+    let is_alias = node.keyword.value.eq_ignore_ascii_case("from") && node.args.len() > 2;
+    (is_alias && is_whole).then_some(word.span)
 }
 
 struct Formatter<'a> {
@@ -187,8 +202,14 @@ impl<'a> Formatter<'a> {
             self.push_gap(out, self.source.get(end..child.keyword.span.start)?)?;
             return self.push_words(out, child);
         }
+        let alias = alias_keyword(node);
         for span in self.words(node)? {
             end = self.push_word(out, end, span)?;
+            if alias == Some(span) {
+                let start = out.len() - (span.end - span.start);
+                let keyword = self.keyword(&out[start..]);
+                out.replace_range(start.., &keyword);
+            }
         }
         Some(end)
     }
@@ -328,9 +349,12 @@ mod tests {
     fn blanks_and_keywords() {
         check(
             "\n\n  from   a  as b \nEnv a=1\tb=\"x  y\"   \n\n\n\n# why\n  run  --network=none   x  y  \nExpose  1   2\n\n",
-            "FROM a as b\nENV a=1 b=\"x  y\"\n\n# why\nRUN --network=none x  y\nEXPOSE 1 2\n",
+            "FROM a AS b\nENV a=1 b=\"x  y\"\n\n# why\nRUN --network=none x  y\nEXPOSE 1 2\n",
         );
         check("from a\nrun  b", "from a\nrun b\n");
+        check("from a AS As\n", "from a as As\n");
+        check("FROM --platform=x a \\\n  as b\n", "FROM --platform=x a \\\n    AS b\n");
+        check("FROM a A\\\nS b\n", "FROM a A\\\nS b\n");
         check(
             "FROM a\nCMD [ \"a\",\"b\" ]\nonbuild  run  x\n",
             "FROM a\nCMD [ \"a\",\"b\" ]\nONBUILD RUN x\n",

@@ -45,7 +45,7 @@ fn words_of_single_instructions() {
     );
     check(
         "FROM a:1\nRUN x \\\n\n  y \\\n\n  z\n",
-        &["6 NoEmptyContinuation: Empty continuation line"],
+        &["3 NoEmptyContinuation: Empty continuation line"],
     );
     check(
         "FROM a:1\nENV a b\nlabel c d\n",

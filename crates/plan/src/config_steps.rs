@@ -106,7 +106,13 @@ impl Scope {
             let words = Expander::new(self.escape).expand_words(&spec.value, &lookup);
             for word in words.map_err(|problem| error(problem.to_string(), spec.span))? {
                 let ports = port::parse_spec(&word);
-                all.extend(ports.map_err(|problem| error(problem.to_string(), spec.span))?);
+                all.extend(ports.map_err(|problem| {
+                    let error = error(problem.to_string(), spec.span);
+                    if !word.contains(',') {
+                        return error;
+                    }
+                    error.with_help("a blank stands between ports: `EXPOSE 80 443`")
+                })?);
             }
         }
         self.remember(format!("EXPOSE [{}]", all.join(" ")));

@@ -193,7 +193,8 @@ impl<'a> Planner<'a> {
                 format!("the stages with names are {}", names.join(", "))
             };
             let message = format!("target stage {name:?} could not be found");
-            let problem = error(message, Span::at(0)).with_help(help);
+            let problem = Diagnostic::error(DiagnosticKind::Option, message, Span::at(0));
+            let problem = problem.with_help(help);
             let suggestion = closest(&name.to_lowercase(), names.iter().copied());
             self.errors.push(problem.with_suggestion(suggestion.map(str::to_owned)));
         }
@@ -599,11 +600,11 @@ impl<'a> Planner<'a> {
         if !unused.is_empty() {
             let message =
                 format!("one or more build-args [{}] were not consumed", unused.join(" "));
-            self.warnings.push(Diagnostic::warning(
-                DiagnosticKind::Suspicious,
-                message,
-                Span::at(0),
-            ));
+            let warning = Diagnostic::warning(DiagnosticKind::Option, message, Span::at(0));
+            let close = unused
+                .iter()
+                .find_map(|name| closest(name, self.consumed.iter().map(String::as_str)));
+            self.warnings.push(warning.with_suggestion(close.map(str::to_owned)));
         }
         let targets = vec![StageId(self.stages.len() - 1)];
         Graph { stages: self.stages, targets, epoch: self.epoch, warnings: self.warnings }

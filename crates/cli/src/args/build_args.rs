@@ -213,7 +213,7 @@ pub(crate) struct BuildArgs {
     pub(crate) allow: Vec<Entitlement>,
 
     /// How many steps run at the same time
-    #[arg(short, long, value_name = "N", help_heading = "How to run")]
+    #[arg(short, long, value_name = "N", value_parser = units::parse_count, help_heading = "How to run")]
     pub(crate) jobs: Option<NonZeroUsize>,
 
     /// End the build after this time, as 90s or 1h30m

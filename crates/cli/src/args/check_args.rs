@@ -14,7 +14,7 @@ use super::{BuildArgs, KeyValue, build_args, key_value};
     dfbuild check --format github .               as annotations of a workflow\n  \
     dfbuild check --compat --format json          what BuildKit would say, for scripts")]
 pub(crate) struct CheckArgs {
-    /// Folder with the ignore file, and with the Dockerfile unless -f names it
+    /// Folder with the ignore file, and with the Dockerfile unless -f names it; or the Dockerfile
     #[arg(value_name = "CONTEXT", default_value = ".", hide_default_value = true)]
     pub(crate) context: PathBuf,
 

@@ -3,6 +3,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::units;
+
 use super::{KeyValue, RegistryArgs, TransferArgs, key_value};
 
 /// Build the images of a compose file
@@ -67,7 +69,7 @@ pub(crate) struct ComposeArgs {
     pub(crate) print: bool,
 
     /// How many images are built at once [default: the number of processors]
-    #[arg(short, long, value_name = "N")]
+    #[arg(short, long, value_name = "N", value_parser = units::parse_count)]
     pub(crate) jobs: Option<NonZeroUsize>,
 
     #[command(flatten)]

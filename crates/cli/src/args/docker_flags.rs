@@ -52,6 +52,8 @@ impl DockerFlags {
         const SECURITY: &str = "`--allow security.insecure` lets a RUN ask for more";
         const LIMITS: &str = "limit dfbuild itself and its commands with it, as \
                               `systemd-run --user --scope -p MemoryMax=1G dfbuild …`";
+        const CPUS: &str = "limit dfbuild itself and its commands with it, as \
+                            `systemd-run --user --scope -p CPUQuota=200% dfbuild …`";
         let given = Option::is_some;
         let flags = [
             (self.squash, "squash", SQUASH),
@@ -59,11 +61,11 @@ impl DockerFlags {
             (!self.security_opt.is_empty(), "security-opt", SECURITY),
             (given(&self.memory), "memory", LIMITS),
             (given(&self.memory_swap), "memory-swap", LIMITS),
-            (given(&self.cpu_shares), "cpu-shares", LIMITS),
-            (given(&self.cpu_period), "cpu-period", LIMITS),
-            (given(&self.cpu_quota), "cpu-quota", LIMITS),
-            (given(&self.cpuset_cpus), "cpuset-cpus", LIMITS),
-            (given(&self.cpuset_mems), "cpuset-mems", LIMITS),
+            (given(&self.cpu_shares), "cpu-shares", CPUS),
+            (given(&self.cpu_period), "cpu-period", CPUS),
+            (given(&self.cpu_quota), "cpu-quota", CPUS),
+            (given(&self.cpuset_cpus), "cpuset-cpus", CPUS),
+            (given(&self.cpuset_mems), "cpuset-mems", CPUS),
             (given(&self.cgroup_parent), "cgroup-parent", LIMITS),
         ];
         let given = flags.into_iter().filter(|(given, ..)| *given);

@@ -9,7 +9,7 @@ use clap::Args;
     Without a flag the result goes to standard output."
 )]
 pub(crate) struct FmtArgs {
-    /// Dockerfile; `-` reads it from standard input
+    /// Dockerfile, or the folder that it is in; `-` reads it from standard input
     #[arg(value_name = "FILE", default_value = "Dockerfile")]
     pub(crate) file: PathBuf,
 
@@ -18,6 +18,6 @@ pub(crate) struct FmtArgs {
     pub(crate) check: bool,
 
     /// Change the file
-    #[arg(long, conflicts_with = "check")]
+    #[arg(short, long, conflicts_with = "check")]
     pub(crate) write: bool,
 }

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -7,13 +7,14 @@ use clap::Args;
 #[command(
     after_help = "Each path gives a line: `ignored` or `included`, a tab, and the file:line:pattern that\n\
     decided, if one did. A path need not exist.\n\n\
-    Example:\n  \
-    dfbuild ignore -- src/main.rs target/app"
+    Examples:\n  \
+    dfbuild ignore src/main.rs target/app       paths from this folder on\n  \
+    dfbuild ignore web -- src/main.rs           paths in the context web"
 )]
 pub(crate) struct IgnoreArgs {
-    /// Folder that the paths are in
-    #[arg(value_name = "CONTEXT", default_value = ".", hide_default_value = true)]
-    pub(crate) context: PathBuf,
+    /// Paths in this folder; or, with `--` behind it, the folder that the paths are in
+    #[arg(value_name = "PATH|CONTEXT", required_unless_present = "paths")]
+    words: Vec<PathBuf>,
 
     /// Ignore file [default: DOCKERFILE.dockerignore, else CONTEXT/.dockerignore]
     #[arg(long, value_name = "IGNOREFILE")]
@@ -24,6 +25,19 @@ pub(crate) struct IgnoreArgs {
     pub(crate) dockerfile: Option<PathBuf>,
 
     /// Paths in the folder
-    #[arg(value_name = "PATH", last = true, required = true)]
-    pub(crate) paths: Vec<PathBuf>,
+    #[arg(value_name = "PATH", last = true)]
+    paths: Vec<PathBuf>,
+}
+
+impl IgnoreArgs {
+    /// The context, and paths in it.
+    pub(crate) fn split(&self) -> Result<(&Path, &[PathBuf]), String> {
+        let here = Path::new(".");
+        match (self.words.as_slice(), self.paths.as_slice()) {
+            (words, []) => Ok((here, words)),
+            ([], paths) => Ok((here, paths)),
+            ([context], paths) => Ok((context, paths)),
+            _ => Err("name one context before `--`".to_owned()),
+        }
+    }
 }

@@ -14,6 +14,7 @@ mod doctor_args;
 mod expand_args;
 mod explain_args;
 mod files_args;
+mod flag_hints;
 mod fmt_args;
 mod groups;
 mod hosts;
@@ -37,11 +38,13 @@ mod ulimits;
 mod upkeep_args;
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use dfbuild::dockerfile::suggest;
+
+use crate::near;
 
 pub(crate) use allow::Entitlement;
 pub(crate) use annotation::Annotations;
@@ -154,10 +157,14 @@ fn no_such_command(word: &OsStr) -> Option<String> {
     let command = Cli::command();
     let names = || command.get_subcommands().flat_map(clap::Command::get_name_and_visible_aliases);
     let lower = word.to_ascii_lowercase();
-    let close = names().find(|name| *name == lower).or_else(|| suggest::closest(&lower, names()));
-    Some(match close {
-        Some(close) => format!("there is no command `{word}`; did you mean `{close}`?"),
-        None => format!("there is neither a command nor a folder `{word}`"),
+    let close = names().find(|name| *name == lower).or_else(|| {
+        // A word of two letters is two slips away from every other.
+        suggest::closest(&lower, names()).filter(|_| lower.len() > 2)
+    });
+    Some(match (close, near::folder(Path::new(word))) {
+        (Some(close), _) => format!("there is no command `{word}`; did you mean `{close}`?"),
+        (None, Some(meant)) => format!("there is neither a command nor a folder `{word}`; {meant}"),
+        (None, None) => format!("there is neither a command nor a folder `{word}`"),
     })
 }
 
@@ -175,7 +182,15 @@ fn helpful(error: clap::Error, command: &OsStr, no_command: Option<&str>) -> cla
         Some(ContextValue::Strings(args)) => args.iter().any(|arg| arg == "<CONTEXT>"),
         _ => false,
     };
+    let flag = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) => flag.clone(),
+        _ => String::new(),
+    };
     match (error.kind(), no_command) {
+        (ErrorKind::UnknownArgument, None) if let Some(instead) = flag_hints::instead(&flag) => {
+            let text = format!("there is no {flag} here: {instead}");
+            grammar.error(ErrorKind::UnknownArgument, text)
+        }
         (ErrorKind::UnknownArgument, Some(text)) => unknown_command(text),
         (ErrorKind::MissingRequiredArgument, _) if missing(&error) => {
             let Some(command) = grammar.find_subcommand_mut(command) else { return error };
@@ -336,6 +351,9 @@ mod tests {
             ("biuld -t a .", "there is no command `biuld`; did you mean `build`?"),
             ("Images x", "there is no command `Images`; did you mean `images`?"),
             ("login -u me host", "dfbuild has no command `login`: dfbuild keeps no passwords"),
+            ("ls -l x", "there is neither a command nor a folder `ls`"),
+            ("check --fix", "there is no --fix here: `dfbuild fmt --write`"),
+            ("build -j 0 .", "for '--jobs <N>': give a number from 1 on"),
             ("frobnicate a b", "there is neither a command nor a folder `frobnicate`"),
         ] {
             let error = read(line).unwrap_err();

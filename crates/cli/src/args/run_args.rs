@@ -125,13 +125,15 @@ impl DockerRunFlags {
         const PORTS: &str = "the command has this machine's network, and its ports are open";
         const LIMITS: &str =
             "limit dfbuild itself, as `systemd-run --user --scope -p MemoryMax=1G dfbuild run …`";
+        const CPUS: &str =
+            "limit dfbuild itself, as `systemd-run --user --scope -p CPUQuota=200% dfbuild run …`";
         let flags = [
             (!self.publish.is_empty(), "publish", PORTS),
             (self.privileged, "privileged", "the command has what the commands of builds have"),
             (self.restart.is_some(), "restart", "a command runs once"),
             (self.detach, "detach", "a command runs in the foreground"),
             (self.memory.is_some(), "memory", LIMITS),
-            (self.cpus.is_some(), "cpus", LIMITS),
+            (self.cpus.is_some(), "cpus", CPUS),
         ];
         let given = flags.into_iter().filter(|(given, ..)| *given);
         given.map(|(_, name, why)| format!("--{name} does not count here: {why}")).collect()

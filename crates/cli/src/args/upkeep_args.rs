@@ -8,8 +8,9 @@ use crate::units;
 /// Show what the store takes on the disk
 #[derive(Debug, Args)]
 pub(crate) struct DuArgs {
-    /// What keeps a blob, layer or record: the digest, or how it begins
-    #[arg(long, value_name = "DIGEST")]
+    /// What keeps a blob, layer or record: the digest, or how it begins; or the name of an image, for
+    /// what that keeps
+    #[arg(long, value_name = "DIGEST|IMAGE")]
     pub(crate) why: Option<String>,
 
     /// Every part by itself

@@ -74,10 +74,19 @@ fn check(
     args: &CheckArgs,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Checked, String> {
-    let path = args.file.clone().unwrap_or_else(|| args.context.join("Dockerfile"));
+    let is_dockerfile = args.context.is_file() || args.context == Path::new("-");
+    let (context, path) = match &args.file {
+        Some(file) => (args.context.as_path(), file.clone()),
+        // Whoever names a file means it.
+        None if is_dockerfile => {
+            let folder = args.context.parent().filter(|folder| *folder != Path::new(""));
+            (folder.unwrap_or(Path::new(".")), args.context.clone())
+        }
+        None => (args.context.as_path(), args.context.join("Dockerfile")),
+    };
     let source = Source::open(&path, &mut io::stdin().lock())?;
     let on_disk = Some(path.as_path()).filter(|path| *path != Path::new("-"));
-    let ignore = IgnoreFile::find(&args.context, on_disk)?;
+    let ignore = IgnoreFile::find(context, on_disk)?;
     let parsed = parse(&source.text);
     let options = LintOptions {
         ignore: ignore.map(|file| file.set).filter(|set| !set.is_empty()),

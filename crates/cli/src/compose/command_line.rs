@@ -87,6 +87,14 @@ pub(super) fn of(service: &Service, files: &Files, args: &ComposeArgs) -> Comman
     CommandLine { arguments: line.0, dockerfile: build.dockerfile_inline }
 }
 
+/// The Dockerfile of a service that names none, as seen from here.
+pub(super) fn default_dockerfile(service: &Service, files: &Files) -> Option<String> {
+    let build = service.build.as_ref()?;
+    let is_local = matches!(BuildContext::parse(&build.context), BuildContext::Directory(_));
+    let is_named = build.dockerfile.is_some() || build.dockerfile_inline.is_some();
+    (is_local && !is_named).then(|| place(&format!("{}/Dockerfile", build.context), &files.folder))
+}
+
 /// A path of the compose file as seen from here; what is no folder stays as it is.
 fn place(text: &str, folder: &Path) -> String {
     match BuildContext::parse(text) {

@@ -103,7 +103,10 @@ impl<'a> Run<'a> {
             let needs: BTreeSet<String> = needs.chain(self.contexts(&name)).collect();
             rest.extend(needs.iter().cloned());
             let source = Source::of(&loaded);
-            let source = Source { name: format!("{name}: {}", source.name), ..source };
+            let file =
+                command_line::default_dockerfile(&self.files.project.services[&name], self.files);
+            let file = file.unwrap_or_else(|| source.name.clone());
+            let source = Source { name: format!("{name}: {file}"), ..source };
             targets.insert(name, Target { loaded, source, needs });
         }
         let needs: Needs =

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dfbuild::dockerfile::ast::{Instruction, InstructionKind};
 use dfbuild::dockerfile::parse;
-use dfbuild::{Event, StepId, StepResult, Wait};
+use dfbuild::{DiagnosticKind, Event, StepId, StepResult, Wait};
 
 use super::Renderer;
 use super::lines::LineBuffer;
@@ -106,6 +106,9 @@ impl<W: Write, E: Write> Renderer for Classic<W, E> {
 
     fn event(&mut self, event: &Event, at: Duration) {
         match event {
+            // A rule of the linter, whose findings come after the build, says the same.
+            Event::Warning { diagnostic }
+                if diagnostic.kind == DiagnosticKind::EmptyContinuation => {}
             Event::Warning { diagnostic } => {
                 let text = diagnostics::render(&self.source, [diagnostic], false);
                 let _ = writeln!(self.err, "{text}");

@@ -2,7 +2,9 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::time::Duration;
 
-use dfbuild::{Digest, Event, PackingState, StepId, StepResult, TransferState, Wait};
+use dfbuild::{
+    DiagnosticKind, Digest, Event, PackingState, StepId, StepResult, TransferState, Wait,
+};
 
 use super::lines::LineBuffer;
 use super::transfer::Transfer;
@@ -197,6 +199,9 @@ impl<W: Write> Renderer for Plain<W> {
 
     fn event(&mut self, event: &Event, at: Duration) {
         match event {
+            // A rule of the linter, whose findings come after the build, says the same.
+            Event::Warning { diagnostic }
+                if diagnostic.kind == DiagnosticKind::EmptyContinuation => {}
             Event::Warning { diagnostic } => {
                 let text = diagnostics::render(&self.source, [diagnostic], self.colour);
                 self.line(&text);

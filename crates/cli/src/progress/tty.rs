@@ -4,7 +4,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use console::{Style, Term};
-use dfbuild::{Event, PackingState, StepResult, Stream};
+use dfbuild::{DiagnosticKind, Event, PackingState, StepResult, Stream};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::transfer::Transfer;
@@ -95,6 +95,9 @@ impl Renderer for Tty {
 
     fn event(&mut self, event: &Event, at: Duration) {
         match event {
+            // A rule of the linter, whose findings come after the build, says the same.
+            Event::Warning { diagnostic }
+                if diagnostic.kind == DiagnosticKind::EmptyContinuation => {}
             Event::Warning { diagnostic } => {
                 self.bar.println(diagnostics::render(&self.source, [diagnostic], self.colour));
             }

@@ -3,8 +3,8 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use dfbuild::Timestamp;
 use dfbuild::upkeep::{Inventory, Item, Keeper};
+use dfbuild::{Reference, Timestamp};
 use serde::Serialize;
 
 use super::{id_of, kind_of, open, shown_id};
@@ -18,10 +18,13 @@ pub(crate) fn run(args: &DuArgs, root: PathBuf) -> Result<(), Box<dyn Error>> {
     let items = match &args.why {
         Some(digest) => {
             let found = matching(&inventory, digest);
+            let found = if found.is_empty() { kept_by(&inventory, digest) } else { found };
             if found.is_empty() {
-                return Err(
-                    format!("nothing in the store has a digest that begins with {digest}").into()
-                );
+                return Err(format!(
+                    "nothing in the store has a digest that begins with {digest}, and no image is \
+                     called so"
+                )
+                .into());
             }
             found
         }
@@ -44,6 +47,13 @@ fn matching<'i>(inventory: &'i Inventory, digest: &str) -> Vec<&'i Item> {
         id.starts_with(wanted) || item.digests.iter().any(|known| known.hex().starts_with(wanted))
     };
     inventory.items.iter().filter(named).collect()
+}
+
+/// What the image of that name keeps.
+fn kept_by<'i>(inventory: &'i Inventory, name: &str) -> Vec<&'i Item> {
+    let Ok(wanted) = name.parse::<Reference>() else { return Vec::new() };
+    let keeps = |item: &&Item| item.kept_by.contains(&Keeper::Tag(wanted.clone()));
+    inventory.items.iter().filter(keeps).collect()
 }
 
 /// A part of the store for programs.

@@ -141,7 +141,7 @@ impl<'a> BaseImages<'a> {
                 reason: format!("no local image {}; {reason}", shown(&reference)),
                 hint: match hint {
                     Some(hint) if !is_plain(&reference) => Some(hint),
-                    _ => Some(missing_hint(name)),
+                    _ => Some(self.missing_hint(name)),
                 },
             },
             other => other,
@@ -169,12 +169,16 @@ impl<'a> BaseImages<'a> {
     /// What to say of an image that is not there and cannot be fetched.
     fn missing(&self, name: &str, reference: &Reference) -> Error {
         let mut reason = format!("no local image {}", shown(reference));
-        let mut hint = missing_hint(name);
+        let mut hint = self.missing_hint(name);
         if self.engine.is_offline() {
             reason.push_str(", and this is offline");
             let fetch =
                 format!("pull it beforehand (`dfbuild pull {name}`), or build without `--offline`");
-            hint = if is_plain(reference) { format!("{hint}; or {fetch}") } else { fetch };
+            hint = match hint.strip_suffix('?') {
+                _ if !is_plain(reference) => fetch,
+                Some(_) => format!("{hint} Else {fetch}"),
+                None => format!("{hint}; or {fetch}"),
+            };
         }
         Error::Image { name: name.to_owned(), reason, hint: Some(hint), line: None, source: None }
     }
@@ -212,6 +216,25 @@ impl<'a> BaseImages<'a> {
         Err(made_here(error, reference))
     }
 
+    /// What to do about an image of one's own that is not there.
+    fn missing_hint(&self, name: &str) -> String {
+        self.engine.close_image(name).unwrap_or_else(|| {
+            format!(
+                "build it first with `-t {name}`, or give one with \
+                 `--build-context {name}=oci-layout://DIR`"
+            )
+        })
+    }
+
+    /// Whether an image would come from a registry.
+    pub(crate) fn is_elsewhere(&self, name: &str) -> bool {
+        let here = || self.engine.store().resolve(&name.parse().ok()?);
+        self.engine.can_fetch()
+            && self.engine.behind().is_none()
+            && !self.contexts.contains_key(&context_key(name))
+            && here().is_none()
+    }
+
     /// What to do with the layers of an image that comes in.
     fn reading(&self, runs: bool) -> Reading {
         // Where caches are shared, the commands may well not run at all.
@@ -238,12 +261,6 @@ fn made_here(error: Error, reference: &Reference) -> Error {
 /// Whether a name could as well be that of an image of one's own.
 fn is_plain(reference: &Reference) -> bool {
     !reference.familiar_name().contains('/')
-}
-
-fn missing_hint(name: &str) -> String {
-    format!(
-        "build it first with `-t {name}`, or give one with `--build-context {name}=oci-layout://DIR`"
-    )
 }
 
 fn shown(reference: &Reference) -> String {

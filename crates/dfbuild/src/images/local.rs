@@ -84,16 +84,11 @@ impl Engine {
     }
 
     fn no_image(&self, name: &str, tags: &[Tag]) -> Error {
-        let names = tags.iter().map(|tag| short_name(&tag.reference)).collect::<Vec<_>>();
-        // Nobody types what is there by default.
-        let plain = names.iter().filter_map(|name| name.strip_suffix(":latest"));
-        let all = names.iter().map(String::as_str).chain(plain);
-        let close = dfbuild_dockerfile::suggest::closest(name, all);
         Error::Image {
             name: name.to_owned(),
             reason: "no local image has that name or id".to_owned(),
-            hint: Some(match close {
-                Some(close) => format!("did you mean {close}?"),
+            hint: Some(match self.close_image(name) {
+                Some(close) => close,
                 None if tags.is_empty() => {
                     format!("there are no images in {}", self.store().root().display())
                 }

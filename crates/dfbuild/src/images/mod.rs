@@ -3,6 +3,7 @@
 pub(crate) mod base_images;
 pub(crate) mod base_layers;
 pub(crate) mod blobs;
+mod close;
 pub(crate) mod compare;
 pub(crate) mod copy_out;
 mod daemon;

@@ -7,6 +7,7 @@ mod key_parts;
 pub(crate) mod keys;
 pub(crate) mod last_build;
 pub(crate) mod lookup;
+mod meant;
 pub(crate) mod misses;
 #[cfg(test)]
 mod misses_tests;

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
-use dfbuild_dockerfile::{Dockerfile, LineIndex, Span, parse, suggest};
+use dfbuild_dockerfile::{Dockerfile, parse, suggest};
 use dfbuild_image::Platform;
 use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Need, Outcome, context_key, plan};
 use dfbuild_sandbox::IdMode;
@@ -25,6 +25,7 @@ use crate::images::finish::parse_tags;
 use crate::logs::{LogEnd, Logging};
 use crate::options::{BuildContext, OutputKind};
 use crate::schedule::last_build::LastBuild;
+use crate::schedule::meant::{close_stage, placed, stage_names};
 use crate::schedule::progress::Progress;
 use crate::schedule::session::Session;
 use crate::schedule::slots::Slots;
@@ -110,6 +111,9 @@ impl<'e> Loaded<'e> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn images(&self) -> Vec<String> {
+        if self.source.check().is_err() {
+            return Vec::new();
+        }
         let parsed = parse(&self.source.text);
         let mut input = plan_input(&self.build, &parsed.dockerfile);
         let mut names = BTreeSet::new();
@@ -282,6 +286,9 @@ impl<'e> Loaded<'e> {
         let imports = self.imports.get_or_init(|| Imports::load(build, engine, observer));
         let (graph, bases) = make_plan(build, engine, imports, source, observer)?;
         check_lines(build, source, &graph)?;
+        for text in unknown_stages(build, source) {
+            observer.event(&Event::Notice { text });
+        }
         let progress = Progress::new(observer, &graph);
         let slots = Slots::new(build.jobs.unwrap_or_else(default_jobs));
         let (elsewhere, text) = (&self.elsewhere, &source.text);
@@ -331,6 +338,25 @@ fn check_lines(build: &Build, source: &Source, graph: &Graph) -> Result<(), Erro
     }
 }
 
+/// What to say of stages that are to run and are not in the file. BuildKit says nothing.
+fn unknown_stages(build: &Build, source: &Source) -> Vec<String> {
+    let parsed = parse(&source.text);
+    let count = parsed.dockerfile.stages().len();
+    let names: Vec<&str> = stage_names(&parsed.dockerfile).map(|name| &*name.value).collect();
+    let is_known = |name: &str| {
+        name.is_empty()
+            || names.contains(&name.to_lowercase().as_str())
+            || name.parse::<usize>().is_ok_and(|index| index < count)
+    };
+    let unknown = build.no_cache_filter.iter().filter(|name| !is_known(name));
+    let told = unknown.map(|name| {
+        let close = suggest::closest(&name.to_lowercase(), names.iter().copied());
+        let meant = close.map(|close| format!("; did you mean {close}?")).unwrap_or_default();
+        format!("--no-cache-filter={name}: there is no such stage{meant}")
+    });
+    told.collect()
+}
+
 /// What to say of damage that was repaired.
 fn repair(damaged: Damaged) -> Option<String> {
     match damaged {
@@ -350,25 +376,6 @@ const SINGLE_ID: &str = "only one user id can be mapped here: commands run as ro
 /// Steps mostly wait, for the network or for each other, so there are more than processors.
 fn default_jobs() -> usize {
     thread::available_parallelism().map_or(1, usize::from).saturating_mul(4).max(16)
-}
-
-/// Adds to an error of an image where the Dockerfile names it. A stage with nearly that name, or
-/// one that comes too late, is what was very likely meant.
-fn placed(error: Error, file: &Dockerfile, text: &str, request: &BaseRequest, span: Span) -> Error {
-    let Error::Image { name, reason, hint, source: cause, .. } = error else { return error };
-    let lines = LineIndex::new(text);
-    let names = file.stages().filter_map(|stage| stage.from().name.as_ref());
-    let close = suggest::closest(&request.name, names.clone().map(|name| &*name.value));
-    let meant = names
-        .clone()
-        .find(|stage| stage.value.eq_ignore_ascii_case(&request.name))
-        .map(|stage| {
-            let line = lines.lines(stage.span).start;
-            format!("stage `{}` is defined at line {line}, after its use here", stage.value)
-        })
-        .or(close.map(|close| format!("did you mean the stage `{close}`?")));
-    let line = Some(lines.lines(span).start);
-    Error::Image { name, reason, hint: meant.or(hint), line, source: cause }
 }
 
 fn make_plan(
@@ -405,6 +412,16 @@ fn make_plan(
             return Ok((graph, bases));
         }
         let needed: Vec<(BaseRequest, Need)> = needed.into_iter().collect();
+        for (request, need) in &needed {
+            if let Some(meant) = close_stage(&parsed.dockerfile, &request.name, need.span)
+                && images.is_elsewhere(&request.name)
+            {
+                // Before a registry is asked: that can take long.
+                let name = &request.name;
+                let text = format!("no stage and no local image is called {name}: {meant}");
+                observer.event(&Event::Notice { text });
+            }
+        }
         let found = images.find_all(&needed);
         for ((request, need), found) in needed.into_iter().zip(found) {
             let file = &parsed.dockerfile;

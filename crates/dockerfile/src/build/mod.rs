@@ -61,6 +61,13 @@ pub(crate) fn file(source: &str) -> Parsed<'_> {
             (None, Err(Failure::Wrong(mut diagnostic))) => {
                 // A run of lines without meaning has one cause: lines of a script behind a missing `\`, or a merge conflict.
                 if before.is_none_or(Above::is_known) || diagnostic.suggestion.is_some() {
+                    if diagnostic
+                        .suggestion
+                        .as_ref()
+                        .is_some_and(|it| it.eq_ignore_ascii_case("from"))
+                    {
+                        stages.misspelt_from();
+                    }
                     if let Some(above) = before {
                         hints::explain_lost_line(source, reader.escape, above, &mut diagnostic);
                     }

@@ -89,6 +89,12 @@ impl<'a> Stages<'a> {
         }
     }
 
+    /// Notes a line that very likely was to be a `FROM`: what follows it needs no other explanation.
+    #[cold]
+    pub(super) fn misspelt_from(&mut self) {
+        self.reported |= !self.seen_from;
+    }
+
     #[cold]
     fn before_from(&mut self, keyword: Span, diagnostics: &mut Vec<Diagnostic>) {
         if self.reported {

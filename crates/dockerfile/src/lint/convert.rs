@@ -64,7 +64,7 @@ pub(super) fn run(
     parsed: &Parsed,
     options: &LintOptions,
 ) -> Result<(), Failed> {
-    read(linter, parsed)?;
+    read(linter, parsed, options.compat)?;
     let dockerfile = &parsed.dockerfile;
     stages::names(linter, dockerfile);
     stages::casing(linter, dockerfile);
@@ -106,7 +106,7 @@ pub(super) fn run(
 }
 
 /// The two passes of the parser: the whole file into words, then those into instructions up to the first bad one.
-fn read(linter: &mut Linter, parsed: &Parsed) -> Result<(), Failed> {
+fn read(linter: &mut Linter, parsed: &Parsed, compat: bool) -> Result<(), Failed> {
     let errors = || parsed.diagnostics.iter().filter(|it| it.is_error());
     let no_stages = |it: &Diagnostic| it.kind == DiagnosticKind::NoStages;
     let of_instruction =
@@ -119,7 +119,7 @@ fn read(linter: &mut Linter, parsed: &Parsed) -> Result<(), Failed> {
     // The words of an instruction that could not be read are only in the low-level tree.
     let nodes = crate::tree(linter.source).nodes;
     for node in &nodes {
-        syntax::empty_continuation(linter, node);
+        syntax::empty_continuation(linter, node, compat);
     }
     // All that are known of an instruction are found by its line or by its keyword; the first one counts.
     let mut by_line: HashMap<usize, &Diagnostic> = HashMap::new();

@@ -6,7 +6,7 @@ use super::rule::{
     STAGE_NAME_CASING,
 };
 use crate::node::Node;
-use crate::span::{LineRange, Word};
+use crate::span::{LineRange, Span, Word};
 
 impl<'a> Place<'a> {
     fn of_node(node: &'a Node) -> Self {
@@ -14,14 +14,18 @@ impl<'a> Place<'a> {
     }
 }
 
-/// `NoEmptyContinuation`, once for each instruction, at its last line.
-pub(super) fn empty_continuation(linter: &mut Linter, node: &Node) {
+/// `NoEmptyContinuation`, once for each instruction: at its first empty line, and to be compatible at its last line.
+pub(super) fn empty_continuation(linter: &mut Linter, node: &Node, compat: bool) {
     let Some(first) = node.empty_continuations.first() else { return };
-    let end = linter.index.lines(node.head).end;
-    // A continuation at the end of the file may end in an empty line.
-    let end = end
-        .max(node.empty_continuations.last().map_or(0, |it| linter.index.position(it.start).line));
-    let lines = LineRange { start: end, end };
+    let line = |span: &Span| linter.index.position(span.start).line;
+    let line = if compat {
+        // A continuation at the end of the file may end in an empty line.
+        let end = linter.index.lines(node.head).end;
+        end.max(node.empty_continuations.last().map_or(0, line))
+    } else {
+        line(first)
+    };
+    let lines = LineRange { start: line, end: line };
     let place = Place { span: *first, lines, comments: node.comments, is_trigger: false };
     linter.warn(&NO_EMPTY_CONTINUATION, place, "Empty continuation line".to_owned());
 }

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-use dfbuild::{Error, LineIndex, StepError, is_bomb, with_causes};
+use dfbuild::{Error, LineIndex, StepError, with_causes};
 
 use crate::progress::Capture;
 use crate::source::Source;
@@ -116,7 +116,7 @@ fn message(error: &Error, source: &Source) -> String {
 }
 
 fn hints(error: &Error) -> Vec<String> {
-    let bomb = || is_bomb(error).then(|| TRUST.to_owned());
+    let bomb = || error.is_bomb().then(|| TRUST.to_owned());
     let shell = has_shell(error).then(|| SHELL.to_owned());
     let hints = flag_hint(error).into_iter().chain(error.hint());
     let mut hints: Vec<String> = hints.collect();

@@ -182,7 +182,7 @@ impl Build {
         self
     }
 
-    /// The stage to build, by name or number, instead of the last one.
+    /// The stage to build, by its name, instead of the last one.
     ///
     /// ```
     /// # use dfbuild::{Build, BuildContext, Cancel, Event};
@@ -726,6 +726,19 @@ impl Build {
 }
 
 /// A finished build.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let built = Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nRUN make\n")
+///     .tag("app")
+///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// println!("{} in {:?}: {} bytes", built.tags[0], built.duration, built.size);
+/// assert_eq!(built.image_id, engine.inspect("app", None)?.id);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Built {

@@ -6,9 +6,25 @@ use dfbuild_image::Digest;
 use dfbuild_layer::archive::Inflated;
 
 use crate::engine::Engine;
-use crate::error::StepError;
+use crate::error::{Error, StepError};
 
 /// A part of the store that turned out to be damaged.
+///
+/// ```
+/// use dfbuild::{Damaged, Error, StepError};
+///
+/// /// What could not be mended, if that is why a build failed.
+/// fn damaged(error: &Error) -> Option<Damaged> {
+///     match error {
+///         Error::Step { source, .. } => match **source {
+///             StepError::Damaged(damaged) => Some(damaged),
+///             _ => None,
+///         },
+///         _ => None,
+///     }
+/// }
+/// assert_eq!(damaged(&Error::Cancelled), None);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Damaged {
@@ -88,9 +104,29 @@ pub(crate) fn is_lost_blob(error: &(dyn StdError + 'static)) -> bool {
     find(error, &lost).is_some()
 }
 
-/// Whether an error says that an archive unpacks to more than an honest one. Whoever trusts it
-/// builds with [`Engine::trusting_archives`].
-pub fn is_bomb(error: &(dyn StdError + 'static)) -> bool {
+impl Error {
+    /// Whether an archive unpacks to more than an honest one. Whoever trusts it builds with
+    /// [`Engine::trusting_archives`].
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nCOPY app /\n");
+    /// let error = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+    /// if error.is_bomb() {
+    ///     println!("if you trust its archives, build again with `trusting_archives`");
+    /// }
+    /// # assert!(!error.is_bomb());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn is_bomb(&self) -> bool {
+        is_bomb(self)
+    }
+}
+
+/// Whether an error says that an archive unpacks to more than an honest one.
+pub(crate) fn is_bomb(error: &(dyn StdError + 'static)) -> bool {
     let bomb = |error: &(dyn StdError + 'static)| {
         // A transparent error has the source of what it holds, not what it holds.
         let boxed = error.downcast_ref::<Box<StepError>>().map(|error| &**error);
@@ -123,7 +159,6 @@ fn find<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Error;
 
     #[test]
     fn the_cause_is_found_through_other_errors() {

@@ -1,4 +1,20 @@
 //! What this machine gives builds, and what to change where it gives too little.
+//!
+//! ```
+//! use dfbuild::doctor::Health;
+//!
+//! # let store = tempfile::tempdir()?;
+//! let engine = dfbuild::Engine::open(store.path())?;
+//! let probes = engine.doctor();
+//! for probe in probes.iter().filter(|probe| probe.health != Health::Good) {
+//!     println!("{}: {}", probe.name, probe.found);
+//!     if let Some(fix) = &probe.fix {
+//!         println!("  {fix}");
+//!     }
+//! }
+//! assert_eq!(probes[0].name, "store");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +26,15 @@ use crate::engine::Engine;
 use crate::error::Error;
 
 /// One thing that builds depend on.
+///
+/// ```
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::Engine::open(store.path())?;
+/// let probes = engine.doctor();
+/// let store_probe = probes.iter().find(|probe| probe.name == "store").unwrap();
+/// assert!(store_probe.found.starts_with(store.path().to_str().unwrap()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probe {
@@ -26,6 +51,19 @@ pub struct Probe {
 }
 
 /// How something stands.
+///
+/// ```
+/// use dfbuild::doctor::Health;
+///
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::Engine::open(store.path())?;
+/// let worst = engine.doctor().iter().map(|probe| probe.health).max();
+/// if worst == Some(Health::Bad) {
+///     println!("most builds will not work here");
+/// }
+/// assert!(Health::Good < Health::Limited && Health::Limited < Health::Bad);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Health {
@@ -55,6 +93,17 @@ impl Probe {
     }
 
     /// The store cannot even be opened.
+    ///
+    /// ```
+    /// use dfbuild::Engine;
+    /// use dfbuild::doctor::{Health, Probe};
+    ///
+    /// let probes = match Engine::open("/dev/null/store") {
+    ///     Ok(engine) => engine.doctor(),
+    ///     Err(error) => vec![Probe::of_store(&error)],
+    /// };
+    /// assert_eq!(probes[0].health, Health::Bad);
+    /// ```
     pub fn of_store(error: &Error) -> Self {
         Self::good("store", with_causes(error))
             .means(Health::Bad, "nothing can be built")

@@ -20,6 +20,23 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Why there is no image.
 ///
 /// [`Self::relayed`] gives the form that can be written with serde.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::Error;
+///
+/// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nCPOY . .\n");
+/// match build.run(&engine, &|_: &Event| {}, &Cancel::new()) {
+///     Err(Error::Dockerfile { diagnostics, .. }) => assert!(diagnostics[0].is_error()),
+///     Err(Error::Step { step, source }) => println!("line {}: {source}", step.line),
+///     Err(error) => println!("failed to {}", error.chain()),
+///     Ok(built) => println!("{}", built.image_id),
+/// }
+/// # assert!(build.run(&engine, &|_: &Event| {}, &Cancel::new()).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Error {
@@ -190,6 +207,22 @@ pub struct IgnoreRule {
 }
 
 /// Why a step failed.
+///
+/// ```
+/// use dfbuild::testing::FakeSandbox;
+/// use dfbuild::{Build, BuildContext, Cancel, Engine, Error, Event, StepError};
+///
+/// # let store = tempfile::tempdir()?;
+/// let engine = Engine::open(store.path())?.with_sandbox(FakeSandbox::new(|_| 3));
+/// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+/// let error = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+/// let Error::Step { source, .. } = error else { panic!() };
+/// match *source {
+///     StepError::ExitCode { code, .. } => assert_eq!(code, 3),
+///     error => panic!("{error}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StepError {
@@ -353,6 +386,21 @@ pub enum StepError {
 impl StepError {
     /// What to do about it, if something is known that helps whoever reads it. What only those can do
     /// who made the [`Build`](crate::Build), such as giving it a secret, they have to say themselves.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::Error;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// std::fs::write(folder.path().join("app.py"), "")?;
+    /// let build = Build::new(folder.path()).dockerfile_text("FROM scratch\nCOPY ap.py /\n");
+    /// let error = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+    /// let Error::Step { source, .. } = error else { panic!() };
+    /// assert_eq!(source.hint().as_deref(), Some("did you mean /app.py?"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn hint(&self) -> Option<String> {
         if let Some((uid, gid)) = self.unmapped_owner() {
             return Some(format!(
@@ -384,7 +432,7 @@ impl StepError {
     }
 
     /// User and group, if it is that this process has no such ids to give.
-    pub fn unmapped_owner(&self) -> Option<(u32, u32)> {
+    fn unmapped_owner(&self) -> Option<(u32, u32)> {
         match self {
             Self::Layer(dfbuild_layer::Error::Owner { uid, gid, .. }) => Some((*uid, *gid)),
             Self::Sandbox(dfbuild_sandbox::Error::User { uid, gid, source })

@@ -4,6 +4,21 @@ use crate::engine::Engine;
 use crate::error::Error;
 
 /// An image of the store, as `docker images` lists it.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+///     .tag("app:1.0")
+///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let image = &engine.images()?[0];
+/// let tag = image.reference.tag.as_deref().unwrap_or("<none>");
+/// assert_eq!((image.reference.familiar_name().as_str(), tag), ("app", "1.0"));
+/// assert!(image.size > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ImageSummary {

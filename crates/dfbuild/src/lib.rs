@@ -69,7 +69,7 @@ pub mod worker;
 pub use build::{Build, Built};
 pub use cancel::Cancel;
 pub use causes::with_causes;
-pub use damage::{Damaged, is_bomb};
+pub use damage::Damaged;
 pub use dfbuild_cache::{Change, Declared, FileChange, FilesChange, Label as PartLabel, Reason};
 /// The Dockerfile language: parser, expansion, lint.
 pub use dfbuild_dockerfile as dockerfile;

@@ -1,4 +1,11 @@
 //! How much memory a process keeps.
+//!
+//! ```
+//! fn main() {
+//!     dfbuild::memory::few_arenas(); // Before there are threads.
+//!     // Then build.
+//! }
+//! ```
 
 /// Has all threads of this process take memory from two places. For programs that do little else than
 /// build, first in `main`; the library never does it by itself.

@@ -5,6 +5,18 @@ use std::error::Error;
 use serde::{Deserialize, Serialize};
 
 /// What an error of another process and its causes said.
+///
+/// ```
+/// use dfbuild::{Engine, Error, Relayed};
+///
+/// // A server tells its client why there is no store.
+/// let error = Engine::open("/dev/null/store").unwrap_err().relayed();
+/// let sent = serde_json::to_string(&error)?;
+/// let Error::Relayed(relayed) = serde_json::from_str(&sent)? else { panic!() };
+/// let relayed: Relayed = relayed;
+/// assert_eq!(relayed.to_string(), error.to_string());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct Relayed {
@@ -24,6 +36,22 @@ impl Relayed {
     }
 
     /// What to do about it.
+    ///
+    /// ```
+    /// use dfbuild::Error;
+    ///
+    /// fn show(error: &Error) -> String {
+    ///     match error {
+    ///         Error::Relayed(relayed) => match relayed.hint() {
+    ///             Some(hint) => format!("{relayed}\n{hint}"),
+    ///             None => relayed.to_string(),
+    ///         },
+    ///         error => error.to_string(),
+    ///     }
+    /// }
+    /// # let error = dfbuild::Engine::open("/dev/null/store").unwrap_err();
+    /// assert!(!show(&error.relayed()).contains('\n')); // Nothing is known that helps.
+    /// ```
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }

@@ -1,4 +1,21 @@
 //! Entering a user namespace, for ordinary users.
+//!
+//! ```
+//! use dfbuild::{Engine, rootless};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     # let folder = tempfile::tempdir()?;
+//!     # let root = folder.path();
+//!     let refused = rootless::enter().err(); // Before there are threads.
+//!     let mut engine = Engine::open(root)?;
+//!     if let Some(reason) = refused {
+//!         // Builds without RUN, pulls, pushes and the rest still work.
+//!         engine = engine.refusing_commands(reason);
+//!     }
+//!     assert!(engine.images()?.is_empty());
+//!     Ok(())
+//! }
+//! ```
 
 #[cfg(feature = "sandbox")]
 use dfbuild_sandbox::userns;
@@ -11,6 +28,16 @@ use dfbuild_sandbox::userns;
 ///
 /// # Errors
 /// The kernel does not let this user make a namespace; the error says which setting does.
+///
+/// ```
+/// match dfbuild::rootless::enter() {
+///     Ok(()) => println!("commands can run"),
+///     Err(error) => {
+///         println!("{error}");
+///         error.hint().inspect(|hint| println!("{hint}"));
+///     }
+/// }
+/// ```
 pub fn enter() -> Result<(), dfbuild_sandbox::Error> {
     if rustix::process::geteuid().is_root() {
         return Ok(());

@@ -8,7 +8,7 @@ use dfbuild_image::{Digest, ImageConfig, Platform};
 pub struct Input<'a> {
     /// The file, parsed without errors.
     pub dockerfile: &'a Dockerfile<'a>,
-    /// The stage to build, by name or number; the last one if `None`.
+    /// The stage to build, by its name; the last one if `None`.
     pub target: Option<String>,
     /// `--build-arg`.
     pub build_args: BTreeMap<String, String>,

@@ -15,6 +15,18 @@ use crate::exit_code::{explain_exit_code, explain_signal};
 use crate::relayed::{self, Relayed};
 
 /// The cause of an error, of any type.
+///
+/// ```
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::{Cause, Error, LoadSource};
+///
+/// let error = engine.load(LoadSource::Path("/nothing.tar".into()), &[]).unwrap_err();
+/// let Error::Transfer { source: Some(cause), .. } = error else { panic!() };
+/// let cause: Cause = cause;
+/// assert!(cause.to_string().contains("/nothing.tar"), "{cause:?}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why there is no image.
@@ -195,6 +207,23 @@ fn first(diagnostics: &[Diagnostic]) -> String {
 }
 
 /// The line of an ignore file that leaves something out.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::{Error, StepError};
+///
+/// let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("app.log"), "")?;
+/// std::fs::write(folder.path().join(".dockerignore"), "*.log\n")?;
+/// let build = Build::new(folder.path()).dockerfile_text("FROM scratch\nCOPY app.log /\n");
+/// let error = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+/// let Error::Step { source, .. } = error else { panic!() };
+/// let StepError::NotFound { ignored: Some(rule), .. } = *source else { panic!() };
+/// assert_eq!((rule.line, rule.pattern.as_str()), (1, "*.log"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{}:{line} leaves it out ({pattern})", file.display())]
 pub struct IgnoreRule {

@@ -9,10 +9,48 @@ use serde::{Deserialize, Serialize};
 use crate::explanation::Bust;
 
 /// A step of a build: its place in [`Event::Planned`].
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # let (sender, events) = std::sync::mpsc::channel();
+/// # Build::new(BuildContext::Empty)
+/// #     .dockerfile_text("FROM scratch\nRUN make\n")
+/// #     .run(&engine, &move |event: &Event| sender.send(event.clone()).unwrap(), &Cancel::new())?;
+/// use dfbuild::StepId;
+///
+/// let mut steps = Vec::new();
+/// for event in events {
+///     match event {
+///         Event::Planned { steps: planned } => steps = planned,
+///         Event::Started { step: StepId(place) } => assert_eq!(steps[place].text, "RUN make"),
+///         _ => {}
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StepId(pub usize);
 
 /// What is known of a step before it runs.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let show = |event: &Event| {
+///     if let Event::Planned { steps } = event {
+///         let step = &steps[0];
+///         let line = format!("[{} {}/{}] {}", step.stage, step.number, step.total, step.text);
+///         assert_eq!(line, "[base 2/2] RUN make");
+///     }
+/// };
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch AS base\nRUN make\n")
+///     .run(&engine, &show, &Cancel::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepInfo {
@@ -162,6 +200,21 @@ pub enum Event {
 }
 
 /// What a step waits for.
+///
+/// ```
+/// use dfbuild::{Event, Wait};
+///
+/// let show = |event: &Event| {
+///     if let Event::Waiting { wait, .. } = event {
+///         match wait {
+///             Wait::Build { pid, .. } => println!("process {pid} runs the same step"),
+///             Wait::CacheMount { target } => println!("another command uses {target}"),
+///             _ => {} // Others of this build run.
+///         }
+///     }
+/// };
+/// # show(&Event::Notice { text: String::new() });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Wait {
@@ -182,6 +235,25 @@ pub enum Wait {
 }
 
 /// How far a layer is that is packed.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::{Output, OutputKind, PackingState};
+///
+/// let show = |event: &Event| {
+///     if let Event::Packing { size, state: PackingState::Packed { blob_size, .. }, .. } = event {
+///         println!("{size} bytes became {blob_size}");
+///         # assert!(*blob_size > 0);
+///     }
+/// };
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+///     .output(Output::new(OutputKind::OciArchive(store.path().join("app.tar"))))
+///     .run(&engine, &show, &Cancel::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum PackingState {
@@ -204,6 +276,29 @@ pub enum PackingState {
 }
 
 /// How far a blob is that is pulled or pushed.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use dfbuild::TransferState;
+///
+/// let sent = AtomicU64::new(0);
+/// let count = |event: &Event| {
+///     if let Event::Transfer { size, state: TransferState::Moved, .. } = event {
+///         sent.fetch_add(*size, Ordering::Relaxed);
+///     }
+/// };
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+///     .tag("registry.example/app")
+///     .push(true)
+///     .run(&engine, &count, &Cancel::new())?;
+/// assert!(sent.into_inner() > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TransferState {
@@ -226,6 +321,32 @@ pub enum TransferState {
 }
 
 /// Where a command writes.
+///
+/// ```
+/// use std::sync::Mutex;
+///
+/// use dfbuild::testing::FakeSandbox;
+/// use dfbuild::{Build, BuildContext, Cancel, Engine, Event, Stream};
+///
+/// # let store = tempfile::tempdir()?;
+/// # let sandbox = FakeSandbox::new(|command| {
+/// #     command.print("made\n");
+/// #     command.print_error("a warning\n");
+/// #     0
+/// # });
+/// # let engine = Engine::open(store.path())?.with_sandbox(sandbox);
+/// let errors: Mutex<Vec<u8>> = Mutex::default();
+/// let keep_errors = |event: &Event| {
+///     if let Event::Output { stream: Stream::Stderr, bytes, .. } = event {
+///         errors.lock().unwrap().extend(bytes);
+///     }
+/// };
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nRUN make\n")
+///     .run(&engine, &keep_errors, &Cancel::new())?;
+/// assert_eq!(errors.into_inner()?, b"a warning\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Stream {
     /// Standard output.
@@ -235,6 +356,27 @@ pub enum Stream {
 }
 
 /// How a step went.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::StepResult;
+///
+/// let show = |event: &Event| {
+///     if let Event::Finished { result, .. } = event {
+///         match result {
+///             StepResult::Cached { created } => println!("cached since {created:?}"),
+///             StepResult::Ran { duration, diff_id, .. } => println!("{diff_id} in {duration:?}"),
+///             _ => println!("failed"),
+///         }
+///     }
+/// };
+/// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+/// assert_eq!(build.run(&engine, &show, &Cancel::new())?.ran, 1);
+/// assert_eq!(build.run(&engine, &show, &Cancel::new())?.cached, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StepResult {
@@ -262,6 +404,24 @@ pub enum StepResult {
 }
 
 /// What a step took. `None` is what does not apply or cannot be told.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::StepResult;
+///
+/// let show = |event: &Event| {
+///     if let Event::Finished { result: StepResult::Ran { usage, .. }, .. } = event {
+///         assert_eq!(usage.copied, Some(6));
+///         assert!(usage.command.is_none()); // A COPY runs none.
+///     }
+/// };
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+///     .run(&engine, &show, &Cancel::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Usage {
@@ -278,8 +438,54 @@ pub struct Usage {
 
 /// Hears what a build tells. Called from several threads, one call at a time; whoever is slow here
 /// slows the build down.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+///
+/// use dfbuild::Observer;
+///
+/// /// Counts the steps that run. A closure would do too.
+/// #[derive(Default)]
+/// struct Steps(AtomicUsize);
+///
+/// impl Observer for Steps {
+///     fn event(&self, event: &Event) {
+///         if let Event::Started { .. } = event {
+///             self.0.fetch_add(1, Ordering::Relaxed);
+///         }
+///     }
+/// }
+///
+/// let steps = Steps::default();
+/// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+/// build.run(&engine, &steps, &Cancel::new())?;
+/// assert_eq!(steps.0.into_inner(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Observer: Sync {
     /// Takes one event.
+    ///
+    /// ```
+    /// use dfbuild::{Event, Observer};
+    ///
+    /// /// Passes on what is no output.
+    /// struct Terse<'a>(&'a dyn Observer);
+    ///
+    /// impl Observer for Terse<'_> {
+    ///     fn event(&self, event: &Event) {
+    ///         if !matches!(event, Event::Output { .. }) {
+    ///             self.0.event(event);
+    ///         }
+    ///     }
+    /// }
+    /// # let passed = std::sync::Mutex::new(0);
+    /// # let show = |_: &Event| *passed.lock().unwrap() += 1;
+    /// Terse(&show).event(&Event::Notice { text: "hello".into() });
+    /// # assert_eq!(passed.into_inner().unwrap(), 1);
+    /// ```
     fn event(&self, event: &Event);
 }
 

@@ -8,6 +8,22 @@ use crate::event::{StepId, StepInfo};
 use crate::schedule::declared::first_use;
 
 /// What comes from the cache, what does not, and why: of a build that would run, or of one that did.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let text = "FROM scratch AS base\nRUN make\nFROM base\nRUN check\n";
+/// let build = Build::new(BuildContext::Empty).dockerfile_text(text);
+/// let nobody = |_: &Event| {};
+/// build.clone().target("base").run(&engine, &nobody, &Cancel::new())?;
+///
+/// let explanation = build.load(&engine, &nobody, &Cancel::new())?.explain(&nobody)?;
+/// assert_eq!(explanation.steps.len(), 2);
+/// assert_eq!(explanation.missed().next().unwrap().0.text, "RUN check");
+/// assert!(explanation.busts.is_empty()); // It runs for the first time.
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// The steps, stage by stage.
@@ -20,6 +36,19 @@ pub struct Explanation {
 }
 
 /// How a build ends without an image.
+///
+/// ```
+/// use dfbuild::testing::FakeSandbox;
+/// use dfbuild::{Build, BuildContext, Cancel, EarlyEnd, Engine, Event};
+///
+/// # let store = tempfile::tempdir()?;
+/// let engine = Engine::open(store.path())?.with_sandbox(FakeSandbox::new(|_| 1));
+/// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+/// assert!(build.run(&engine, &|_: &Event| {}, &Cancel::new()).is_err());
+/// let last = build.load(&engine, &|_: &Event| {}, &Cancel::new())?.last_explanation();
+/// assert_eq!(last.unwrap().end, Some(EarlyEnd::Failed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -31,6 +60,18 @@ pub enum EarlyEnd {
 }
 
 /// A step of an [`Explanation`].
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch AS base\nRUN make\n");
+/// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let explanation = loaded.explain(&|_: &Event| {})?;
+/// let step = &explanation.steps[0];
+/// assert_eq!((step.stage.as_str(), step.number, step.line), ("base", 2, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExplainedStep {
     /// Its stage: the name, else `stage-N`.
@@ -49,6 +90,25 @@ pub struct ExplainedStep {
 }
 
 /// What becomes of a step.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::Fate;
+///
+/// let text = "FROM scratch AS docs\nRUN make\nFROM scratch\nCOPY --from=docs / /docs/\n";
+/// let build = Build::new(BuildContext::Empty).dockerfile_text(text);
+/// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// for step in loaded.explain(&|_: &Event| {})?.steps {
+///     match step.fate {
+///         Fate::Cached { created } => println!("{}: since {created}", step.text),
+///         Fate::Missed { reasons, .. } => println!("{} runs: {reasons:?}", step.text),
+///         _ => println!("{}: nobody needs it", step.text),
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fate", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -73,6 +133,22 @@ pub enum Fate {
 }
 
 /// One cause, and the steps that are not cached for it.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let text = "FROM scratch\nARG VERSION\nRUN make\nRUN echo $VERSION\n";
+/// let build = Build::new(BuildContext::Empty).dockerfile_text(text);
+/// let nobody = |_: &Event| {};
+/// build.clone().build_arg("VERSION", "1").run(&engine, &nobody, &Cancel::new())?;
+///
+/// let loaded = build.build_arg("VERSION", "2").load(&engine, &nobody, &Cancel::new())?;
+/// let bust = &loaded.explain(&nobody)?.busts[0];
+/// assert_eq!((bust.line, bust.text.as_str(), bust.steps), (2, "RUN make", 2));
+/// assert_eq!(bust.first_use, Some(4)); // `RUN make` need not have run.
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Bust {
     /// The cause.
@@ -132,6 +208,19 @@ impl Explanation {
     }
 
     /// The steps that are not in the cache.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+    /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let explanation = loaded.explain(&|_: &Event| {})?;
+    /// let (step, reasons) = explanation.missed().next().unwrap();
+    /// assert_eq!(step.text, "RUN make");
+    /// assert_eq!(reasons, [dfbuild::Reason::New]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn missed(&self) -> impl Iterator<Item = (&ExplainedStep, &[Reason])> {
         self.steps.iter().filter_map(|step| match &step.fate {
             Fate::Missed { reasons, .. } => Some((step, reasons.as_slice())),

@@ -21,6 +21,18 @@ const KEPT: usize = 20;
 const NOTES: &str = "build.json";
 
 /// A build that ran something, as its log has it.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n").tag("app")
+/// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let log = &engine.build_logs()?[0]; // The last build.
+/// println!("{} began at {}", log.tags.join(", "), log.started);
+/// assert!(log.steps.iter().all(|step| !step.failed));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct BuildLog {
@@ -39,6 +51,23 @@ pub struct BuildLog {
 }
 
 /// How a build ended.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::LogEnd;
+///
+/// # Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n")
+/// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let log = &engine.build_logs()?[0];
+/// match &log.end {
+///     Some(LogEnd::Built(id)) => assert!(id.starts_with("sha256:")),
+///     Some(LogEnd::Failed(why)) => println!("failed to {why}"),
+///     _ => println!("still runs, or was killed"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum LogEnd {
@@ -49,6 +78,18 @@ pub enum LogEnd {
 }
 
 /// A step that ran.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n")
+/// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let log = &engine.build_logs()?[0];
+/// let slowest = log.steps.iter().max_by(|a, b| a.seconds.partial_cmp(&b.seconds).unwrap());
+/// assert_eq!(slowest.unwrap().text, "RUN make");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StepLog {
@@ -98,6 +139,24 @@ impl Engine {
 
     /// What a step wrote, both streams in the order in which it came. Secrets are hidden as they are
     /// on the screen.
+    ///
+    /// ```
+    /// use dfbuild::testing::FakeSandbox;
+    /// use dfbuild::{Build, BuildContext, Cancel, Engine, Event};
+    ///
+    /// # let store = tempfile::tempdir()?;
+    /// let engine = Engine::open(store.path())?.with_sandbox(FakeSandbox::new(|command| {
+    ///     command.print("made\n");
+    ///     0
+    /// }));
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nRUN make\n")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let log = &engine.build_logs()?[0];
+    /// let written = std::io::read_to_string(engine.step_log(log, &log.steps[0])?)?;
+    /// assert_eq!(written, "made\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn step_log(&self, build: &BuildLog, step: &StepLog) -> Result<File, Error> {
         let path = self.store().logs_path().join(&build.id).join(&step.file);
         File::open(&path).map_err(Error::io("open", path))

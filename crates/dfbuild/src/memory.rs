@@ -1,10 +1,11 @@
 //! How much memory a process keeps.
 //!
 //! ```
-//! fn main() {
-//!     dfbuild::memory::few_arenas(); // Before there are threads.
-//!     // Then build.
-//! }
+//! # let folder = tempfile::tempdir()?;
+//! # let root = folder.path();
+//! dfbuild::memory::few_arenas(); // First in `main`, before there are threads.
+//! let engine = dfbuild::Engine::open(root)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 /// Has all threads of this process take memory from two places. For programs that do little else than

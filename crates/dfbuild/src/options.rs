@@ -8,6 +8,20 @@ use dfbuild_image::Platform;
 use serde::{Deserialize, Serialize};
 
 /// Where the files of a build come from: its context, and what the Dockerfile can name besides.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("Dockerfile"), "FROM scratch\nCOPY --from=pages / /\n")?;
+/// let pages = "https://github.com/me/pages.git#main".to_owned();
+/// let build = Build::new(BuildContext::Directory(folder.path().into()))
+///     .build_context("pages", BuildContext::Git(pages));
+/// # let error = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+/// # assert!(error.to_string().contains("pages"), "{error}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum BuildContext {
@@ -87,6 +101,19 @@ pub struct ContextStream(Arc<Mutex<Option<Box<dyn Read + Send>>>>);
 
 impl ContextStream {
     /// The context that `read` gives.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::ContextStream;
+    ///
+    /// # let file = std::io::Cursor::new("FROM scratch\nRUN make\n");
+    /// let stream = ContextStream::new(file); // Standard input, the body of a request, …
+    /// let build = Build::new(BuildContext::Stream(stream));
+    /// assert_eq!(build.run(&engine, &|_: &Event| {}, &Cancel::new())?.ran, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(read: impl Read + Send + 'static) -> Self {
         Self(Arc::new(Mutex::new(Some(Box::new(read)))))
     }
@@ -135,6 +162,22 @@ pub struct Output {
 }
 
 /// Where an image goes, beside the store, and as what.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::{Output, OutputKind};
+///
+/// let folder = store.path().join("site");
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nCOPY <<EOF /index.html\nhello\nEOF\n")
+///     .output(Output::new(OutputKind::Directory(folder.clone())))
+///     .output(Output::new(OutputKind::Tar(store.path().join("site.tar"))))
+///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// assert_eq!(std::fs::read_to_string(folder.join("index.html"))?, "hello\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum OutputKind {
@@ -155,6 +198,14 @@ pub enum OutputKind {
 
 impl Output {
     /// An output with BuildKit's defaults.
+    ///
+    /// ```
+    /// use dfbuild::{Compression, Output, OutputKind};
+    ///
+    /// let output = Output::new(OutputKind::DockerArchive("app.tar".into()));
+    /// assert_eq!(output.compression, Compression::Gzip { level: 6 });
+    /// assert!(!output.rewrite_timestamp);
+    /// ```
     pub fn new(kind: OutputKind) -> Self {
         Self {
             kind,
@@ -166,6 +217,16 @@ impl Output {
 }
 
 /// How a layer is compressed.
+///
+/// ```
+/// use dfbuild::{Compression, Output, OutputKind};
+///
+/// assert_eq!(Compression::default(), Compression::Gzip { level: 6 });
+/// let mut small = Output::new(OutputKind::OciArchive("app.tar".into()));
+/// small.compression = Compression::Zstd { level: 19 };
+/// let mut fast = Output::new(OutputKind::OciArchive("app.tar".into()));
+/// fast.compression = Compression::Uncompressed;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Compression {
@@ -190,6 +251,22 @@ impl Default for Compression {
 }
 
 /// A note on an image that is not part of its configuration (OCI image-spec, annotations.md).
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::{Annotation, AnnotationTarget};
+///
+/// let of_one_platform = Annotation {
+///     target: AnnotationTarget::Manifest,
+///     platform: Some("linux/arm64".parse()?),
+///     key: "org.example.tested-on".into(),
+///     value: "a board".into(),
+/// };
+/// let build = Build::new("project").annotation(of_one_platform);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Annotation {
     /// What it is a note on.
@@ -203,6 +280,17 @@ pub struct Annotation {
 }
 
 /// What an [`Annotation`] is a note on.
+///
+/// ```
+/// use dfbuild::{Annotation, AnnotationTarget, Build};
+///
+/// // Both where an image index leads from the tag, and for clients that read manifests alone.
+/// let targets = [AnnotationTarget::Index, AnnotationTarget::Manifest];
+/// let build = targets.into_iter().fold(Build::new("project"), |build, target| {
+///     let (key, value) = ("org.opencontainers.image.licenses".into(), "MIT".into());
+///     build.annotation(Annotation { target, platform: None, key, value })
+/// });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AnnotationTarget {
     /// The manifest.
@@ -234,6 +322,25 @@ pub struct Secret {
 
 /// What happens if the value of a secret is found in a file of a layer. Values of fewer than 12
 /// bytes are not looked for: they are in files by chance.
+///
+/// ```
+/// use dfbuild::testing::FakeSandbox;
+/// use dfbuild::{Build, BuildContext, Cancel, Engine, Event, Secret, SecretLeak, SecretSource};
+///
+/// # let store = tempfile::tempdir()?;
+/// let engine = Engine::open(store.path())?.with_sandbox(FakeSandbox::new(|command| {
+///     std::fs::write(command.root().join("log"), "used correct-horse-battery").unwrap();
+///     0
+/// }));
+/// let token = SecretSource::Value(b"correct-horse-battery".to_vec());
+/// let build = Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nRUN --mount=type=secret,id=token make\n")
+///     .secret(Secret { id: "token".into(), source: token })
+///     .secret_leak(SecretLeak::Error);
+/// let error = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+/// assert!(error.to_string().contains("log"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum SecretLeak {
     /// The step fails.
@@ -246,6 +353,14 @@ pub enum SecretLeak {
 }
 
 /// An ssh agent for `RUN --mount=type=ssh`.
+///
+/// ```
+/// use dfbuild::{Build, SshAgent};
+///
+/// // As `docker build --ssh default` has it; the library reads no SSH_AUTH_SOCK.
+/// let agent = SshAgent { id: "default".into(), socket: "/run/user/1000/agent.sock".into() };
+/// let build = Build::new("project").ssh(agent);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SshAgent {
     /// Its name; `default` is that of a mount without one.
@@ -255,6 +370,17 @@ pub struct SshAgent {
 }
 
 /// Where the value of a [`Secret`] is.
+///
+/// ```
+/// use dfbuild::{Build, Secret, SecretSource};
+///
+/// let token = SecretSource::Value(b"from a vault".to_vec());
+/// let rc = SecretSource::File("/home/me/.npmrc".into());
+/// assert_eq!(format!("{token:?}"), "Value(..)"); // Safe to log.
+/// let build = Build::new("project")
+///     .secret(Secret { id: "token".into(), source: token })
+///     .secret(Secret { id: "npmrc".into(), source: rc });
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// In a file, read when a step needs it.
@@ -277,6 +403,13 @@ impl fmt::Debug for SecretSource {
 }
 
 /// A resource limit of every command.
+///
+/// ```
+/// use dfbuild::{Build, Ulimit};
+///
+/// let files = Ulimit { name: "nofile".into(), soft: 1024, hard: 4096 };
+/// let build = Build::new("project").ulimit(files);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
     /// As `docker run --ulimit` names it: `nofile`.
@@ -288,6 +421,17 @@ pub struct Ulimit {
 }
 
 /// How commands get their root file systems. The layers they make are the same.
+///
+/// ```
+/// use dfbuild::{Engine, SnapshotterChoice};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let root = folder.path();
+/// assert_eq!(SnapshotterChoice::default(), SnapshotterChoice::Auto);
+/// // Rather no build than a slow one.
+/// let engine = Engine::open(root)?.with_snapshotter(SnapshotterChoice::Overlay);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SnapshotterChoice {
@@ -302,6 +446,18 @@ pub enum SnapshotterChoice {
 
 /// How much a store may take on the disk. What was not used for the longest time is removed at the end
 /// of a build that leaves it over its limit.
+///
+/// ```
+/// use dfbuild::{Engine, StoreLimit};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let root = folder.path();
+/// assert_eq!(StoreLimit::default(), StoreLimit::OfDisk);
+/// // A machine that is thrown away needs no limit, a laptop may want a low one.
+/// let for_ci = Engine::open(root)?.with_store_limit(StoreLimit::Unlimited);
+/// let at_home = Engine::open(root)?.with_store_limit(StoreLimit::Bytes(5_000_000_000));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StoreLimit {

@@ -12,6 +12,22 @@ use crate::error::Error;
 use crate::images::rootfs::Rootfs;
 
 /// What is different between two images.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let text = "FROM scratch\nARG V\nLABEL version=$V\n";
+/// let build = Build::new(BuildContext::Empty).dockerfile_text(text);
+/// for version in ["1", "2"] {
+///     let build = build.clone().build_arg("V", version).tag(format!("app:{version}"));
+///     build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// }
+/// let diff = engine.compare("app:1", "app:2", None, false)?;
+/// assert!(diff.files.is_empty());
+/// assert!(diff.config.iter().any(|part| part.name.contains("version")));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ImageDiff {
@@ -22,6 +38,22 @@ pub struct ImageDiff {
 }
 
 /// A path that is different.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # let before = "FROM scratch\n";
+/// # let after = "FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n";
+/// # for (text, name) in [(before, "before"), (after, "after")] {
+/// #     let build = Build::new(BuildContext::Empty).dockerfile_text(text).tag(name);
+/// #     build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// # }
+/// let diff = engine.compare("before", "after", None, false)?;
+/// let paths: Vec<&str> = diff.files.iter().map(|file| file.path.as_str()).collect();
+/// assert_eq!(paths, ["/greeting"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FileDiff {
@@ -32,6 +64,31 @@ pub struct FileDiff {
 }
 
 /// What is different at a path.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # let before = "FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n";
+/// # let after = "FROM scratch\nCOPY --chmod=0600 <<EOF /greeting\nhello\nEOF\n";
+/// # for (text, name) in [(before, "before"), (after, "after")] {
+/// #     let build = Build::new(BuildContext::Empty).dockerfile_text(text).tag(name);
+/// #     build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// # }
+/// use dfbuild::TreeChange;
+///
+/// for file in engine.compare("before", "after", None, false)?.files {
+///     match file.change {
+///         TreeChange::Added { size } => println!("+ {} ({size})", file.path),
+///         TreeChange::Removed { size } => println!("- {} ({size})", file.path),
+///         TreeChange::Changed { what } => {
+///             assert_eq!(what, [("mode", "0644".to_owned(), "0600".to_owned())]);
+///         }
+///         _ => {}
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum TreeChange {
@@ -53,6 +110,22 @@ pub enum TreeChange {
 }
 
 /// A part of the configuration that is different.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # let (before, after) = ("FROM scratch\nUSER 0\n", "FROM scratch\nUSER 1000\n");
+/// # for (text, name) in [(before, "before"), (after, "after")] {
+/// #     let build = Build::new(BuildContext::Empty).dockerfile_text(text).tag(name);
+/// #     build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// # }
+/// let diff = engine.compare("before", "after", None, false)?;
+/// let user = diff.config.iter().find(|part| part.name == "User").unwrap();
+/// assert_eq!(user.before.as_ref().unwrap(), "0");
+/// assert_eq!(user.after.as_ref().unwrap(), "1000");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ConfigDiff {

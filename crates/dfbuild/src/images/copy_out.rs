@@ -16,6 +16,25 @@ use crate::steps::missing::not_found;
 use crate::steps::tree::{Tree, entry_in, resolve, walk_in};
 
 /// Which files of an image are to be copied.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::CopyFrom;
+///
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nCOPY <<EOF /etc/app.conf\nport=80\nEOF\n")
+///     .tag("app")
+///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// // What is in the folder, not the folder.
+/// let path = "/etc/.".to_owned();
+/// let from = CopyFrom { image: "app".into(), path, follow_link: false, platform: None };
+/// let to = tempfile::tempdir()?;
+/// engine.copy_out(&from, to.path())?;
+/// assert!(to.path().join("app.conf").is_file());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyFrom {
     /// A name, or the beginning of an id.
@@ -79,6 +98,24 @@ impl Engine {
     }
 
     /// Writes a file or a folder of an image as a tar archive, in which it has its own name.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::CopyFrom;
+    ///
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    ///     .tag("app")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let path = "/greeting".to_owned();
+    /// let from = CopyFrom { image: "app".into(), path, follow_link: false, platform: None };
+    /// let mut archive = Vec::new(); // Or the body of an answer.
+    /// engine.copy_out_tar(&from, &mut archive)?;
+    /// assert!(archive.starts_with(b"greeting\0"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn copy_out_tar(&self, from: &CopyFrom, out: &mut dyn Write) -> Result<(), Error> {
         let failed = |error: StepError| copy_error(from, error);
         self.with_files(from, |rootfs, selected| {

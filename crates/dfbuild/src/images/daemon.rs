@@ -14,6 +14,18 @@ impl Engine {
     /// Hands images to the daemon behind a socket, with Docker's API (`POST /images/load`), which
     /// podman has too. All of their layers are sent: that API has no way to ask which ones the
     /// daemon has. Returns what the daemon says of it.
+    ///
+    /// ```no_run
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use std::path::Path;
+    ///
+    /// Build::new("project").tag("app").run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let answer = engine.load_into_daemon(Path::new("/run/docker.sock"), &["app"])?;
+    /// println!("{answer}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn load_into_daemon(
         &self,
         socket: &Path,

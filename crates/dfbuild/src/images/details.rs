@@ -9,6 +9,21 @@ use crate::error::Error;
 use crate::images::local::LocalPlatform;
 
 /// All that is known of an image of the store.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nENTRYPOINT [\"/app\"]\n")
+///     .tag("app")
+///     .tag("app:1.0")
+///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let details = engine.inspect("app", None)?;
+/// assert_eq!((details.names.len(), details.platforms.len()), (2, 1));
+/// assert_eq!(details.config.config.entrypoint.unwrap(), ["/app"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ImageDetails {
@@ -33,6 +48,21 @@ pub struct ImageDetails {
 }
 
 /// A layer of an image.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # Build::new(BuildContext::Empty)
+/// #     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+/// #     .tag("app")
+/// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// for layer in engine.inspect("app", None)?.layers {
+///     println!("{} {} bytes, {} stored", layer.created_by, layer.size, layer.blob.size());
+///     assert!(layer.blob.size() < layer.size);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LayerDetails {
@@ -47,6 +77,21 @@ pub struct LayerDetails {
 }
 
 /// A line of the history of an image.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # Build::new(BuildContext::Empty)
+/// #     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\nENV A=b\n")
+/// #     .tag("app")
+/// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let history = engine.inspect("app", None)?.history();
+/// let [copy, env] = &history[..] else { panic!() };
+/// assert!(copy.entry.created_by.starts_with("COPY") && copy.size > 0);
+/// assert!(env.entry.empty_layer && env.size == 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct HistoryLine {
@@ -121,12 +166,41 @@ impl Engine {
 
 impl ImageDetails {
     /// The sum of its uncompressed layers, in bytes.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// # Build::new(BuildContext::Empty)
+    /// #     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    /// #     .tag("app")
+    /// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let details = engine.inspect("app", None)?;
+    /// assert_eq!(details.size(), details.layers[0].size);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn size(&self) -> u64 {
         self.layers.iter().map(|layer| layer.size).sum()
     }
 
     /// Its history, the oldest line first. Layers that the history does not know have lines that say
     /// nothing but their sizes.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// # Build::new(BuildContext::Empty)
+    /// #     .dockerfile_text("FROM scratch\nLABEL a=b\nCMD [\"/app\"]\n")
+    /// #     .tag("app")
+    /// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// // The newest first, as `docker history` shows it.
+    /// for line in engine.inspect("app", None)?.history().iter().rev() {
+    ///     println!("{:>10} {}", line.size, line.entry.created_by);
+    /// }
+    /// # assert_eq!(engine.inspect("app", None)?.history().len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn history(&self) -> Vec<HistoryLine> {
         let mut sizes = self.layers.iter().map(|layer| layer.size);
         let known = self.config.history.iter().map(|entry| HistoryLine {

@@ -10,6 +10,20 @@ use crate::error::Error;
 use crate::images::rootfs::Rootfs;
 
 /// What a layer of an image does.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # let text = "FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n";
+/// # let build = Build::new(BuildContext::Empty).dockerfile_text(text).tag("app");
+/// # build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// for report in engine.layer_reports("app", None)? {
+///     println!("{}: {} bytes, {} files", report.created_by, report.size, report.changes.len());
+///     assert!(report.compressed < report.size);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LayerReport {
@@ -26,6 +40,20 @@ pub struct LayerReport {
 }
 
 /// What a layer does to a file.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # let text = "FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\nCOPY <<EOF /greeting\nbye\nEOF\n";
+/// # let build = Build::new(BuildContext::Empty).dockerfile_text(text).tag("app");
+/// # build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let reports = engine.layer_reports("app", None)?;
+/// let change = &reports[0].changes[0];
+/// assert_eq!((change.path.as_str(), change.size), ("/greeting", 6));
+/// assert_eq!(change.hidden_by, Some(1)); // By the second COPY.
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LayerChange {
@@ -40,6 +68,21 @@ pub struct LayerChange {
 }
 
 /// What a layer does to a file.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # let text = "FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\nCOPY <<EOF /greeting\nbye\nEOF\n";
+/// # let build = Build::new(BuildContext::Empty).dockerfile_text(text).tag("app");
+/// # build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// use dfbuild::LayerChangeKind;
+///
+/// let reports = engine.layer_reports("app", None)?;
+/// let kinds = reports.iter().map(|report| report.changes[0].kind);
+/// assert!(kinds.eq([LayerChangeKind::Added, LayerChangeKind::Overwritten]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LayerChangeKind {
@@ -53,12 +96,40 @@ pub enum LayerChangeKind {
 
 impl LayerReport {
     /// How many bytes of its files no container ever sees, because another layer hides them.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// # let text = "FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\nCOPY <<EOF /greeting\nbye\nEOF\n";
+    /// # let build = Build::new(BuildContext::Empty).dockerfile_text(text).tag("app");
+    /// # build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let reports = engine.layer_reports("app", None)?;
+    /// let wasted: u64 = reports.iter().map(|report| report.wasted()).sum();
+    /// assert_eq!(wasted, 6); // The first greeting.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn wasted(&self) -> u64 {
         let hidden = self.changes.iter().filter(|change| change.hidden_by.is_some());
         hidden.map(|change| change.size).sum()
     }
 
     /// How many files it has of a kind, and their lengths together.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// # let text = "FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n";
+    /// # let build = Build::new(BuildContext::Empty).dockerfile_text(text).tag("app");
+    /// # build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// use dfbuild::LayerChangeKind;
+    ///
+    /// let report = &engine.layer_reports("app", None)?[0];
+    /// let (files, bytes) = report.count(LayerChangeKind::Added);
+    /// assert_eq!((files, bytes), (1, 6));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn count(&self, kind: LayerChangeKind) -> (usize, u64) {
         let sizes = self.changes.iter().filter(|change| change.kind == kind);
         sizes.fold((0, 0), |(count, sum), change| (count + 1, sum + change.size))

@@ -9,6 +9,23 @@ use crate::error::Error;
 use crate::images::local::short_name;
 
 /// What [`Engine::untag`] did.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # Build::new(BuildContext::Empty)
+/// #     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+/// #     .tag("app")
+/// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let untagged = engine.untag("app", false)?;
+/// assert_eq!(untagged.names[0].familiar_name(), "app");
+/// if let Some(id) = untagged.nameless {
+///     println!("{id} has no name now; {} bytes wait for `prune`", untagged.unused);
+/// }
+/// # assert!(untagged.nameless.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Untagged {

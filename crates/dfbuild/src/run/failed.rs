@@ -25,6 +25,20 @@ use crate::steps::ssh_agent::ForwardedAgent;
 use crate::steps::users::Users;
 
 /// The step of a store that failed last.
+///
+/// ```
+/// use dfbuild::testing::FakeSandbox;
+/// use dfbuild::{Build, BuildContext, Cancel, Engine, Event};
+///
+/// # let store = tempfile::tempdir()?;
+/// let engine = Engine::open(store.path())?.with_sandbox(FakeSandbox::new(|_| 2));
+/// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+/// assert!(build.run(&engine, &|_: &Event| {}, &Cancel::new()).is_err());
+/// let step = engine.failed_step()?.unwrap();
+/// assert_eq!((step.text.as_str(), step.line), ("RUN make", 2));
+/// assert!(step.secrets.is_empty()); // Else they have to be given again.
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailedStep {
@@ -213,6 +227,16 @@ fn record(engine: &Engine, staging: &Staging, remains: &Remains<'_>) -> Record {
 
 impl Engine {
     /// The step of this store that failed last, if it is still there.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+    /// build.run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(engine.failed_step()?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn failed_step(&self) -> Result<Option<FailedStep>, Error> {
         let Some(folder) = self.store().failed()? else { return Ok(None) };
         let record = read(folder.path())?;

@@ -76,6 +76,13 @@ enum Place {
 }
 
 /// A file or folder of this machine that a command sees.
+///
+/// ```
+/// use dfbuild::{Run, Volume};
+///
+/// let sources = Volume { source: "/home/me/app".into(), target: "/src".into(), read_only: true };
+/// let run = Run::image("tools").volume(sources).workdir("/src").args(["make", "check"]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
     /// Where it is, absolute.
@@ -87,6 +94,20 @@ pub struct Volume {
 }
 
 /// How a command ended.
+///
+/// ```
+/// use dfbuild::RunEnd;
+///
+/// fn verdict(end: &RunEnd) -> String {
+///     match end {
+///         RunEnd::Code(0) => "all tests pass".to_owned(),
+///         RunEnd::Signal(signal) => format!("killed by signal {signal}"),
+///         RunEnd::NotStarted { reason, .. } => reason.clone(),
+///         _ => "a test fails".to_owned(),
+///     }
+/// }
+/// assert_eq!(verdict(&RunEnd::Code(1)), "a test fails");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RunEnd {
@@ -105,6 +126,13 @@ pub enum RunEnd {
 
 impl RunEnd {
     /// What a shell would exit with.
+    ///
+    /// ```
+    /// use dfbuild::RunEnd;
+    ///
+    /// assert_eq!(RunEnd::Code(3).exit_code(), 3);
+    /// assert_eq!(RunEnd::Signal(9).exit_code(), 137);
+    /// ```
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Code(code) | Self::NotStarted { code, .. } => *code,
@@ -114,17 +142,55 @@ impl RunEnd {
 }
 
 /// Signals for a running command, from any thread. Does nothing once it has ended.
+///
+/// ```no_run
+/// # use dfbuild::{Engine, Run, Streams};
+/// use std::sync::mpsc;
+/// use std::thread;
+/// use std::time::Duration;
+///
+/// # fn example(engine: &Engine, streams: Streams) -> Result<(), dfbuild::Error> {
+/// let (sender, started) = mpsc::channel();
+/// thread::spawn(move || {
+///     let Ok(signaller): Result<dfbuild::Signaller, _> = started.recv() else { return };
+///     thread::sleep(Duration::from_secs(60));
+///     signaller.kill(); // It had its time.
+/// });
+/// let tell = |signaller| drop(sender.send(signaller));
+/// let end = Run::image("app").start(engine, streams, &tell)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Signaller(Killer);
 
 impl Signaller {
     /// Kills the command and all that it started.
+    ///
+    /// ```no_run
+    /// # use dfbuild::{Engine, Run, Streams};
+    /// # fn example(engine: &Engine, streams: Streams) -> Result<(), dfbuild::Error> {
+    /// // Only to see whether it can be started.
+    /// let end = Run::image("app").start(engine, streams, &|signaller| signaller.kill())?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn kill(&self) {
         self.0.kill();
     }
 
     /// Sends a signal to the command. As the first process of its namespace it hears only of those
     /// that it waits for.
+    ///
+    /// ```no_run
+    /// use dfbuild::Signaller;
+    ///
+    /// /// What Control-C is to do.
+    /// fn interrupted(command: &Signaller) {
+    ///     const SIGINT: i32 = 2;
+    ///     command.signal(SIGINT);
+    /// }
+    /// ```
     pub fn signal(&self, number: i32) {
         self.0.signal(number);
     }
@@ -160,11 +226,33 @@ impl Run {
     }
 
     /// A command in an image of the store: a name, or the beginning of an id.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let tagged = Run::image("app:1.0");
+    /// let by_id = Run::image("3f2a9c1d");
+    /// ```
     pub fn image(name: impl Into<String>) -> Self {
         Self::new(Place::Image(name.into()))
     }
 
     /// A command at the end of a stage of the last build.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::Run;
+    ///
+    /// # Build::new(BuildContext::Empty)
+    /// #     .dockerfile_text("FROM scratch AS test\nRUN make check\n")
+    /// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let last = engine.last_stages().pop().unwrap();
+    /// assert_eq!(last.name(), "test");
+    /// let run = Run::stage(last).shell();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn stage(stage: BuiltStage) -> Self {
         Self::new(Place::Stage(Box::new(stage)))
     }
@@ -172,89 +260,199 @@ impl Run {
     /// A command where the last step of this store failed: with what it had changed until then, its
     /// variables, user, working directory and mounts. Secrets and agents that it mounts have to be
     /// given again.
+    ///
+    /// ```
+    /// use dfbuild::{Run, Secret, SecretSource};
+    ///
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// if let Some(step) = engine.failed_step()? {
+    ///     println!("{}: {}", step.text, step.reason);
+    ///     let token = SecretSource::Value(b"from a vault".to_vec());
+    ///     let run = Run::failed_step().secret(Secret { id: "token".into(), source: token }).shell();
+    ///     // Start it.
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn failed_step() -> Self {
         Self::new(Place::Failed)
     }
 
     /// The same for a build that just failed, with its secrets and agents.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::{Error, Run, Secret, SecretSource};
+    ///
+    /// let token = SecretSource::Value(b"from a vault".to_vec());
+    /// let build = Build::new("project").secret(Secret { id: "token".into(), source: token });
+    /// if let Err(Error::Step { .. }) = build.run(&engine, &|_: &Event| {}, &Cancel::new()) {
+    ///     let run = Run::failed_step_of(&build).shell();
+    ///     // Start it.
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn failed_step_of(build: &Build) -> Self {
         let (secrets, ssh) = (build.secrets.clone(), build.ssh.clone());
         Self { secrets, ssh, ..Self::failed_step() }
     }
 
     /// The command, instead of the image's; behind its entrypoint, if it has one.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").args(["serve", "--port", "8080"]);
+    /// ```
     pub fn args(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.args = args.into_iter().map(Into::into).collect();
         self
     }
 
     /// Another entrypoint, or none. The image's command goes with it.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let another = Run::image("app").entrypoint(["/bin/sh", "-c"]).args(["env | sort"]);
+    /// let none = Run::image("app").entrypoint([""; 0]).args(["/bin/ls", "/"]);
+    /// ```
     pub fn entrypoint(mut self, args: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.entrypoint = Some(args.into_iter().map(Into::into).collect());
         self
     }
 
     /// Runs a shell that is there, if there are no arguments; never the entrypoint.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").shell();
+    /// ```
     pub fn shell(mut self) -> Self {
         self.shell = true;
         self
     }
 
     /// A variable; may be given several times.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").env("LOG", "debug").env("PORT", "8080");
+    /// ```
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
         self
     }
 
     /// A file or folder of this machine; may be given several times.
+    ///
+    /// ```
+    /// use dfbuild::{Run, Volume};
+    ///
+    /// let data = Volume { source: "/srv/data".into(), target: "/data".into(), read_only: false };
+    /// let run = Run::image("app").volume(data);
+    /// ```
     pub fn volume(mut self, volume: Volume) -> Self {
         self.volumes.push(volume);
         self
     }
 
     /// The working directory, which is made if it is not there.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").workdir("/src").args(["make"]);
+    /// ```
     pub fn workdir(mut self, path: impl Into<String>) -> Self {
         self.workdir = Some(path.into());
         self
     }
 
     /// Who the command runs as, as `USER` has it.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let by_name = Run::image("app").user("www-data");
+    /// let by_ids = Run::image("app").user("1000:1000");
+    /// ```
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
     }
 
     /// What the command calls its machine.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").hostname("build-7");
+    /// ```
     pub fn hostname(mut self, name: impl Into<String>) -> Self {
         self.hostname = Some(name.into());
         self
     }
 
     /// Whether the command has no network.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").network_none(true);
+    /// ```
     pub fn network_none(mut self, none: bool) -> Self {
         self.network_none = none;
         self
     }
 
     /// A line for `/etc/hosts`: a name and an address.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").add_host("db.internal", "10.0.0.5");
+    /// ```
     pub fn add_host(mut self, name: impl Into<String>, address: impl Into<String>) -> Self {
         self.add_hosts.push((name.into(), address.into()));
         self
     }
 
     /// What the command sees as `/etc/resolv.conf`.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").resolv_conf("nameserver 10.0.0.1\n");
+    /// ```
     pub fn resolv_conf(mut self, content: impl Into<Vec<u8>>) -> Self {
         self.resolv_conf = Some(content.into());
         self
     }
 
     /// The size of `/dev/shm` in bytes, instead of 64 MiB.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("browser").shm_size(1 << 30);
+    /// ```
     pub fn shm_size(mut self, bytes: u64) -> Self {
         self.shm_size = Some(bytes);
         self
     }
 
     /// A resource limit.
+    ///
+    /// ```
+    /// use dfbuild::{Run, Ulimit};
+    ///
+    /// let run = Run::image("app").ulimit(Ulimit { name: "nofile".into(), soft: 1024, hard: 4096 });
+    /// ```
     pub fn ulimit(mut self, limit: Ulimit) -> Self {
         let Ulimit { name, soft, hard } = limit;
         self.rlimits.push(Rlimit { name, soft, hard });
@@ -262,18 +460,39 @@ impl Run {
     }
 
     /// A secret that a failed step mounts.
+    ///
+    /// ```
+    /// use dfbuild::{Run, Secret, SecretSource};
+    ///
+    /// let source = SecretSource::File("/home/me/.npmrc".into());
+    /// let run = Run::failed_step().secret(Secret { id: "npmrc".into(), source });
+    /// ```
     pub fn secret(mut self, secret: Secret) -> Self {
         self.secrets.push(secret);
         self
     }
 
     /// An ssh agent that a failed step mounts.
+    ///
+    /// ```
+    /// use dfbuild::{Run, SshAgent};
+    ///
+    /// let agent = SshAgent { id: "default".into(), socket: "/run/user/1000/agent.sock".into() };
+    /// let run = Run::failed_step().ssh(agent);
+    /// ```
     pub fn ssh(mut self, agent: SshAgent) -> Self {
         self.ssh.push(agent);
         self
     }
 
     /// The platform, of an image for several.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").platform("linux/arm64".parse()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platform = Some(platform);
         self
@@ -282,6 +501,23 @@ impl Run {
     /// Runs the command. Blocks until it has ended and with it all that it started; `started` is
     /// told how to send it signals. It runs in namespaces of this process, also if builds have a
     /// worker: the streams are here.
+    ///
+    /// ```no_run
+    /// use dfbuild::{Engine, Run, RunEnd, Streams};
+    ///
+    /// dfbuild::rootless::enter()?;
+    /// let engine = Engine::open("/var/tmp/dfbuild")?;
+    /// let output = std::fs::File::create("tests.log")?;
+    /// let streams = Streams {
+    ///     input: std::fs::File::open("/dev/null")?.into(),
+    ///     error: output.try_clone()?.into(),
+    ///     output: output.into(),
+    ///     controls_terminal: false,
+    /// };
+    /// let end = Run::image("app").args(["make", "check"]).start(&engine, streams, &|_| {})?;
+    /// assert_eq!(end, RunEnd::Code(0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn start(
         &self,
         engine: &Engine,

@@ -9,6 +9,20 @@ use crate::images::layers::LayerRef;
 use crate::schedule::session::Session;
 
 /// A stage of the last build of a store.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::Run;
+///
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch AS tools\nRUN make tools\nFROM tools\nRUN make\n")
+///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let tools = engine.last_stages().into_iter().find(|stage| stage.name() == "tools");
+/// let run = Run::stage(tools.unwrap()).args(["ls", "/"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BuiltStage {
     name: Option<String>,
@@ -22,6 +36,19 @@ const FILE: &str = "stages.json";
 
 impl BuiltStage {
     /// What people call it: its name, else `stage-N`.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// # Build::new(BuildContext::Empty)
+    /// #     .dockerfile_text("FROM scratch AS tools\nRUN make tools\nFROM tools\nRUN make\n")
+    /// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let mut names: Vec<String> = engine.last_stages().iter().map(|stage| stage.name()).collect();
+    /// names.sort();
+    /// assert_eq!(names, ["stage-1", "tools"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| format!("stage-{}", self.index))
     }
@@ -47,6 +74,18 @@ pub(crate) fn layer_refs(engine: &Engine, layers: &[Digest]) -> Result<Vec<Layer
 impl Engine {
     /// The stages that the last build of this store came to, whether it succeeded or not. They may
     /// have been removed by now.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// assert!(engine.last_stages().is_empty());
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch AS tools\nRUN make tools\nFROM tools\nRUN make\n")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(engine.last_stages().len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn last_stages(&self) -> Vec<BuiltStage> {
         let bytes = std::fs::read(self.store().scratch_path(FILE)).unwrap_or_default();
         serde_json::from_slice(&bytes).unwrap_or_default()

@@ -34,6 +34,20 @@ use crate::sharing::{Imports, Lost};
 use crate::verify::{self, Verification};
 
 /// A build whose context is here and whose Dockerfile was read.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM base\nRUN make\n");
+/// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let allowed = |image: &String| image.starts_with("registry.example/");
+/// if loaded.images().iter().all(allowed) {
+///     loaded.run(&|_: &Event| {})?;
+/// }
+/// # assert!(engine.build_logs()?.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "nothing is built until `run` is called"]
 pub struct Loaded<'e> {
     build: Build,
@@ -88,11 +102,39 @@ impl<'e> Loaded<'e> {
     }
 
     /// What messages call the Dockerfile.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let folder = tempfile::tempdir()?;
+    /// std::fs::write(folder.path().join("Dockerfile.dev"), "FROM scratch\n")?;
+    /// let build = Build::new(folder.path()).dockerfile(folder.path().join("Dockerfile.dev"));
+    /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert!(loaded.dockerfile_name().ends_with("Dockerfile.dev"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dockerfile_name(&self) -> &str {
         &self.source.name
     }
 
     /// The text of the Dockerfile, which may have mistakes.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::Error;
+    ///
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nCPOY . .\n");
+    /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let text = loaded.dockerfile_text().to_owned();
+    /// let Err(Error::Dockerfile { diagnostics, .. }) = loaded.run(&|_: &Event| {}) else { panic!() };
+    /// let span = diagnostics[0].span;
+    /// println!("{}", &text[span.start..span.end]); // What to underline.
+    /// # assert!(text[span.start..].starts_with("CPOY"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn dockerfile_text(&self) -> &str {
         &self.source.text
     }
@@ -265,6 +307,21 @@ impl<'e> Loaded<'e> {
     }
 
     /// Why the last build of this Dockerfile and context ran what it ran. `None` if there was none.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let folder = tempfile::tempdir()?;
+    /// let build = Build::new(folder.path()).dockerfile_text("FROM scratch\nRUN make\n");
+    /// let nobody = |_: &Event| {};
+    /// build.run(&engine, &nobody, &Cancel::new())?;
+    /// let loaded = build.load(&engine, &nobody, &Cancel::new())?;
+    /// let explanation = loaded.last_explanation().unwrap();
+    /// assert_eq!(explanation.missed().count(), 1); // Then it was new, by now it is cached.
+    /// assert_eq!(loaded.explain(&nobody)?.missed().count(), 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn last_explanation(&self) -> Option<Explanation> {
         let project = project(&self.materials, &self.source);
         LastBuild::read(self.engine, &project).map(|last| last.explanation)

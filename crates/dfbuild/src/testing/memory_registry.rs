@@ -6,6 +6,27 @@ use dfbuild_image::{Descriptor, Digest, MediaType, Reference, descriptor, digest
 use dfbuild_remote::{Answer, BlobSink, Error, Pushed, Registry, RemoteManifest};
 
 /// All registries there are, in memory and empty at first. Clones are the same.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # use dfbuild::Engine;
+/// use dfbuild::testing::MemoryRegistry;
+///
+/// let registry = MemoryRegistry::new();
+/// let here = Engine::open(store.path().join("here"))?.with_registry(registry.clone());
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+///     .tag("registry.example/base")
+///     .push(true)
+///     .run(&here, &|_: &Event| {}, &Cancel::new())?;
+///
+/// let there = Engine::open(store.path().join("there"))?.with_registry(registry);
+/// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM registry.example/base\n");
+/// build.run(&there, &|_: &Event| {}, &Cancel::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct MemoryRegistry(Arc<Mutex<Content>>);
 
@@ -20,16 +41,59 @@ struct Content {
 
 impl MemoryRegistry {
     /// Registries without images.
+    ///
+    /// ```
+    /// use dfbuild::testing::MemoryRegistry;
+    ///
+    /// assert!(MemoryRegistry::new().names().is_empty());
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The names of all tagged images, sorted: `registry.example/app:1`.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// # use dfbuild::Engine;
+    /// use dfbuild::testing::MemoryRegistry;
+    ///
+    /// let registry = MemoryRegistry::new();
+    /// let engine = Engine::open(store.path())?.with_registry(registry.clone());
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .tag("registry.example/app:1")
+    ///     .tag("registry.example/app:latest")
+    ///     .push(true)
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(registry.names(), ["registry.example/app:1", "registry.example/app:latest"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn names(&self) -> Vec<String> {
         self.content().tags.keys().cloned().collect()
     }
 
     /// How many blobs all repositories have.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// # use dfbuild::Engine;
+    /// use dfbuild::testing::MemoryRegistry;
+    ///
+    /// let registry = MemoryRegistry::new();
+    /// let engine = Engine::open(store.path())?.with_registry(registry.clone());
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    ///     .tag("registry.example/app")
+    ///     .push(true)
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// assert_eq!(registry.blobs(), 2); // Its layer and its configuration.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn blobs(&self) -> usize {
         self.content().blobs.len()
     }

@@ -9,6 +9,19 @@ use crate::event::{Event, Observer};
 use crate::options::StoreLimit;
 
 /// What to remove of a store. What images need and running builds use always stays.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dfbuild::upkeep::Prune;
+///
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let mut of_last_week = Prune::default();
+/// of_last_week.unused_for = Some(Duration::from_secs(7 * 24 * 3600));
+/// assert_eq!(engine.prune(&of_last_week)?.bytes, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Prune {
@@ -46,6 +59,21 @@ impl Engine {
     }
 
     /// What [`Self::prune`] would remove, in bytes.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::upkeep::Prune;
+    ///
+    /// Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let bytes = engine.prunable(&Prune::default())?;
+    /// println!("remove {bytes} bytes?");
+    /// assert!(bytes > 0); // The image has no name.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn prunable(&self, prune: &Prune) -> Result<u64, Error> {
         let inventory = self.store().inventory(&promised_by)?;
         let items = self.store().collectable(&inventory, &prune.policy());

@@ -17,6 +17,18 @@ use crate::images::layers::LayerRef;
 pub use dfbuild_store::{Finding, Looked, Outcome};
 
 /// How to look for damage.
+///
+/// ```
+/// use dfbuild::upkeep::Fsck;
+///
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let mut after_a_crash = Fsck::default();
+/// after_a_crash.repair = true;
+/// after_a_crash.deep = true;
+/// engine.fsck(&after_a_crash, &|finding| println!("{finding:?}"))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Fsck {

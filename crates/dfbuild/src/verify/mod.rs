@@ -8,6 +8,20 @@ use dfbuild_image::{Digest, Platform};
 use crate::build::Built;
 
 /// What came out of two builds of the same in stores of their own.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// let build = Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+///     .build_arg("SOURCE_DATE_EPOCH", "0");
+/// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let verification = loaded.verify(&|_: &Event| {})?;
+/// assert!(verification.difference.is_none());
+/// assert_eq!(verification.first.image_id, verification.second.image_id);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Verification {
@@ -20,6 +34,26 @@ pub struct Verification {
 }
 
 /// Where two images differ.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # use std::sync::atomic::{AtomicU8, Ordering};
+/// # use dfbuild::{Engine, testing::FakeSandbox};
+/// # let times = AtomicU8::new(0);
+/// # let engine = Engine::open(store.path())?.with_sandbox(FakeSandbox::new(move |command| {
+/// #     let content = times.fetch_add(1, Ordering::Relaxed).to_string();
+/// #     i32::from(std::fs::write(command.root().join("random"), content).is_err())
+/// # }));
+/// let build = Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nRUN head -c1 /dev/urandom > /random\n")
+///     .build_arg("SOURCE_DATE_EPOCH", "0");
+/// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let difference = loaded.verify(&|_: &Event| {})?.difference.unwrap();
+/// println!("for {}: {:?}", difference.platform, difference.part);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Of which platform.
@@ -29,6 +63,31 @@ pub struct Difference {
 }
 
 /// The part of an image that is not the same twice.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # use std::sync::atomic::{AtomicU8, Ordering};
+/// # use dfbuild::{Engine, testing::FakeSandbox};
+/// use dfbuild::DifferentPart;
+///
+/// # let times = AtomicU8::new(0);
+/// # let engine = Engine::open(store.path())?.with_sandbox(FakeSandbox::new(move |command| {
+/// #     let content = times.fetch_add(1, Ordering::Relaxed).to_string();
+/// #     i32::from(std::fs::write(command.root().join("random"), content).is_err())
+/// # }));
+/// let build = Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM scratch\nRUN head -c1 /dev/urandom > /random\n")
+///     .build_arg("SOURCE_DATE_EPOCH", "0");
+/// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// match loaded.verify(&|_: &Event| {})?.difference.unwrap().part {
+///     DifferentPart::File { path, created_by, .. } => println!("{path} of {created_by} differs"),
+///     DifferentPart::Configuration { field, .. } => println!("{field} differs"),
+///     part => println!("{part:?}"),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DifferentPart {
@@ -80,6 +139,30 @@ pub enum DifferentPart {
 }
 
 /// How a file differs.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # use std::sync::atomic::{AtomicU8, Ordering};
+/// # use dfbuild::{Engine, testing::FakeSandbox};
+/// use dfbuild::{DifferentPart, FileDifference};
+///
+/// # let times = AtomicU8::new(0);
+/// # let engine = Engine::open(store.path())?.with_sandbox(FakeSandbox::new(move |command| {
+/// #     let content = times.fetch_add(1, Ordering::Relaxed).to_string();
+/// #     i32::from(std::fs::write(command.root().join("random"), content).is_err())
+/// # }));
+/// # let build = Build::new(BuildContext::Empty)
+/// #     .dockerfile_text("FROM scratch\nRUN head -c1 /dev/urandom > /random\n")
+/// #     .build_arg("SOURCE_DATE_EPOCH", "0");
+/// # let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let difference = loaded.verify(&|_: &Event| {})?.difference.unwrap();
+/// let DifferentPart::File { path, changes, .. } = difference.part else { panic!() };
+/// assert_eq!(path, "/random");
+/// assert_eq!(changes[0], FileDifference::Content { offset: Some(0) });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FileDifference {

@@ -51,6 +51,18 @@ const END: Duration = Duration::from_secs(5);
 
 impl Worker {
     /// This program once more. Its `main` has to begin with [`super::serve_if_asked`].
+    ///
+    /// ```
+    /// use dfbuild::worker::{Worker, serve_if_asked};
+    ///
+    /// fn main() {
+    ///     if serve_if_asked(std::env::args_os()).is_some() {
+    ///         return; // This process was the worker.
+    ///     }
+    ///     let worker = Worker::this_program(); // Starts with the first build.
+    ///     assert_eq!(worker.pid(), None);
+    /// }
+    /// ```
     pub fn this_program() -> Self {
         Self::program("/proc/self/exe")
     }
@@ -85,6 +97,17 @@ impl Worker {
     }
 
     /// The id of the process, if it runs.
+    ///
+    /// ```
+    /// use dfbuild::worker::Worker;
+    ///
+    /// let worker = Worker::program("/usr/bin/dfbuild");
+    /// match worker.pid() {
+    ///     Some(pid) => println!("process {pid} builds"),
+    ///     None => println!("nothing was built yet"),
+    /// }
+    /// # assert_eq!(worker.pid(), None);
+    /// ```
     pub fn pid(&self) -> Option<u32> {
         let mut process = self.process();
         let process = process.as_mut()?;

@@ -14,6 +14,23 @@ use crate::error::{Cause, Error};
 use crate::images::load::files::Files;
 
 /// Where images are loaded from.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// use dfbuild::LoadSource;
+///
+/// # Build::new(BuildContext::Empty)
+/// #     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+/// #     .tag("app")
+/// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// let mut archive = Vec::new();
+/// engine.save_to(&["app"], &mut archive)?;
+/// let stream = LoadSource::Stream(Box::new(std::io::Cursor::new(archive))); // Or standard input.
+/// assert_eq!(engine.load(stream, &[])?.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[non_exhaustive]
 pub enum LoadSource {
     /// An archive, or a folder with an OCI image layout.
@@ -32,6 +49,26 @@ impl std::fmt::Debug for LoadSource {
 }
 
 /// An image that was loaded.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # Build::new(BuildContext::Empty)
+/// #     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+/// #     .tag("app")
+/// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+/// # let archive = store.path().join("app.tar");
+/// # engine.save(&["app"], &archive)?;
+/// use dfbuild::LoadSource;
+///
+/// for image in engine.load(LoadSource::Path(archive), &[])? {
+///     println!("{} is {}", image.names[0], image.id);
+///     assert!(!image.partial);
+///     assert_eq!(image.id, engine.inspect("app", None)?.id);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LoadedImage {

@@ -1,6 +1,8 @@
 //! The rules of `docs/architecture.md`, kept over `cargo metadata` and the sources.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+mod examples;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -133,39 +135,16 @@ fn required_crates_are_used() {
     }
 }
 
-/// What people meet first shows how it is used. What is hidden is not met.
-#[test]
-fn the_library_has_examples() {
-    let workspace = workspace();
-    let library = workspace.iter().find(|package| package.name == "dfbuild").unwrap();
-    let mut without = Vec::new();
-    for file in ["build.rs", "engine.rs", "schedule/scheduler.rs"] {
-        let text = fs::read_to_string(library.folder.join("src").join(file)).unwrap();
-        let mut documentation = String::new();
-        for line in text.lines().map(str::trim_start) {
-            if line.starts_with("///") || line.starts_with("#[") {
-                documentation.push_str(line);
-                continue;
-            }
-            let shown = documentation.contains("```") || documentation.contains("doc(hidden)");
-            let is_getter = line.contains("(&self) ->");
-            if line.starts_with("pub fn ") && !shown && !is_getter {
-                without.push(format!("{file}: {line}"));
-            }
-            documentation.clear();
-        }
-    }
-    assert_eq!(without, [] as [String; 0]);
-}
-
 /// As `cargo machete` has it, which not every machine has.
 #[test]
 fn every_dependency_is_used() {
     let mut unused = Vec::new();
     for package in workspace() {
         let mut text = String::new();
-        for folder in ["src", "tests", "benches", "examples"] {
-            all_text(&package.folder.join(folder), &mut text);
+        let folders = ["src", "tests", "benches", "examples"].map(|name| package.folder.join(name));
+        for file in folders.iter().filter(|folder| folder.is_dir()).flat_map(|folder| files(folder))
+        {
+            text.push_str(&fs::read_to_string(file).unwrap());
         }
         for (name, kind) in &package.dependencies {
             let word = name.replace('-', "_");
@@ -179,18 +158,6 @@ fn every_dependency_is_used() {
         }
     }
     assert_eq!(unused, [] as [String; 0]);
-}
-
-/// Everything that is written in Rust in a folder.
-fn all_text(folder: &Path, text: &mut String) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in entries.map(|entry| entry.unwrap().path()) {
-        if path.is_dir() {
-            all_text(&path, text);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text.push_str(&fs::read_to_string(&path).unwrap());
-        }
-    }
 }
 
 #[test]
@@ -333,25 +300,9 @@ fn has_word(line: &str, word: &str) -> bool {
 
 /// The lines of code in a folder with their places: no comments, no tests.
 fn code(folder: &Path) -> impl Iterator<Item = (String, String)> + use<> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test(&path)
-            {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files.into_iter().flat_map(|file| {
+    files(folder).into_iter().filter(|file| !is_test(file)).flat_map(|file| {
         let text = fs::read_to_string(&file).unwrap();
-        // Tests are the last thing in a file.
-        let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
-        let lines: Vec<(String, String)> = text
+        let lines: Vec<(String, String)> = without_tests(&text)
             .lines()
             .enumerate()
             .filter(|(_, line)| !line.trim_start().starts_with("//"))
@@ -359,6 +310,29 @@ fn code(folder: &Path) -> impl Iterator<Item = (String, String)> + use<> {
             .collect();
         lines
     })
+}
+
+/// The files in a folder that are written in Rust, sorted.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Tests are the last thing in a file.
+fn without_tests(text: &str) -> &str {
+    text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default()
 }
 
 /// A module in a file of its own that only tests have.

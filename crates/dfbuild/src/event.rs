@@ -43,7 +43,7 @@ pub struct StepId(pub usize);
 ///     if let Event::Planned { steps } = event {
 ///         let step = &steps[0];
 ///         let line = format!("[{} {}/{}] {}", step.stage, step.number, step.total, step.text);
-///         assert_eq!(line, "[base 2/2] RUN make");
+///         assert_eq!(line, "[base 1/1] RUN make");
 ///     }
 /// };
 /// Build::new(BuildContext::Empty)

@@ -69,7 +69,7 @@ pub enum EarlyEnd {
 /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
 /// let explanation = loaded.explain(&|_: &Event| {})?;
 /// let step = &explanation.steps[0];
-/// assert_eq!((step.stage.as_str(), step.number, step.line), ("base", 2, 2));
+/// assert_eq!((step.stage.as_str(), step.number, step.line), ("base", 1, 2));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

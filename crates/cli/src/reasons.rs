@@ -17,6 +17,15 @@ pub(crate) fn line(reasons: &[Reason]) -> String {
     reasons.iter().map(text).collect::<Vec<_>>().join("; ")
 }
 
+/// All reasons behind an instruction, which needs the room: the most frequent one, that nothing is
+/// known, is short.
+pub(crate) fn short(reasons: &[Reason]) -> String {
+    match reasons {
+        [Reason::New] => "no earlier run".to_owned(),
+        reasons => line(reasons),
+    }
+}
+
 /// How old a cached result is: `2 hours old`.
 pub(crate) fn age(created: SystemTime) -> String {
     // What a clock that was set back says is from the future is new.

@@ -70,7 +70,7 @@ impl View {
     }
 
     pub(super) fn missed(&mut self, step: StepId, reasons: &[Reason]) {
-        self.reasons.insert(step, reasons::line(reasons));
+        self.reasons.insert(step, reasons::short(reasons));
     }
 
     pub(super) fn started(&mut self, step: StepId, at: Duration) {
@@ -378,6 +378,9 @@ mod tests {
         }
         let whole = line(&mut view, 130);
         assert!(whole.ends_with("echo two  (line 3 runs before it; --no-cache)"), "{whole}");
+        view.missed(StepId(4), &[Reason::New]);
+        let new = view.finished(StepId(4), &ran, 130);
+        assert!(new.ends_with("echo two  (no earlier run)"), "{new}");
     }
 
     #[test]

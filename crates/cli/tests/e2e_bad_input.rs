@@ -121,6 +121,8 @@ fn what_is_not_there(bed: &Bed) {
         bed.build(&[]).exits_with(0).says(&["requ*.txt copies nothing", "(1) is ignored", rule]);
     let copies = "FROM base AS tools\nFROM base\nCOPY --from=tools /no /\n";
     dockerfile(bed, copies, &["\"/no\": not found in stage tools"]);
+    bed.write("Dockerfile", "FROM base\nCOPY --chown=nobdy Dockerfile /\n");
+    let _ = bed.build(&[]).exits_with(0).says(&["line 2: there is no user nobdy in /etc/passwd"]);
     dockerfile(bed, "FROM base\nCOPY ../no /\n", &["hint: `..` does not lead out of it"]);
     // Nothing listens there.
     let offline = ["--offline"];

@@ -1,13 +1,15 @@
 use dfbuild_dockerfile::ast::MountKind;
 use dfbuild_image::TreePath;
-use dfbuild_plan::{CopySource, RunMount, Step, StepKind, TreeSource};
+use dfbuild_plan::{CopySource, CopyStep, RunMount, Step, StepKind, TreeSource};
 
 use crate::error::{Error, StepError};
 use crate::event::StepInfo;
+use crate::images::rootfs::Rootfs;
 use crate::schedule::session::Session;
 use crate::schedule::stage_run::step_error;
 use crate::steps::copy::all_ignored;
 use crate::steps::tree::Tree;
+use crate::steps::users::Users;
 
 impl Session<'_> {
     /// The error of a step, with what the build knows of its cause.
@@ -46,6 +48,22 @@ impl Session<'_> {
                 ));
             }
         }
+    }
+
+    /// Says which names of a `--chown` the image does not know: what is copied is root's then, as with
+    /// BuildKit, and nobody means it.
+    pub(super) fn tell_of_strangers(
+        &self,
+        info: &StepInfo,
+        copy: &CopyStep,
+        rootfs: &Rootfs<'_>,
+    ) -> Result<(), StepError> {
+        let Some(spec) = &copy.chown else { return Ok(()) };
+        for stranger in Users::read(rootfs)?.strangers(spec) {
+            let line = info.line;
+            self.progress.notice(format!("line {line}: there is no {stranger}: it becomes root's"));
+        }
+        Ok(())
     }
 
     /// What to call a tree of files.

@@ -127,6 +127,7 @@ impl Session<'_> {
             StepKind::Copy(step) => {
                 let copied =
                     copy(step, trees[0], &self.fetcher(), &rootfs, &staging, below.made_at)?;
+                self.tell_of_strangers(info, step, &rootfs)?;
                 let size = Some(content_size(&copied.index));
                 usage.set(Usage { copied: size, ..usage.get() });
                 copied

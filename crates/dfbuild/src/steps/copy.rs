@@ -92,10 +92,10 @@ pub(crate) fn find(tree: &dyn Tree, source: &str) -> Result<Vec<Match>, StepErro
 /// How many files and folders `source` would match if ignore rules did not leave out all of them, and
 /// the rule of the first. `None` if they leave something, or there is nothing.
 pub(crate) fn all_ignored(tree: &dyn Tree, source: &str) -> Option<(usize, IgnoreRule)> {
-    if !TreePath::new(source).names().any(has_wildcard) || !find(tree, source).ok()?.is_empty() {
-        return None;
-    }
-    let matches = find(&*tree.without_rules()?, source).ok()?;
+    let has_pattern = TreePath::new(source).names().any(has_wildcard);
+    let all = tree.without_rules().filter(|_| has_pattern)?;
+    let matches = find(tree, source).ok()?;
+    let matches = if matches.is_empty() { find(&*all, source).ok()? } else { return None };
     Some((matches.len(), tree.ignored_by(&matches.first()?.path)?))
 }
 

@@ -113,6 +113,16 @@ impl Users {
         Ok((uid, gid))
     }
 
+    /// The user and group of a `--chown` that are in no file of the image, and so are taken for root.
+    pub(crate) fn strangers(&self, spec: &str) -> Vec<String> {
+        let (user, group) = spec.split_once(':').unwrap_or((spec, ""));
+        let is_name = |name: &str| !name.is_empty() && name != "root" && number(name).is_none();
+        let user = Some(user).filter(|user| is_name(user) && self.user(user).is_none());
+        let group = Some(group).filter(|group| is_name(group) && self.group(group).is_none());
+        let user = user.map(|user| format!("user {user} in /etc/passwd"));
+        user.into_iter().chain(group.map(|group| format!("group {group} in /etc/group"))).collect()
+    }
+
     /// A name without the file that it would be in, in BuildKit's words and ours.
     fn unknown(&self, what: &str, name: &str, file: &str) -> StepError {
         let why = if self.unseen {
@@ -219,6 +229,13 @@ mod tests {
             ("root:root", (0, 0)),
         ] {
             assert_eq!(users().chown(spec).unwrap(), ids, "{spec}");
+        }
+        assert_eq!(
+            users().strangers("ap:staf"),
+            ["user ap in /etc/passwd", "group staf in /etc/group"]
+        );
+        for known in ["app:staff", "7:8", "root", ":root", ""] {
+            assert!(users().strangers(known).is_empty(), "{known}");
         }
         let scratch = Users::default();
         assert_eq!(scratch.chown("root:5").unwrap(), (0, 5));

@@ -2,40 +2,55 @@
 
 use serde_json::Value;
 
-use super::{Argument, Call, Function, Node};
+use super::functions::{apply, is_empty, shown};
+use super::{Argument, Base, Call, Head, Node};
 
 /// What names stand for at one place of a template.
-#[derive(Clone, Copy)]
-pub(super) struct Scope<'v> {
-    /// What all began with.
-    pub(super) root: &'v Value,
+pub(super) struct Scope {
     /// What `.` is.
-    pub(super) here: &'v Value,
+    here: Value,
+    /// The first is `$`, what all began with.
+    variables: Vec<(String, Value)>,
+    /// Whether `.` is what all began with.
+    at_root: bool,
 }
 
-impl Scope<'_> {
-    pub(super) fn render(self, nodes: &[Node], out: &mut String) -> Result<(), String> {
+impl Scope {
+    pub(super) fn new(value: &Value) -> Self {
+        let variables = vec![("$".to_owned(), value.clone())];
+        Self { here: value.clone(), variables, at_root: true }
+    }
+
+    pub(super) fn render(&mut self, nodes: &[Node], out: &mut String) -> Result<(), String> {
         for node in nodes {
             match node {
                 Node::Text(text) => out.push_str(text),
-                Node::Print(pipeline) => out.push_str(&shown(&self.pipeline(pipeline)?)),
-                Node::If { condition, then, otherwise } => {
-                    let branch =
-                        if is_empty(&self.pipeline(condition)?) { otherwise } else { then };
-                    self.render(branch, out)?;
-                }
-                Node::Range { over, each, otherwise } => {
-                    let items = match self.pipeline(over)? {
-                        Value::Array(items) => items,
-                        Value::Object(map) => map.into_iter().map(|(_, value)| value).collect(),
-                        Value::Null => Vec::new(),
-                        other => return Err(format!("`{}` has no items", shown(&other))),
-                    };
-                    if items.is_empty() {
-                        self.render(otherwise, out)?;
+                Node::Print(head) => {
+                    let value = self.pipeline(&head.pipeline)?;
+                    match head.names.as_slice() {
+                        [] => out.push_str(&shown(&value)),
+                        [name] => self.set(name, head.declares, value)?,
+                        _ => return Err("only range sets two variables".to_owned()),
                     }
-                    for item in &items {
-                        Scope { root: self.root, here: item }.render(each, out)?;
+                }
+                Node::If { head, then, otherwise } | Node::With { head, then, otherwise } => {
+                    let value = self.pipeline(&head.pipeline)?;
+                    let holds = !is_empty(&value);
+                    let there = (holds && matches!(node, Node::With { .. })).then(|| value.clone());
+                    let items = head.names.iter().map(|_| value.clone()).collect();
+                    self.inner(head, items, there, if holds { then } else { otherwise }, out)?;
+                }
+                Node::Range { head, then, otherwise } => {
+                    let items = items(self.pipeline(&head.pipeline)?)?;
+                    if items.is_empty() {
+                        self.inner(head, Vec::new(), None, otherwise, out)?;
+                    }
+                    for (key, item) in items {
+                        let values = match head.names.len() {
+                            2 => vec![key, item.clone()],
+                            _ => vec![item.clone()],
+                        };
+                        self.inner(head, values, Some(item), then, out)?;
                     }
                 }
             }
@@ -43,7 +58,41 @@ impl Scope<'_> {
         Ok(())
     }
 
-    fn pipeline(self, calls: &[Call]) -> Result<Value, String> {
+    /// What stands in a block: variables that it declares end with it.
+    fn inner(
+        &mut self,
+        head: &Head,
+        values: Vec<Value>,
+        here: Option<Value>,
+        nodes: &[Node],
+        out: &mut String,
+    ) -> Result<(), String> {
+        let (known, at_root) = (self.variables.len(), self.at_root);
+        for (name, value) in head.names.iter().zip(values) {
+            self.set(name, head.declares, value)?;
+        }
+        let outside = here.map(|here| std::mem::replace(&mut self.here, here));
+        self.at_root &= outside.is_none();
+        let rendered = self.render(nodes, out);
+        if let Some(outside) = outside {
+            self.here = outside;
+        }
+        self.at_root = at_root;
+        self.variables.truncate(known);
+        rendered
+    }
+
+    fn set(&mut self, name: &str, declares: bool, value: Value) -> Result<(), String> {
+        if declares {
+            self.variables.push((name.to_owned(), value));
+            return Ok(());
+        }
+        let known = self.variables.iter_mut().rfind(|(known, _)| known == name);
+        known.ok_or_else(|| unknown(name))?.1 = value;
+        Ok(())
+    }
+
+    fn pipeline(&self, calls: &[Call]) -> Result<Value, String> {
         let mut last = None;
         for call in calls {
             let mut arguments = Vec::new();
@@ -60,90 +109,56 @@ impl Scope<'_> {
         Ok(last.unwrap_or(Value::Null))
     }
 
-    fn argument(self, argument: &Argument) -> Result<Value, String> {
-        match argument {
-            Argument::Literal(value) => Ok(value.clone()),
-            Argument::Nested(calls) => self.pipeline(calls),
-            Argument::Field(names) => match names.split_first() {
-                Some((first, names)) if first == "$" => field(self.root, names),
-                _ => field(self.here, names),
-            },
+    fn argument(&self, argument: &Argument) -> Result<Value, String> {
+        let (base, names) = match argument {
+            Argument::Literal(value) => return Ok(value.clone()),
+            Argument::Field(base, names) => (base, names),
+        };
+        match base {
+            Base::Here => field(&self.here, names, self.at_root),
+            Base::Nested(calls) => field(&self.pipeline(calls)?, names, false),
+            Base::Variable(name) => {
+                let known = self.variables.iter().rfind(|(known, _)| known == name);
+                let (_, value) = known.ok_or_else(|| unknown(name))?;
+                field(value, names, name == "$")
+            }
         }
     }
+}
+
+fn unknown(name: &str) -> String {
+    format!("there is no variable `{name}`")
+}
+
+/// Keys with their items. Keys of maps are sorted, as Go sorts them.
+fn items(value: Value) -> Result<Vec<(Value, Value)>, String> {
+    Ok(match value {
+        Value::Array(items) => {
+            items.into_iter().enumerate().map(|(at, item)| (at.into(), item)).collect()
+        }
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key.into(), value)).collect(),
+        Value::Null => Vec::new(),
+        other => return Err(format!("`{}` has no items", shown(&other))),
+    })
 }
 
 /// A field that the outermost value does not have is a slip. Those below come and go with what an
 /// image sets, and are empty when they are not there.
-fn field(value: &Value, names: &[String]) -> Result<Value, String> {
-    let Some((first, rest)) = names.split_first() else { return Ok(value.clone()) };
-    let Some(mut found) = value.get(first) else {
-        let known = match value {
-            Value::Object(map) => map.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
-            other => return Err(format!("`{}` has no `.{first}`", shown(other))),
+fn field(value: &Value, names: &[String], outermost: bool) -> Result<Value, String> {
+    let mut found = value;
+    for (at, name) in names.iter().enumerate() {
+        found = match found {
+            Value::Object(map) => match map.get(name) {
+                Some(value) => value,
+                None if outermost && at == 0 => {
+                    let known = map.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                    return Err(format!("there is no `.{name}`; there are {known}"));
+                }
+                None => &Value::Null,
+            },
+            Value::Null => &Value::Null,
+            other => return Err(format!("`{}` has no `.{name}`", shown(other))),
         };
-        return Err(format!("there is no `.{first}`; there are {known}"));
-    };
-    for name in rest {
-        found = found.get(name).unwrap_or(&Value::Null);
     }
     Ok(found.clone())
-}
-
-fn apply(function: Function, arguments: &[Value]) -> Result<Value, String> {
-    match (function, arguments) {
-        (Function::Json, [value]) => Ok(value.to_string().into()),
-        (Function::Lower, [value]) => Ok(shown(value).to_lowercase().into()),
-        (Function::Upper, [value]) => Ok(shown(value).to_uppercase().into()),
-        (Function::Len, [Value::Array(items)]) => Ok(items.len().into()),
-        (Function::Len, [Value::Object(map)]) => Ok(map.len().into()),
-        (Function::Len, [Value::String(text)]) => Ok(text.len().into()),
-        (Function::Len, [Value::Null]) => Ok(0.into()),
-        (Function::Join, [Value::Array(items), Value::String(between)]) => {
-            Ok(items.iter().map(shown).collect::<Vec<_>>().join(between).into())
-        }
-        (Function::Join, [Value::Null, _]) => Ok("".into()),
-        (Function::Index, [value, keys @ ..]) => {
-            keys.iter().try_fold(value.clone(), |value, key| match (&value, key) {
-                (Value::Array(items), Value::Number(at)) => {
-                    let at = at.as_u64().and_then(|at| usize::try_from(at).ok());
-                    let item = at.and_then(|at| items.get(at)).cloned();
-                    item.ok_or_else(|| format!("there is no item {key}: there are {}", items.len()))
-                }
-                (Value::Object(map), Value::String(key)) => {
-                    Ok(map.get(key).cloned().unwrap_or_default())
-                }
-                (Value::Null, Value::String(_)) => Ok(Value::Null),
-                (value, key) => Err(format!("`{}` has no item {key}", shown(value))),
-            })
-        }
-        (function, _) => {
-            Err(format!("{} does not take that", format!("{function:?}").to_lowercase()))
-        }
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Bool(true) => false,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-    }
-}
-
-/// A value as Go prints it.
-fn shown(value: &Value) -> String {
-    let joined = |parts: Vec<String>| parts.join(" ");
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", joined(items.iter().map(shown).collect())),
-        Value::Object(map) => {
-            let fields = map.iter().map(|(key, value)| format!("{key}:{}", shown(value)));
-            format!("map[{}]", joined(fields.collect()))
-        }
-        other => other.to_string(),
-    }
 }

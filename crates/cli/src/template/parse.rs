@@ -5,23 +5,24 @@ use std::str::Chars;
 
 use serde_json::Value;
 
-use super::{Argument, Call, Function, Node, Pipeline};
+use super::functions::NAMES;
+use super::{Argument, Base, Call, Head, Node, Pipeline};
 
 /// Reads the whole of a text.
 pub(super) fn nodes(text: &str) -> Result<Vec<Node>, String> {
     let mut pieces = pieces(text)?.into_iter();
     match block(&mut pieces)? {
         (nodes, Stop::Text) => Ok(nodes),
-        (_, Stop::Else) => Err("`{{else}}` belongs to nothing".to_owned()),
+        (_, Stop::Else(_)) => Err("`{{else}}` belongs to nothing".to_owned()),
         (_, Stop::End) => Err("`{{end}}` ends nothing".to_owned()),
     }
 }
 
 /// What ended a block.
-#[derive(PartialEq, Eq)]
 enum Stop {
     Text,
-    Else,
+    /// With what stands behind it, as `if .A`.
+    Else(String),
     End,
 }
 
@@ -45,7 +46,10 @@ fn pieces(text: &str) -> Result<Vec<Piece>, String> {
             None => (action, false),
         };
         pieces.push(Piece::Text(before.to_owned()));
-        pieces.push(Piece::Action(action.trim().to_owned()));
+        let action = action.trim();
+        if !(action.starts_with("/*") && action.ends_with("*/")) {
+            pieces.push(Piece::Action(action.to_owned()));
+        }
         (rest, trim) = (behind, next);
     }
     pieces.push(Piece::Text(if trim { rest.trim_start() } else { rest }.to_owned()));
@@ -62,37 +66,72 @@ fn block(pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Node>, Stop), 
             }
             Piece::Action(action) => action,
         };
-        let (word, rest) = action.split_once(' ').unwrap_or((&action, ""));
+        let (word, rest) = first_word(&action);
         nodes.push(match word {
             "end" => return Ok((nodes, Stop::End)),
-            "else" => return Ok((nodes, Stop::Else)),
-            "if" => {
-                let condition = pipeline(rest)?;
-                let (then, otherwise) = branches(pieces)?;
-                Node::If { condition, then, otherwise }
-            }
-            "range" => {
-                let over = pipeline(rest)?;
-                let (each, otherwise) = branches(pieces)?;
-                Node::Range { over, each, otherwise }
-            }
-            _ => Node::Print(pipeline(&action)?),
+            "else" => return Ok((nodes, Stop::Else(rest.to_owned()))),
+            _ => match control(&action, pieces)? {
+                Some(node) => node,
+                None => Node::Print(head(&action)?),
+            },
         });
     }
     Ok((nodes, Stop::Text))
 }
 
+fn first_word(action: &str) -> (&str, &str) {
+    let (word, rest) = action.split_once(char::is_whitespace).unwrap_or((action, ""));
+    (word, rest.trim_start())
+}
+
+/// What has an `{{end}}`, if the action begins such a thing.
+fn control(action: &str, pieces: &mut dyn Iterator<Item = Piece>) -> Result<Option<Node>, String> {
+    let (word, rest) = first_word(action);
+    if !matches!(word, "if" | "with" | "range") {
+        return Ok(None);
+    }
+    let head = head(rest)?;
+    let (then, otherwise) = branches(pieces)?;
+    Ok(Some(match word {
+        "if" => Node::If { head, then, otherwise },
+        "with" => Node::With { head, then, otherwise },
+        _ => Node::Range { head, then, otherwise },
+    }))
+}
+
 /// What stands up to `{{end}}`, and behind an `{{else}}`.
-fn branches(pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Node>, Vec<Node>), String> {
-    let (first, mut end) = block(pieces)?;
-    let mut second = Vec::new();
-    if end == Stop::Else {
-        (second, end) = block(pieces)?;
+fn branches(mut pieces: &mut dyn Iterator<Item = Piece>) -> Result<(Vec<Node>, Vec<Node>), String> {
+    const MISSING: &str = "`{{end}}` is missing";
+    let (first, stop) = block(&mut pieces)?;
+    let second = match stop {
+        Stop::End => Vec::new(),
+        Stop::Text => return Err(MISSING.to_owned()),
+        Stop::Else(rest) if rest.is_empty() => match block(&mut pieces)? {
+            (second, Stop::End) => second,
+            _ => return Err(MISSING.to_owned()),
+        },
+        Stop::Else(rest) => {
+            vec![control(&rest, pieces)?.ok_or_else(|| format!("`else {rest}` is nothing"))?]
+        }
+    };
+    Ok((first, second))
+}
+
+/// A pipeline, and the variables that are set to it: `$key, $value := .Labels`.
+fn head(text: &str) -> Result<Head, String> {
+    let is_name = |name: &&str| {
+        let rest = name.strip_prefix('$').unwrap_or_default();
+        !rest.is_empty() && rest.chars().all(|it| it.is_alphanumeric() || it == '_')
+    };
+    for sign in [":=", "="] {
+        let Some((names, value)) = text.split_once(sign) else { continue };
+        let names: Vec<&str> = names.split(',').map(str::trim).collect();
+        if names.len() <= 2 && names.iter().all(is_name) {
+            let names = names.into_iter().map(str::to_owned).collect();
+            return Ok(Head { names, declares: sign == ":=", pipeline: pipeline(value)? });
+        }
     }
-    match end {
-        Stop::End => Ok((first, second)),
-        _ => Err("`{{end}}` is missing".to_owned()),
-    }
+    Ok(Head { names: Vec::new(), declares: false, pipeline: pipeline(text)? })
 }
 
 fn pipeline(text: &str) -> Result<Pipeline, String> {
@@ -124,7 +163,12 @@ fn call(letters: &mut Peekable<Chars<'_>>) -> Result<Call, String> {
                 letters.next();
                 let nested = calls(letters)?;
                 letters.next_if_eq(&')').ok_or("a parenthesis is not closed")?;
-                Argument::Nested(nested)
+                let behind = word(letters);
+                match behind.strip_prefix('.') {
+                    Some(names) => Argument::Field(Base::Nested(nested), fields(names)),
+                    None if behind.is_empty() => Argument::Field(Base::Nested(nested), Vec::new()),
+                    None => return Err(format!("`{behind}` is out of place behind `)`")),
+                }
             }
             '"' | '`' => Argument::Literal(quoted(letters)?.into()),
             _ => {
@@ -170,33 +214,28 @@ fn word(letters: &mut Peekable<Chars<'_>>) -> String {
     word
 }
 
+fn fields(names: &str) -> Vec<String> {
+    names.split('.').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 fn operand(word: &str) -> Result<Argument, String> {
-    let path = word.strip_prefix('$').unwrap_or(word);
-    if let Some(fields) = path.strip_prefix('.') {
-        // The value that all began with is called `$`.
-        let root = word.starts_with('$').then(|| "$".to_owned());
-        let fields = fields.split('.').filter(|name| !name.is_empty()).map(str::to_owned);
-        return Ok(Argument::Field(root.into_iter().chain(fields).collect()));
+    if let Some(names) = word.strip_prefix('.') {
+        return Ok(Argument::Field(Base::Here, fields(names)));
     }
-    if word == "$" {
-        return Ok(Argument::Field(vec![word.to_owned()]));
+    if word.starts_with('$') {
+        let (name, names) = word.split_once('.').unwrap_or((word, ""));
+        return Ok(Argument::Field(Base::Variable(name.to_owned()), fields(names)));
+    }
+    if word == "nil" {
+        return Ok(Argument::Literal(Value::Null));
     }
     let literal: Result<Value, _> = serde_json::from_str(word);
     literal.map(Argument::Literal).map_err(|_| format!("`{word}` is no field, number or text"))
 }
 
-fn function(name: &str) -> Result<Function, String> {
-    Ok(match name {
-        "index" => Function::Index,
-        "join" => Function::Join,
-        "json" => Function::Json,
-        "len" => Function::Len,
-        "lower" => Function::Lower,
-        "upper" => Function::Upper,
-        _ => {
-            return Err(format!(
-                "there is no `{name}`: there are index, join, json, len, lower, upper, if and range; a field is `.{name}`"
-            ));
-        }
+fn function(name: &str) -> Result<&'static str, String> {
+    NAMES.iter().copied().find(|known| *known == name).ok_or_else(|| {
+        let names = NAMES.join(", ");
+        format!("there is no `{name}`: there are {names}, if, with and range; a field is `.{name}`")
     })
 }

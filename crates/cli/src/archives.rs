@@ -3,11 +3,12 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
-use dfbuild::{Engine, LoadSource, LoadedImage};
+use dfbuild::{Engine, Event, LoadSource, LoadedImage};
 use serde_json::json;
 
 use crate::args::{FormatArg, LoadArgs, SaveArgs};
 use crate::output;
+use crate::progress::Progress;
 use crate::summary::short_name;
 
 /// Writes images to an archive.
@@ -18,10 +19,14 @@ pub(crate) fn save(args: &SaveArgs, root: PathBuf) -> Result<(), Box<dyn std::er
     }
     let engine = Engine::open(root)?;
     if let Some(path) = file {
-        return Ok(engine.save(&args.images, path)?);
+        let bars = Progress::bars();
+        let saved = engine.save(&args.images, path, &bars);
+        bars.close();
+        return Ok(saved?);
     }
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
-    engine.save_to(&args.images, &mut out)?;
+    // Behind a pipe there is somebody who may draw bars of their own.
+    engine.save_to(&args.images, &mut out, &|_: &Event| {})?;
     Ok(out.flush()?)
 }
 

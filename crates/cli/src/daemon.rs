@@ -9,10 +9,18 @@ use std::process::{Command, Stdio};
 use dfbuild::{Engine, Reference};
 
 use crate::failure::Failure;
+use crate::progress::Progress;
 use crate::summary::short_name;
 
 /// Hands the image with these names over. Says to whom.
 pub(crate) fn load(engine: &Engine, tags: &[Reference]) -> Result<String, Failure> {
+    let bars = Progress::bars();
+    let loaded = hand_over(engine, tags, &bars);
+    bars.close();
+    loaded
+}
+
+fn hand_over(engine: &Engine, tags: &[Reference], bars: &Progress) -> Result<String, Failure> {
     let names: Vec<String> = tags.iter().map(short_name).collect();
     let environment = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     let host = environment("DOCKER_HOST");
@@ -22,12 +30,12 @@ pub(crate) fn load(engine: &Engine, tags: &[Reference]) -> Result<String, Failur
     };
     let answers = |socket: &&PathBuf| UnixStream::connect(socket).is_ok();
     if let Some(socket) = sockets.iter().find(answers) {
-        let loaded = engine.load_into_daemon(socket, &names);
+        let loaded = engine.load_into_daemon(socket, &names, bars);
         loaded.map_err(|error| Failure::outside_build(&error))?;
         return Ok(format!("loaded into the daemon at {}", socket.display()));
     }
     for program in ["docker", "podman"] {
-        if let Some(done) = by_program(engine, program, &names) {
+        if let Some(done) = by_program(engine, program, &names, bars) {
             return done;
         }
     }
@@ -60,7 +68,12 @@ fn usual_sockets(runtime: Option<&str>) -> Vec<PathBuf> {
 
 /// `docker load` reaches daemons of other machines too; `podman load` needs none. `None` if there is
 /// no such program, or if it reaches nobody.
-fn by_program(engine: &Engine, program: &str, names: &[String]) -> Option<Result<String, Failure>> {
+fn by_program(
+    engine: &Engine,
+    program: &str,
+    names: &[String],
+    bars: &Progress,
+) -> Option<Result<String, Failure>> {
     let asked = Command::new(program).arg("info").stdin(Stdio::null()).output().ok()?;
     if !asked.status.success() {
         return None;
@@ -76,7 +89,7 @@ fn by_program(engine: &Engine, program: &str, names: &[String]) -> Option<Result
         Err(error) => return Some(Err(failed(error.to_string()))),
     };
     let mut input = child.stdin.take()?;
-    let sent = engine.save_to(names, &mut input);
+    let sent = engine.save_to(names, &mut input, bars);
     let _ = input.flush();
     drop(input);
     let output = match child.wait_with_output() {

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use dfbuild::pattern::glob;
 use dfbuild::{Engine, ImageSummary, Reference, Timestamp};
 use serde::Serialize;
 
@@ -103,22 +104,39 @@ fn render(mut rows: Vec<Row>, args: &ImagesArgs) -> Result<String, Box<dyn std::
     Ok(columns(&table))
 }
 
-/// Which images are asked for: a name, with any tag if none is given.
-struct Filter {
-    reference: Reference,
-    any_tag: bool,
+/// Which images are asked for.
+enum Filter {
+    /// Those of this name, with any tag if none is given.
+    Name { reference: Reference, any_tag: bool },
+    /// Those whose name, with or without the tag, matches (docker's `FamiliarMatch`).
+    Pattern(String),
 }
 
 impl Filter {
     fn parse(name: &str) -> Result<Self, Box<dyn std::error::Error>> {
+        if name.contains(['*', '?', '[']) {
+            glob(name.as_bytes(), b"").map_err(|error| format!("`{name}`: {error}"))?;
+            return Ok(Self::Pattern(name.to_owned()));
+        }
         let last = name.rsplit('/').next().unwrap_or(name);
-        Ok(Self { reference: name.parse::<Reference>()?, any_tag: !last.contains([':', '@']) })
+        let any_tag = !last.contains([':', '@']);
+        Ok(Self::Name { reference: name.parse::<Reference>()?, any_tag })
     }
 
     fn matches(&self, image: &Reference) -> bool {
-        image.registry == self.reference.registry
-            && image.repository == self.reference.repository
-            && (self.any_tag || image.tag == self.reference.tag)
+        match self {
+            Self::Name { reference, any_tag } => {
+                image.registry == reference.registry
+                    && image.repository == reference.repository
+                    && (*any_tag || image.tag == reference.tag)
+            }
+            Self::Pattern(pattern) => {
+                let name = image.familiar_name();
+                let tagged = format!("{name}:{}", image.tag.as_deref().unwrap_or_default());
+                let matches = |name: &str| glob(pattern.as_bytes(), name.as_bytes()) == Ok(true);
+                matches(&name) || matches(&tagged)
+            }
+        }
     }
 }
 
@@ -204,9 +222,14 @@ registry.example/team/app   1.0       abababababab   About an hour ago   1.2GB
             ("me/app:2", false),
             ("app", false),
             ("localhost:5000/me/app", false),
+            ("me/a*", true),
+            ("me/app:1.?", true),
+            ("me/app:[2-9]*", false),
+            ("a*", false),
+            ("*/*", true),
         ] {
             assert_eq!(Filter::parse(name).unwrap().matches(&image), expect, "{name}");
         }
-        assert!(Filter::parse("No").is_err());
+        assert!(Filter::parse("No").is_err() && Filter::parse("a[").is_err());
     }
 }

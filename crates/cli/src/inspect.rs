@@ -12,9 +12,14 @@ use crate::{output, units};
 /// Prints what is known of images.
 pub(crate) fn run(args: &InspectArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let engine = Engine::open(root)?;
-    let mut found = Vec::new();
+    let (mut found, mut missing) = (Vec::new(), None);
     for name in &args.images {
-        found.push(engine.inspect(name, args.platform.as_ref())?);
+        match engine.inspect(name, args.platform.as_ref()) {
+            Ok(image) => found.push(image),
+            // As with docker, those that are there are printed all the same.
+            Err(error) if missing.is_none() => missing = Some(error),
+            Err(_) => {}
+        }
     }
     let documents = || found.iter().map(document).collect::<Vec<_>>();
     let text = match &args.format {
@@ -26,7 +31,8 @@ pub(crate) fn run(args: &InspectArgs, root: PathBuf) -> Result<(), Box<dyn std::
             found.iter().map(|image| table(image, now)).collect::<Vec<_>>().join("\n")
         }
     };
-    Ok(output::print(&text)?)
+    output::print(&text)?;
+    missing.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// The object that `docker inspect` prints, as far as there is a meaning for it here.

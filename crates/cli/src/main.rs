@@ -72,11 +72,18 @@ fn main() -> ExitCode {
     if let Some(code) = dfbuild::worker::serve_if_asked(env::args_os()) {
         return code;
     }
-    let cli = match Cli::read(env::args_os()) {
+    let args: Vec<_> = env::args_os().collect();
+    let runs = args::is_run(&args);
+    let cli = match Cli::read(args) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return match u8::try_from(error.exit_code()) {
+                Ok(0) => ExitCode::SUCCESS,
+                _ if runs => run_command::RUN_FAILED.into(),
+                Ok(code) => code.into(),
+                Err(_) => ExitCode::FAILURE,
+            };
         }
     };
     if let (Command::Build(args), Some(error)) = (&cli.command, &cli.unless_context)

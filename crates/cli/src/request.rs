@@ -214,6 +214,10 @@ fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
 
 fn notices(args: &BuildArgs) -> Vec<String> {
     let mut notices = args.docker.notices();
+    if args.attests() {
+        notices
+            .push("no attestation is written: dfbuild makes no provenance and no SBOM".to_owned());
+    }
     let ignored = args.cache_from.iter().filter_map(CacheFlag::ignored);
     let ignored = ignored.chain(args.cache_to.iter().filter_map(CacheFlag::ignored));
     notices.extend(
@@ -273,7 +277,8 @@ fn what_to_build(
     build = args.cache_from.iter().filter_map(CacheFlag::cache).fold(build, Build::cache_from);
     build = args.cache_to.iter().filter_map(CacheFlag::cache).fold(build, Build::cache_to);
     build = args.tag.iter().fold(build, Build::tag);
-    if let Some(target) = &args.target {
+    // As with docker: a variable of a script may be empty.
+    if let Some(target) = args.target.as_ref().filter(|target| !target.is_empty()) {
         build = build.target(target);
     }
     build = args.platform.iter().cloned().fold(build, Build::platform);
@@ -376,6 +381,8 @@ mod tests {
             "--target x --no-cache --no-cache-filter a,b .",
             &[r#"target: Some("x")"#, "no_cache: true", r#"no_cache_filter: ["a", "b"]"#],
         );
+        check("--target= .", &["target: None"]);
+        assert!(request("--sbom=true .").unwrap().notices[0].contains("no attestation is written"));
         check("--label a=b --label c .", &[r#""a": "b""#, r#""c": """#]);
         check(
             "--network none --allow security.insecure .",

@@ -14,13 +14,16 @@ use dfbuild::{
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 
-use crate::args::{CommonRunArgs, NetworkArg, PullArg, RunArgs, ShellArgs};
+use crate::args::{CommonRunArgs, MountFlag, NetworkArg, PullArg, RunArgs, ShellArgs, VolumeFlag};
 use crate::failure::Failure;
 use crate::inspect::shorten;
 use crate::request::{self, RequestError};
 use crate::signals::Interrupted;
 use crate::terminal::{Resizer, Terminal};
 use crate::{engine, registry, report};
+
+/// What `docker run` exits with where it fails itself: the codes below are the command's.
+pub(crate) const RUN_FAILED: u8 = 125;
 
 /// Runs a command in an image.
 pub(crate) fn run(args: &RunArgs, root: PathBuf) -> ExitCode {
@@ -48,7 +51,15 @@ pub(crate) fn run(args: &RunArgs, root: PathBuf) -> ExitCode {
         if let Some(platform) = &args.platform {
             run = run.platform(platform.clone());
         }
+        for flag in &args.mount {
+            run = match flag {
+                MountFlag::Bind(flag) => with_volume(run, flag)?,
+                MountFlag::Tmpfs(tmpfs) => run.tmpfs(tmpfs.clone()),
+            };
+        }
+        run = args.tmpfs.iter().cloned().fold(run, Run::tmpfs);
         run = args.ulimit.iter().cloned().fold(run, Run::ulimit);
+        run = run.read_only(args.read_only).privileged(args.privileged);
         Ok((engine, with_common(run, &args.common, args.tty)?))
     };
     match made() {
@@ -204,11 +215,7 @@ fn with_common(mut run: Run, args: &CommonRunArgs, tty: bool) -> io::Result<Run>
         }
     }
     for flag in &args.volume {
-        let source = fs::canonicalize(&flag.source).map_err(|error| {
-            io::Error::new(error.kind(), format!("mount {}: {error}", flag.source.display()))
-        })?;
-        let (target, read_only) = (flag.target.clone(), flag.read_only);
-        run = run.volume(Volume { source, target, read_only });
+        run = with_volume(run, flag)?;
     }
     if let Some(path) = &args.workdir {
         run = run.workdir(path);
@@ -220,6 +227,14 @@ fn with_common(mut run: Run, args: &CommonRunArgs, tty: bool) -> io::Result<Run>
         run = run.resolv_conf(content);
     }
     Ok(run.network_none(args.network == NetworkArg::None))
+}
+
+fn with_volume(run: Run, flag: &VolumeFlag) -> io::Result<Run> {
+    let source = fs::canonicalize(&flag.source).map_err(|error| {
+        io::Error::new(error.kind(), format!("mount {}: {error}", flag.source.display()))
+    })?;
+    let (target, read_only) = (flag.target.clone(), flag.read_only);
+    Ok(run.volume(Volume { source, target, read_only }))
 }
 
 fn with_terminal(run: Run) -> Run {
@@ -363,10 +378,11 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return ExitCode::from(interrupted.code);
     }
-    match error.downcast_ref::<Error>() {
+    let _ = match error.downcast_ref::<Error>() {
         Some(known) => report::failure(&Failure::outside_build(known)),
         None => report::error(&error.to_string()),
-    }
+    };
+    ExitCode::from(RUN_FAILED)
 }
 
 fn tell(text: &str) {

@@ -5,9 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use dfbuild_testkit::{
-    Bed, Outcome, Skipped, as_each_user, as_each_user_with_copies, fails, program,
-};
+use dfbuild_testkit::{Bed, Outcome, Skipped, as_each_user, as_each_user_with_copies, program};
 
 as_each_user!(
     images_are_tried_out,
@@ -53,13 +51,19 @@ fn images_are_tried_out(bed: &Bed) {
     let _ = folder.says(&["failed to execute /srv"]);
     let killed = bed.run(&["run", "app", "sh", "-c", "sh -c 'kill -9 $$'; exit $?"]);
     let _ = killed.exits_with(137);
-    fails(
-        bed.run(&["run", "--pull=never", "apq"]),
-        &["did you mean app?", "failed to find image apq"],
-    );
-    let offline = bed.run(&["run", "--offline", "apq"]);
-    fails(offline, &["did you mean app?", "failed to find image apq"]);
-    fails(bed.run(&["run", "-u", "nobody", "app"]), &["unable to find user nobody"]);
+    // What fails before there is a command has a code of its own, as with docker.
+    for (args, part) in [
+        (&["run", "--pull=never", "apq"][..], "failed to find image apq"),
+        (&["run", "--offline", "apq"], "did you mean app?"),
+        (&["run", "-u", "nobody", "app"], "unable to find user nobody"),
+        (&["run", "--frobnicate", "app"], "unexpected argument '--frobnicate'"),
+        (
+            &["run", "--cap-drop=ALL", "app"],
+            "error: --cap-drop is not there: a command has docker's",
+        ),
+    ] {
+        let _ = bed.run(args).exits_with(125).says(&[part]);
+    }
 }
 
 fn what_a_command_is_given(bed: &Bed) {
@@ -73,6 +77,18 @@ fn what_a_command_is_given(bed: &Bed) {
     assert_eq!(out(&["-w", "sub", "app", "sh", "-c", "pwd"]), "/srv/sub\n");
     assert_eq!(out(&["--entrypoint", "/bin/cat", "app", "/made"]), "image\n");
     assert_eq!(out(&["--hostname", "here", "app", "uname", "-n"]), "here\n");
+    assert_eq!(out(&["-h", "here", "app", "uname", "-n"]), "here\n");
+    let writes = "{ echo > /made; } 2>/dev/null || echo refused; echo > /tmp/a; echo > /fast/b; ls /tmp /fast";
+    let memory = ["--read-only", "--tmpfs", "/tmp:size=1m", "--mount", "type=tmpfs,dst=/fast"];
+    let written = out(&[&memory[..], &["app", "sh", "-c", writes]].concat());
+    assert_eq!(written, "refused\n/fast:\nb\n\n/tmp:\na\n");
+    let may = |args: &[&str]| {
+        let status = out(&[args, &["app", "cat", "/proc/self/status"]].concat());
+        status.lines().find(|line| line.starts_with("CapEff")).unwrap().to_owned()
+    };
+    assert_ne!(may(&[]), may(&["--privileged"]));
+    let docker = bed.run(&["run", "--init", "--name", "x", "-l", "a=b", "app", "true"]).succeeds();
+    assert!(docker.stderr.starts_with("notice: --init does not count here"), "{}", docker.stderr);
     let hosts = out(&["--add-host", "db:10.0.0.7", "app", "cat", "/etc/hosts"]);
     assert!(hosts.contains("10.0.0.7\tdb\n"), "{hosts}");
     let interfaces = out(&["--network", "none", "app", "ls", "/sys/class/net"]);
@@ -92,7 +108,10 @@ fn what_a_command_is_given(bed: &Bed) {
     let read_only = format!("{volume}:ro");
     let refused = bed.run(&["run", "-v", &read_only, "app", "sh", "-c", "echo x > /shared/file"]);
     let _ = refused.exits_with(1).says(&["Read-only"]);
-    fails(bed.run(&["run", "-v", "/nonexistent:/x", "app"]), &["mount /nonexistent: No such file"]);
+    let mount = format!("type=bind,src={},dst=/shared,readonly", shared.display());
+    assert_eq!(out(&["--mount", &mount, "app", "cat", "/shared/back"]), "back\n");
+    let missing = bed.run(&["run", "-v", "/nonexistent:/x", "app"]).exits_with(125);
+    let _ = missing.says(&["mount /nonexistent: No such file"]);
     // Standard input only if it is asked for.
     assert_eq!(with_input(bed, &["run", "app", "cat"], "in").succeeds().stdout, "");
     assert_eq!(with_input(bed, &["run", "-i", "app", "cat"], "in").succeeds().stdout, "in");
@@ -143,7 +162,7 @@ fn shell(bed: &Bed, script: &str) -> Outcome {
 
 fn a_shell_where_a_step_failed(bed: &Bed) {
     bed.base();
-    fails(bed.run(&["shell"]), &["no step has failed in this store"]);
+    let _ = bed.run(&["shell"]).exits_with(125).says(&["no step has failed in this store"]);
     bed.write("file", "of the context");
     bed.write(
         "Dockerfile",
@@ -215,8 +234,6 @@ fn a_shell_in_a_stage(bed: &Bed) {
     assert_eq!(of("build", "pwd; cat made; echo $A").succeeds().stdout, "/work\nmade\nb\n");
     // The entrypoint of an image is not what a shell is for.
     assert_eq!(of("app", "cat /made").succeeds().stdout, "made\n");
-    fails(
-        of("nope", "true"),
-        &["stages of the last build: build, stage-1", "neither an image nor"],
-    );
+    let missing = of("nope", "true").exits_with(125);
+    let _ = missing.says(&["stages of the last build: build, stage-1", "neither an image nor"]);
 }

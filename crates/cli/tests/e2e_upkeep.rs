@@ -68,8 +68,14 @@ fn images_and_their_steps_survive_a_prune(bed: &Bed) {
     assert!(total(bed) + 1_000_000 < before);
     build(bed, "kept", &["-t", "again"]);
     assert_eq!(bed.image("again").digest, kept);
+    // What was written and why steps run are still there, until all goes.
+    assert!(bed.run(&["logs"]).succeeds().stdout.lines().count() > 2);
+    bed.write("Dockerfile", "FROM base\nRUN echo other > /name\n");
+    let explained = bed.run(&["explain", bed.context().to_str().unwrap()]).succeeds().stdout;
+    assert!(explained.contains("command: "), "{explained}");
     // What only saves work goes as well, and the images still are whole.
     let _ = bed.run(&["prune", "-f", "--all"]).succeeds();
+    assert!(bed.run(&["logs"]).succeeds().stdout.lines().count() <= 1);
     assert_eq!(bed.image("kept").digest, kept);
     bed.write("Dockerfile", "FROM kept\nRUN cmp /big /link && cat /name > /other\n");
     let _ = bed.build(&["-t", "upon"]).succeeds();

@@ -104,7 +104,7 @@ pub use options::{
     Secret, SecretLeak, SecretSource, SnapshotterChoice, SshAgent, StoreLimit, Ulimit,
 };
 pub use relayed::Relayed;
-pub use run::{BuiltStage, FailedStep, Run, RunEnd, Signaller, Streams, Volume};
+pub use run::{BuiltStage, FailedStep, Run, RunEnd, Signaller, Streams, Tmpfs, Volume};
 pub use sandbox::Sandbox;
 pub use schedule::scheduler::Loaded;
 pub use sharing::{CacheExport, CacheMode, CacheSource, CacheTarget};

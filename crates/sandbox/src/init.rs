@@ -61,6 +61,9 @@ fn become_command(plan: &Plan) -> Result<Option<Infallible>, Failure> {
             .map_err(Failure::at_index(Step::MountTarget, index))?;
         mounts::attach(mounted, target).map_err(Failure::at_index(Step::Mount, index))?;
     }
+    if plan.read_only_root {
+        mounts::refuse_writes(root).map_err(Failure::at(Step::AttachRoot))?;
+    }
     change_root(root).map_err(Failure::at(Step::Pivot))?;
 
     rustix::system::sethostname(plan.hostname.to_bytes()).map_err(Failure::at(Step::Hostname))?;

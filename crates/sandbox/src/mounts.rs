@@ -324,6 +324,11 @@ fn subtree(
     tree
 }
 
+/// Makes a mount read-only, but not those below it.
+pub(crate) fn refuse_writes(mount: BorrowedFd<'_>) -> Result<(), Errno> {
+    set_attributes(mount, RDONLY, false)
+}
+
 /// Puts an empty read-only file system over a directory.
 pub(crate) fn cover(path: &CStr) -> Result<(), Errno> {
     let empty = filesystem(c"tmpfs", &[(c"size", c"0")], NOSUID | NODEV | NOEXEC | RDONLY)?;

@@ -20,6 +20,7 @@ pub(crate) struct Plan {
     /// A directory over which trees are mounted for a moment; the work directory.
     pub(crate) scratch: CString,
     pub(crate) mounts: Vec<MountPlan>,
+    pub(crate) read_only_root: bool,
     pub(crate) insecure: bool,
     /// Mount the control groups of the command below `/sys`.
     pub(crate) cgroups: bool,
@@ -102,6 +103,7 @@ impl Plan {
             root: RootPlan::new(spec)?,
             scratch: path(&spec.work)?,
             mounts,
+            read_only_root: spec.read_only_root,
             insecure,
             cgroups: unified_cgroups(),
             shm_size: text("shm size", spec.shm_size.to_string())?,

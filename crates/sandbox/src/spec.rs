@@ -40,6 +40,8 @@ pub struct Spec {
     pub shm_size: u64,
     /// The user namespace that the host lives in.
     pub id_mode: IdMode,
+    /// Refuses writes to the root; mounts are not concerned.
+    pub read_only_root: bool,
     /// How the overlay is set up; other values than [`OverlayApi::Auto`] are for tests.
     pub overlay_api: OverlayApi,
 }
@@ -63,6 +65,7 @@ impl Spec {
             rlimits: Vec::new(),
             shm_size: 64 << 20,
             id_mode: IdMode::Root,
+            read_only_root: false,
             overlay_api: OverlayApi::Auto,
         }
     }

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use dfbuild::dockerfile::suggest;
 use dfbuild::{
     BuildContext, CacheExport, CacheSource, Platform, SnapshotterChoice, StoreLimit, Ulimit,
 };
@@ -99,20 +100,13 @@ pub(crate) struct BuildArgs {
     #[arg(long, conflicts_with = "offline", help_heading = "What comes out")]
     pub(crate) push: bool,
 
-    /// Attestation; only `disabled=true` is understood
-    #[arg(long, value_name = "type=TYPE,disabled=true", value_parser = parse_attestation,
-          help_heading = "What comes out")]
-    pub(crate) attest: Vec<()>,
-
-    /// Provenance attestation; only `false` is understood
-    #[arg(long, value_name = "false", value_parser = parse_disabled,
-          help_heading = "What comes out")]
-    pub(crate) provenance: Option<()>,
-
-    /// SBOM attestation; only `false` is understood
-    #[arg(long, value_name = "false", value_parser = parse_disabled,
-          help_heading = "What comes out")]
-    pub(crate) sbom: Option<()>,
+    // Whether attestations are wanted. None are made; they are taken, so that scripts go on.
+    #[arg(long, value_parser = parse_attestation, hide = true)]
+    attest: Vec<bool>,
+    #[arg(long, value_parser = parse_attestation, hide = true)]
+    provenance: Option<bool>,
+    #[arg(long, value_parser = parse_attestation, hide = true)]
+    sbom: Option<bool>,
 
     /// Run every step, whatever is in the cache
     #[arg(long, help_heading = "Cache")]
@@ -263,6 +257,12 @@ impl BuildArgs {
         self.check || self.call == Some(Call::Check)
     }
 
+    /// Whether it asks for attestations.
+    pub(crate) fn attests(&self) -> bool {
+        let mut wanted = self.attest.iter().chain(&self.provenance).chain(&self.sbom);
+        wanted.any(|wanted| *wanted)
+    }
+
     /// Whether the image goes to the Docker or podman of this machine.
     pub(crate) fn loads(&self) -> bool {
         self.load || self.output.iter().any(|output| output.kind == FlagKind::Daemon)
@@ -351,30 +351,38 @@ pub(crate) enum NetworkArg {
 
 pub(super) fn parse_platform(value: &str) -> Result<Platform, String> {
     /// What Go calls processors, and what they are called elsewhere.
-    const ARCHITECTURES: [&str; 16] = [
+    const ARCHITECTURES: [&str; 23] = [
         "386", "aarch64", "amd64", "arm", "arm64", "armhf", "i386", "loong64", "mips64le",
-        "ppc64le", "riscv64", "s390x", "wasm", "x86_64", "x86-64", "armel",
+        "ppc64le", "riscv64", "s390x", "wasm", "x86_64", "x86-64", "armel", "mips", "mipsle",
+        "mips64", "ppc64", "riscv", "sparc64", "unknown",
     ];
     let os_alone = ["linux", "windows", "darwin", "freebsd", "macos", "local"].contains(&value);
-    if !value.contains('/') && !os_alone && !ARCHITECTURES.contains(&value) {
-        return Err(format!("`{value}` is no processor known here; write OS/ARCH, as linux/arm64"));
+    let architecture = value.split('/').nth(1).unwrap_or(value);
+    if !os_alone && !ARCHITECTURES.contains(&&*architecture.to_ascii_lowercase()) {
+        let instead = match suggest::closest(architecture, ARCHITECTURES) {
+            Some(close) if value.contains('/') => format!("did you mean {close}?"),
+            _ => "write OS/ARCH, as linux/arm64".to_owned(),
+        };
+        return Err(format!("`{architecture}` is no processor known here; {instead}"));
     }
     value.parse().map_err(|error: <Platform as std::str::FromStr>::Err| error.to_string())
 }
 
-fn parse_disabled(value: &str) -> Result<(), String> {
-    match value {
-        "false" | "0" | "f" | "False" | "FALSE" => Ok(()),
-        _ => Err("attestations cannot be made yet; `false` is understood".to_owned()),
+/// Whether `false`, `true`, `mode=max` or `type=sbom,disabled=true` asks for an attestation.
+fn parse_attestation(value: &str) -> Result<bool, String> {
+    const KEYS: [&str; 8] =
+        ["true", "type", "mode", "generator", "builder-id", "version", "filename", "inline-only"];
+    if matches!(value, "false" | "0" | "f" | "F" | "False" | "FALSE") {
+        return Ok(false);
     }
-}
-
-fn parse_attestation(value: &str) -> Result<(), String> {
     let fields = super::csv::key_values(value)?;
-    let disabled = fields.iter().find(|(key, _)| key == "disabled");
-    match disabled {
-        Some((_, value)) if value == "true" => Ok(()),
-        _ => Err("attestations cannot be made yet; `disabled=true` is understood".to_owned()),
+    if let Some((_, disabled)) = fields.iter().find(|(key, _)| key == "disabled") {
+        return Ok(!matches!(disabled.as_str(), "" | "true" | "1"));
+    }
+    let known = |key: &str| KEYS.contains(&key) || key == "1" || key.starts_with("scan-");
+    match fields.iter().find(|(key, _)| !known(key)) {
+        None => Ok(true),
+        Some((key, _)) => Err(format!("unknown attribute `{key}`: it is true, false or mode=max")),
     }
 }
 
@@ -383,16 +391,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attestations_can_only_be_switched_off() {
-        assert!(parse_disabled("false").is_ok());
-        assert!(parse_disabled("mode=max").is_err());
-        assert!(parse_attestation("type=provenance,disabled=true").is_ok());
-        assert!(parse_attestation("type=provenance,mode=min").is_err());
+    fn attestations() {
+        for (value, wanted) in [
+            ("false", false),
+            ("true", true),
+            ("mode=max", true),
+            ("true,mode=min", true),
+            ("type=provenance,mode=max", true),
+            ("type=sbom,generator=a/b", true),
+            ("type=provenance,disabled=true", false),
+        ] {
+            assert_eq!(parse_attestation(value), Ok(wanted), "{value}");
+        }
+        assert!(parse_attestation("maybe").unwrap_err().contains("unknown attribute `maybe`"));
     }
 
     #[test]
     fn platforms() {
         assert_eq!(parse_platform("linux/arm64").unwrap().to_string(), "linux/arm64");
-        assert!(parse_platform("a/b/c/d").unwrap_err().contains("os/architecture"));
+        assert!(parse_platform("a/arm/c/d").unwrap_err().contains("os/architecture"));
+        assert!(parse_platform("linux/amd46").unwrap_err().contains("did you mean amd64?"));
+        assert!(parse_platform("amd46").unwrap_err().contains("write OS/ARCH"));
     }
 }

@@ -28,13 +28,13 @@ pub(crate) struct DockerFlags {
     security_opt: Vec<OsString>,
     #[arg(short, long, hide = true)]
     memory: Option<OsString>,
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, allow_hyphen_values = true)]
     memory_swap: Option<OsString>,
     #[arg(short, long, hide = true)]
     cpu_shares: Option<OsString>,
     #[arg(long, hide = true)]
     cpu_period: Option<OsString>,
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, allow_hyphen_values = true)]
     cpu_quota: Option<OsString>,
     #[arg(long, hide = true)]
     cpuset_cpus: Option<OsString>,

@@ -1,35 +1,68 @@
 //! What fingers and scripts type that know docker: its groups of commands, and `--flag=true`.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 /// Commands that docker has and dfbuild has not, and what to do instead.
-const ELSEWHERE: [(&str, &str); 14] = [
-    ("login", PASSWORDS),
-    ("logout", PASSWORDS),
-    ("ps", CONTAINERS),
-    ("exec", CONTAINERS),
-    ("start", CONTAINERS),
-    ("stop", CONTAINERS),
-    ("attach", CONTAINERS),
-    ("container", CONTAINERS),
-    ("commit", "write a Dockerfile that begins `FROM IMAGE`, and build that"),
-    ("bake", BAKE),
-    ("search", "look for images on the page of the registry"),
-    ("buildx", GROUPS),
-    ("builder", GROUPS),
-    ("image", GROUPS),
+const ELSEWHERE: [(&[&str], &str); 10] = [
+    (
+        &["login", "logout"],
+        "dfbuild keeps no passwords: it reads those that `docker login`, or `skopeo login --authfile \
+         ~/.docker/config.json`, has written",
+    ),
+    (
+        &[
+            "ps",
+            "exec",
+            "start",
+            "stop",
+            "attach",
+            "container",
+            "create",
+            "kill",
+            "pause",
+            "port",
+            "rename",
+            "restart",
+            "stats",
+            "top",
+            "unpause",
+            "update",
+            "wait",
+        ],
+        "there are no containers: `dfbuild run IMAGE COMMAND` runs a command in an image, and \
+         `dfbuild shell` opens a shell in one",
+    ),
+    (&["commit"], "write a Dockerfile that begins `FROM IMAGE`, and build that"),
+    (
+        &["export", "import"],
+        "`dfbuild build --output FOLDER` writes the files of an image, `ADD FILE.tar /` reads some",
+    ),
+    (&["bake"], "`dfbuild compose` builds several images in one run, those of a compose file"),
+    (&["search"], "look for images on the page of the registry"),
+    (&["volume"], "there are no volumes: `dfbuild run -v FOLDER:TARGET` shows a folder"),
+    (&["network"], "commands have this machine's network, or none with `--network none`"),
+    (
+        &[
+            "context", "events", "info", "node", "plugin", "secret", "service", "stack", "swarm",
+            "trust", "config", "manifest",
+        ],
+        "there is no daemon: `dfbuild doctor` tells of this machine, `dfbuild du` of the store",
+    ),
+    (&["buildx", "builder", "image", "system"], "`dfbuild --help` lists the commands there are"),
 ];
 
-const PASSWORDS: &str = "dfbuild keeps no passwords: it reads those that `docker login`, or `skopeo login --authfile \
-     ~/.docker/config.json`, has written";
-const CONTAINERS: &str = "there are no containers: `dfbuild run IMAGE COMMAND` runs a command in an image, and \
-     `dfbuild shell` opens a shell in one";
-const BAKE: &str = "`dfbuild compose` builds several images in one run, those of a compose file";
-const GROUPS: &str = "`dfbuild --help` lists the commands there are";
+/// What buildx has to do with builders.
+const BUILDERS: [&str; 8] =
+    ["create", "inspect", "install", "ls", "rm", "stop", "use", "uninstall"];
 
-/// A word in the place of a command that docker would know and dfbuild does not.
-pub(crate) fn elsewhere(word: &str) -> Option<&'static str> {
-    ELSEWHERE.iter().find(|(name, _)| *name == word).map(|(_, instead)| *instead)
+/// A word in the place of a command that docker would know and dfbuild does not; `next` is the word
+/// behind it.
+pub(crate) fn elsewhere(word: &str, next: Option<&str>) -> Option<&'static str> {
+    if word == "buildx" && next.is_some_and(|next| BUILDERS.contains(&next)) {
+        return Some("there are no builders to make or to choose: dfbuild builds itself");
+    }
+    ELSEWHERE.iter().find(|(names, _)| names.contains(&word)).map(|(_, instead)| *instead)
 }
 
 /// Rewrites docker's groups from the argument `at` on: `buildx build` is `build`, `image ls` is
@@ -84,10 +117,17 @@ const SWITCHES: [&str; 12] = [
     "squash",
 ];
 
-/// Rewrites `--no-cache=true` to `--no-cache`, and takes away what `--no-cache=false` switches off.
+/// Rewrites `--no-cache=true` to `--no-cache`, takes away what `--no-cache=false` switches off, and
+/// joins `--timings` with the page behind it, which is no context.
 pub(super) fn switches(args: &mut Vec<OsString>) {
     let mut kept: Vec<OsString> = Vec::with_capacity(args.len());
     for arg in args.drain(..) {
+        let is_page = Path::new(&arg).extension().is_some_and(|extension| extension == "html");
+        if let Some(last) = kept.last_mut().filter(|last| is_page && *last == "--timings") {
+            last.push("=");
+            last.push(&arg);
+            continue;
+        }
         match switch(&arg) {
             Some((name, true)) => kept.push(format!("--{name}").into()),
             Some((name, false)) => kept.retain(|arg| *arg != *format!("--{name}")),
@@ -143,6 +183,8 @@ mod tests {
             ("--no-cache --no-cache=false .", "."),
             ("--provenance=false --timings=json .", "--provenance=false --timings=json ."),
             ("--quiet=maybe .", "--quiet=maybe ."),
+            ("--timings t.html .", "--timings=t.html ."),
+            ("--timings .", "--timings ."),
         ] {
             let mut args = words(line);
             switches(&mut args);
@@ -152,7 +194,15 @@ mod tests {
 
     #[test]
     fn what_is_elsewhere() {
-        assert!(elsewhere("login").unwrap().contains("docker login"));
-        assert!(elsewhere("biuld").is_none());
+        for (word, next, part) in [
+            ("login", None, "docker login"),
+            ("volume", Some("ls"), "there are no volumes"),
+            ("export", None, "--output FOLDER"),
+            ("buildx", Some("ls"), "no builders"),
+            ("buildx", Some("frobnicate"), "--help"),
+        ] {
+            assert!(elsewhere(word, next).unwrap().contains(part), "{word}");
+        }
+        assert!(elsewhere("biuld", None).is_none());
     }
 }

@@ -9,6 +9,7 @@ mod completions_args;
 mod compose_args;
 mod csv;
 mod docker_flags;
+mod docker_run_flags;
 mod docker_words;
 mod doctor_args;
 mod expand_args;
@@ -31,6 +32,7 @@ mod parse_args;
 mod reference;
 mod registry_args;
 mod run_args;
+mod run_mounts;
 mod secrets;
 mod ssh;
 mod step_place;
@@ -54,6 +56,7 @@ pub(crate) use check_args::{CheckArgs, CheckFormat};
 pub(crate) use completions_args::{CompletionsArgs, ManArgs};
 pub(crate) use compose_args::ComposeArgs;
 pub(crate) use docker_flags::DockerFlags;
+pub(crate) use docker_run_flags::DockerRunFlags;
 pub(crate) use doctor_args::{DoctorArgs, DoctorFormat};
 pub(crate) use expand_args::ExpandArgs;
 pub(crate) use explain_args::{ExplainArgs, ExplainFormat};
@@ -71,6 +74,7 @@ pub(crate) use outputs::{Destination, FlagKind, OutputFlag};
 pub(crate) use parse_args::{ParseArgs, ParseFormat};
 pub(crate) use registry_args::{PullArgs, PushArgs, RegistryArgs, TransferArgs};
 pub(crate) use run_args::{CommonRunArgs, OnErrorArg, PullArg, RunArgs, ShellArgs};
+pub(crate) use run_mounts::{MountFlag, VolumeFlag};
 pub(crate) use secrets::{SecretFlag, SecretOrigin};
 pub(crate) use ssh::{SshFlag, USE_AN_AGENT};
 pub(crate) use step_place::StepPlace;
@@ -110,7 +114,8 @@ impl Cli {
         if defaulted {
             args.insert(at, "build".into());
         }
-        let no_command = if defaulted { no_such_command(&word) } else { None };
+        let next = args.get(at + 2).and_then(|next| next.to_str());
+        let no_command = if defaulted { no_such_command(&word, next) } else { None };
         let command = args.get(at).and_then(|arg| arg.to_str());
         if matches!(command, Some("build" | "verify" | "explain" | "compose")) {
             docker_words::switches(&mut args);
@@ -147,11 +152,16 @@ fn first_word(args: &[OsString]) -> usize {
     at
 }
 
+/// Whether a command line is one of `run`, which has exit codes of its own.
+pub(crate) fn is_run(args: &[OsString]) -> bool {
+    args.get(first_word(args)).is_some_and(|word| word == "run")
+}
+
 /// What to say of a word in the place of a command that is none.
-fn no_such_command(word: &OsStr) -> Option<String> {
+fn no_such_command(word: &OsStr, next: Option<&str>) -> Option<String> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let word = word.to_str().filter(|word| word.bytes().all(is_part) && !word.starts_with('-'))?;
-    if let Some(instead) = docker_words::elsewhere(word) {
+    if let Some(instead) = docker_words::elsewhere(word, next) {
         return Some(format!("dfbuild has no command `{word}`: {instead}"));
     }
     let command = Cli::command();
@@ -186,6 +196,12 @@ fn helpful(error: clap::Error, command: &OsStr, no_command: Option<&str>) -> cla
         Some(ContextValue::String(flag)) => flag.clone(),
         _ => String::new(),
     };
+    if command == "run"
+        && let Some(text) = docker_run_flags::refused(&flag)
+    {
+        let run = grammar.find_subcommand_mut("run").expect("there is such a command");
+        return run.error(ErrorKind::UnknownArgument, text);
+    }
     match (error.kind(), no_command) {
         (ErrorKind::UnknownArgument, None) if let Some(instead) = flag_hints::instead(&flag) => {
             let text = format!("there is no {flag} here: {instead}");
@@ -276,6 +292,7 @@ pub(crate) enum Command {
     /// Look whether this machine has what builds need
     Doctor(DoctorArgs),
     /// Print a script that teaches a shell the command line
+    #[command(alias = "completion")]
     Completions(CompletionsArgs),
     /// Write a manual page for each command
     Man(ManArgs),
@@ -412,8 +429,9 @@ mod tests {
     fn flags_of_ci_scripts() {
         let args = build(
             "--pull --load --provenance=false --sbom=false --attest type=sbom,disabled=true \
-             --no-cache-filter a,b --no-cache-filter c -q --timeout 1h30m -j 3 .",
+             --memory-swap -1 --no-cache-filter a,b --no-cache-filter c -q --timeout 1h30m -j 3 .",
         );
+        assert!(!args.attests() && build("--provenance=mode=max .").attests());
         assert_eq!(args.no_cache_filter, ["a", "b", "c"]);
         assert_eq!(args.timeout, Some(std::time::Duration::from_secs(5400)));
         assert_eq!(args.jobs.map(std::num::NonZeroUsize::get), Some(3));

@@ -2,25 +2,32 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use dfbuild::{Platform, Ulimit};
+use clap::{ArgAction, Args, ValueEnum};
+use dfbuild::{Platform, Tmpfs, Ulimit};
 
 use super::build_args::parse_platform;
+use super::run_mounts::{self, MountFlag, VolumeFlag};
 use super::{
-    KeyValue, NetworkArg, RegistryArgs, SecretFlag, SshFlag, hosts, key_value, secrets, ssh,
-    ulimits,
+    DockerRunFlags, KeyValue, NetworkArg, RegistryArgs, SecretFlag, SshFlag, hosts, key_value,
+    secrets, ssh, ulimits,
 };
 use crate::units;
 
 /// `run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    after_help = "Examples:\n  \
     dfbuild run --rm -it app sh                   look around in an image\n  \
     dfbuild run -v \"$PWD\":/src -w /src app make   work on files of this machine\n  \
     dfbuild run --network none --user 1000 app\n  \
     dfbuild run debian:12 cat /etc/os-release     an image that is not here is pulled\n\n\
     Nothing is kept of what the command changes, as with `docker run --rm`. It has this machine's\n\
-    network, unless --network none takes it away.")]
+    network, unless --network none takes it away.\n\n\
+    A failure of `run` itself exits with 125, a command that cannot be executed with 126, one that is\n\
+    not there with 127; any other code is the command's.",
+    disable_help_flag = true
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct RunArgs {
     /// Name of an image, or the beginning of its id
     #[arg(value_name = "IMAGE")]
@@ -51,8 +58,24 @@ pub(crate) struct RunArgs {
     pub(crate) env_file: Vec<PathBuf>,
 
     /// What the command calls its machine
-    #[arg(long, value_name = "NAME")]
+    #[arg(short = 'h', long, value_name = "NAME")]
     pub(crate) hostname: Option<String>,
+
+    /// File or folder of this machine, or memory, that the command sees
+    #[arg(long, value_name = "type=bind|tmpfs,src=PATH,dst=TARGET[,ro]", value_parser = run_mounts::mount)]
+    pub(crate) mount: Vec<MountFlag>,
+
+    /// Empty folder in memory
+    #[arg(long, value_name = "TARGET[:size=BYTES,mode=MODE]", value_parser = run_mounts::tmpfs)]
+    pub(crate) tmpfs: Vec<Tmpfs>,
+
+    /// The command cannot change the files of the image
+    #[arg(long)]
+    pub(crate) read_only: bool,
+
+    /// All capabilities, no filter of system calls and no masked paths
+    #[arg(long)]
+    pub(crate) privileged: bool,
 
     /// Line for /etc/hosts
     #[arg(long, value_name = "NAME:IP", value_parser = hosts::parse)]
@@ -83,6 +106,10 @@ pub(crate) struct RunArgs {
 
     #[command(flatten)]
     pub(crate) docker: DockerRunFlags,
+
+    /// Print help
+    #[arg(long, action = ArgAction::Help)]
+    help: Option<bool>,
 }
 
 /// When `run` pulls an image.
@@ -96,50 +123,6 @@ pub(crate) enum PullArg {
     Never,
 }
 
-/// Flags of `docker run` that mean nothing here.
-#[derive(Debug, Default, Args)]
-pub(crate) struct DockerRunFlags {
-    /// What is called so would be gone at once.
-    #[arg(long, hide = true)]
-    name: Option<String>,
-    /// Whoever starts a command here reaps its children.
-    #[arg(long, hide = true)]
-    init: bool,
-    #[arg(short, long, hide = true)]
-    publish: Vec<String>,
-    #[arg(long, hide = true)]
-    privileged: bool,
-    #[arg(long, hide = true)]
-    restart: Option<String>,
-    #[arg(short, long, hide = true)]
-    detach: bool,
-    #[arg(short, long, hide = true)]
-    memory: Option<String>,
-    #[arg(long, hide = true)]
-    cpus: Option<String>,
-}
-
-impl DockerRunFlags {
-    /// What people should know of those that were given.
-    pub(crate) fn notices(&self) -> Vec<String> {
-        const PORTS: &str = "the command has this machine's network, and its ports are open";
-        const LIMITS: &str =
-            "limit dfbuild itself, as `systemd-run --user --scope -p MemoryMax=1G dfbuild run …`";
-        const CPUS: &str =
-            "limit dfbuild itself, as `systemd-run --user --scope -p CPUQuota=200% dfbuild run …`";
-        let flags = [
-            (!self.publish.is_empty(), "publish", PORTS),
-            (self.privileged, "privileged", "the command has what the commands of builds have"),
-            (self.restart.is_some(), "restart", "a command runs once"),
-            (self.detach, "detach", "a command runs in the foreground"),
-            (self.memory.is_some(), "memory", LIMITS),
-            (self.cpus.is_some(), "cpus", CPUS),
-        ];
-        let given = flags.into_iter().filter(|(given, ..)| *given);
-        given.map(|(_, name, why)| format!("--{name} does not count here: {why}")).collect()
-    }
-}
-
 /// What `run` and `shell` have in common.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct CommonRunArgs {
@@ -148,7 +131,7 @@ pub(crate) struct CommonRunArgs {
     pub(crate) env: Vec<KeyValue>,
 
     /// File or folder of this machine that the command sees
-    #[arg(short, long, value_name = "PATH:TARGET[:ro]", value_parser = parse_volume)]
+    #[arg(short, long, value_name = "PATH:TARGET[:ro]", value_parser = run_mounts::volume)]
     pub(crate) volume: Vec<VolumeFlag>,
 
     /// Working directory
@@ -206,55 +189,4 @@ pub(crate) enum OnErrorArg {
     Fail,
     /// The build ends with a shell where it failed.
     Shell,
-}
-
-/// A `-v`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct VolumeFlag {
-    pub(crate) source: PathBuf,
-    pub(crate) target: String,
-    pub(crate) read_only: bool,
-}
-
-fn parse_volume(text: &str) -> Result<VolumeFlag, String> {
-    let mut parts = text.split(':');
-    let (Some(source), Some(target)) = (parts.next(), parts.next()) else {
-        return Err("give PATH:TARGET; there are no anonymous volumes".to_owned());
-    };
-    let mut read_only = false;
-    for option in parts.flat_map(|options| options.split(',')) {
-        match option {
-            "ro" => read_only = true,
-            // Nothing here has labels, and a folder is always the caller's own.
-            "rw" | "z" | "Z" => {}
-            other => return Err(format!("unknown option `{other}`: there are ro and rw")),
-        }
-    }
-    if !source.contains('/') && source != "." && source != ".." {
-        return Err(format!("there are no named volumes; write ./{source} for a folder"));
-    }
-    if !target.starts_with('/') {
-        return Err("the target must be an absolute path".to_owned());
-    }
-    Ok(VolumeFlag { source: source.into(), target: target.to_owned(), read_only })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn volumes() {
-        for (text, source, target, read_only) in [
-            ("/a:/b", "/a", "/b", false),
-            ("./a:/b:ro", "./a", "/b", true),
-            (".:/b:rw,z", ".", "/b", false),
-        ] {
-            let expect = VolumeFlag { source: source.into(), target: target.into(), read_only };
-            assert_eq!(parse_volume(text), Ok(expect), "{text}");
-        }
-        for bad in ["/a", "a:/b", "/a:b", "/a:/b:x"] {
-            assert!(parse_volume(bad).is_err(), "{bad}");
-        }
-    }
 }

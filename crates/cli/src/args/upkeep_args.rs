@@ -26,7 +26,8 @@ pub(crate) struct DuArgs {
 /// Remove what is not needed from the store. Images and what running builds use stay
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
-    /// Also what only saves work for images that stay: their folders and their steps' results
+    /// Also what only saves work for images that stay, their folders and their steps' results, and what
+    /// tells of builds: logs, and reasons of misses
     #[arg(short, long)]
     pub(crate) all: bool,
 

@@ -121,6 +121,12 @@ impl Progress {
         Self { start: Instant::now(), state: Mutex::new(state) }
     }
 
+    /// Shows how far something is on a terminal, and nothing elsewhere.
+    pub(crate) fn bars() -> Self {
+        let terminal = !crate::build::is_dumb() && io::stderr().is_terminal();
+        Self::new(if terminal { Mode::Tty } else { Mode::Quiet }, crate::build::wants_colour())
+    }
+
     /// The Dockerfile that is built, in which messages have their places.
     pub(crate) fn read(&self, source: Source) {
         self.lock().renderer.source(source);

@@ -35,7 +35,9 @@ pub(super) fn apply(function: &str, arguments: &[Value]) -> Result<Value, String
         ("len", [Value::Object(map)]) => Ok(map.len().into()),
         ("len", [Value::String(text)]) => Ok(text.len().into()),
         ("len", [Value::Null]) => Ok(0.into()),
-        ("index", [value, keys @ ..]) => keys.iter().try_fold(value.clone(), index),
+        ("index", [value, keys @ ..]) => {
+            keys.iter().try_fold(value.clone(), |value, key| index(&value, key))
+        }
         ("slice", [value, bounds @ ..]) if bounds.len() <= 2 => slice(value, bounds),
         ("and", [.., last]) => Ok(arguments.iter().find(|it| is_empty(it)).unwrap_or(last).clone()),
         ("or", [.., last]) => Ok(arguments.iter().find(|it| !is_empty(it)).unwrap_or(last).clone()),
@@ -60,8 +62,8 @@ pub(super) fn apply(function: &str, arguments: &[Value]) -> Result<Value, String
     }
 }
 
-fn index(value: Value, key: &Value) -> Result<Value, String> {
-    match (&value, key) {
+fn index(value: &Value, key: &Value) -> Result<Value, String> {
+    match (value, key) {
         (Value::Array(items), Value::Number(_)) => {
             let item = items.get(count(key)?).cloned();
             item.ok_or_else(|| format!("there is no item {key}: there are {}", items.len()))
@@ -194,10 +196,7 @@ impl Directive {
             'd' => value.as_i64().ok_or_else(wrong)?.to_string(),
             't' => value.as_bool().ok_or_else(wrong)?.to_string(),
             'f' => format!("{:.*}", self.precision.unwrap_or(6), value.as_f64().ok_or_else(wrong)?),
-            'x' => match value {
-                Value::Number(number) => format!("{:x}", number.as_u64().ok_or_else(wrong)?),
-                other => shown(other).bytes().map(|byte| format!("{byte:02x}")).collect(),
-            },
+            'x' => format!("{:x}", value.as_u64().ok_or_else(wrong)?),
             _ => {
                 return Err(format!("printf knows %v, %s, %q, %d, %f, %t, %x and %%, not %{verb}"));
             }

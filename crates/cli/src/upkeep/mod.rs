@@ -29,7 +29,8 @@ fn kind_of(item: &Item) -> &'static str {
         ItemKind::Blob(_) => "manifest or configuration",
         ItemKind::Mount(_) => "cache mount",
         ItemKind::Leftover(_) => "leftover",
-        ItemKind::Scratch(_) => "notes",
+        ItemKind::Log(_) => "build log",
+        ItemKind::Note(_) | ItemKind::Scratch(_) => "notes",
         _ => "other",
     }
 }
@@ -43,7 +44,10 @@ fn id_of(item: &Item) -> String {
         | ItemKind::ImageRecords(digest)
         | ItemKind::Blob(digest)
         | ItemKind::Mount(digest) => digest.to_string(),
-        ItemKind::Leftover(path) | ItemKind::Scratch(path) => path.display().to_string(),
+        ItemKind::Leftover(path)
+        | ItemKind::Log(path)
+        | ItemKind::Note(path)
+        | ItemKind::Scratch(path) => path.display().to_string(),
         _ => String::new(),
     }
 }

@@ -27,7 +27,9 @@ fn told(removed: &Removed) -> String {
     let mut rows = Vec::new();
     let mut unnamed: BTreeMap<&str, (usize, u64)> = BTreeMap::new();
     for item in &removed.items {
-        if let ItemKind::Leftover(_) | ItemKind::Scratch(_) = item.kind {
+        if let ItemKind::Leftover(_) | ItemKind::Log(_) | ItemKind::Note(_) | ItemKind::Scratch(_) =
+            item.kind
+        {
             let (count, bytes) = unnamed.entry(kind_of(item)).or_default();
             (*count, *bytes) = (*count + 1, *bytes + item.bytes);
         } else {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::event::Observer;
 
 impl Engine {
     /// Hands images to the daemon behind a socket, with Docker's API (`POST /images/load`), which
@@ -30,6 +31,7 @@ impl Engine {
         &self,
         socket: &Path,
         names: &[impl AsRef<str>],
+        observer: &dyn Observer,
     ) -> Result<String, Error> {
         let failed = |error: io::Error| Error::Transfer {
             action: "load into the daemon at".into(),
@@ -48,7 +50,7 @@ impl Engine {
         )
         .map_err(failed)?;
         let mut body = Chunked(request);
-        let sent = self.save_to(names, &mut body);
+        let sent = self.save_to(names, &mut body, observer);
         if let Err(error) = sent {
             // A daemon that refuses says why before it hangs up.
             return Err(match answer(&stream) {

@@ -65,6 +65,14 @@ impl Engine {
     }
 
     /// The images whose id or digest begins like this, each once.
+    /// Whether an image has this name that no registry is known to have.
+    pub(crate) fn is_only_here(&self, name: &Reference) -> bool {
+        let tags = self.store().tags().unwrap_or_default();
+        let tag = tags.iter().find(|tag| tag.reference == *name);
+        let digest = tag.and_then(|tag| digest_of(&tag.descriptor));
+        digest.is_some_and(|digest| self.store().origins(&digest).is_empty())
+    }
+
     fn tags_with_id(&self, name: &str, tags: &[Tag]) -> Vec<Descriptor> {
         let wanted = name.strip_prefix("sha256:").unwrap_or(name);
         let is_hex = wanted.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

@@ -10,7 +10,7 @@ use dfbuild_store::{Holder, StagedFile, Staging};
 use crate::cancel::Cancel;
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
-use crate::event::{Observer, TransferState};
+use crate::event::{Event, Observer, TransferState};
 use crate::images::intake::{Intake, Reading};
 use crate::images::transfer::{Transfers, each, once, remote, sha256};
 use crate::turn::Turn;
@@ -59,8 +59,31 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<Descriptor, Error> {
         let wanted = Wanted::blobs();
-        let pull = |engine: &Self| engine.pull_tagged(reference, platform, &wanted, observer);
+        let pull = |engine: &Self| {
+            let descriptor = engine.pull_tagged(reference, platform, &wanted, observer)?;
+            engine.tell_of_other_platform(reference, &descriptor, platform, observer);
+            Ok(descriptor)
+        };
         self.transfer(cancel, pull).map_err(Error::transfer("pull"))
+    }
+
+    /// What is for one platform only is taken whatever that is, as docker does.
+    fn tell_of_other_platform(
+        &self,
+        name: &Reference,
+        pulled: &Descriptor,
+        wanted: &Platform,
+        observer: &dyn Observer,
+    ) {
+        let Ok(image) = self.local_platform(pulled, None) else { return };
+        let actual = image.config.platform();
+        if (&actual.os, &actual.architecture) != (&wanted.os, &wanted.architecture) {
+            let text = format!(
+                "image with reference {name} was found but does not match the specified platform: \
+                 wanted {wanted}, actual: {actual}"
+            );
+            observer.event(&Event::Notice { text });
+        }
     }
 
     pub(crate) fn pull_tagged(

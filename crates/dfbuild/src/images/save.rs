@@ -1,6 +1,7 @@
 //! Images of the store as archives.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -10,13 +11,16 @@ use dfbuild_image::{
 
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
+use crate::event::{Event, Observer};
 use crate::images::blobs::FinalLayer;
 use crate::images::export::layout::{Contents, descriptors, docker_manifest};
 use crate::images::export::write_file;
 use crate::images::finish::Image;
 use crate::images::image::PlatformImage;
 use crate::images::local::{LocalPlatform, short_name};
+use crate::images::meter::{Counted, Meter};
 use crate::images::transfer::once;
+use crate::schedule::progress::task;
 
 impl Engine {
     /// Writes images to an archive that is both an OCI image layout and what `docker load` takes.
@@ -32,13 +36,19 @@ impl Engine {
     ///     .tag("app")
     ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
     /// let archive = store.path().join("app.tar");
-    /// engine.save(&["app"], &archive)?; // For `docker load`, `podman load`, `skopeo`, …
+    /// engine.save(&["app"], &archive, &|_: &Event| {})?; // For `docker load`, `podman load`, `skopeo`, …
     /// assert!(archive.is_file());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn save(&self, names: &[impl AsRef<str>], path: &Path) -> Result<(), Error> {
+    pub fn save(
+        &self,
+        names: &[impl AsRef<str>],
+        path: &Path,
+        observer: &dyn Observer,
+    ) -> Result<(), Error> {
         let contents = self.archive_of(names)?;
-        write_file(path, self.ending(), |out| contents.write(self, out))
+        let what = format!("saving {}", path.display());
+        write_file(path, self.ending(), |out| self.write_shown(&contents, out, &what, observer))
             .map_err(|error| exported(path, error))
     }
 
@@ -53,13 +63,37 @@ impl Engine {
     ///     .tag("app")
     ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
     /// let mut archive = Vec::new();
-    /// engine.save_to(&["app"], &mut archive)?;
+    /// engine.save_to(&["app"], &mut archive, &|_: &Event| {})?;
     /// assert!(!archive.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn save_to(&self, names: &[impl AsRef<str>], out: &mut dyn Write) -> Result<(), Error> {
+    pub fn save_to(
+        &self,
+        names: &[impl AsRef<str>],
+        out: &mut dyn Write,
+        observer: &dyn Observer,
+    ) -> Result<(), Error> {
         let contents = self.archive_of(names)?;
-        contents.write(self, out).map_err(|error| exported(Path::new("-"), error))
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        let what = format!("sending {}", names.join(", "));
+        self.write_shown(&contents, out, &what, observer)
+            .map_err(|error| exported(Path::new("-"), error))
+    }
+
+    /// Writes an archive, and tells how far it is.
+    fn write_shown(
+        &self,
+        contents: &Contents,
+        out: &mut dyn Write,
+        what: &str,
+        observer: &dyn Observer,
+    ) -> io::Result<()> {
+        let length = |blob| fs::metadata(self.store().blob_path(blob)).map_or(0, |it| it.len());
+        let size = contents.blobs.iter().map(length).sum();
+        let meter = Meter::new(size, |done| {
+            observer.event(&Event::TaskProgress { what: what.to_owned(), done, size });
+        });
+        task(observer, what, || contents.write(self, &mut Counted(out, &meter)))
     }
 
     fn archive_of(&self, names: &[impl AsRef<str>]) -> Result<Contents, Error> {

@@ -47,6 +47,7 @@ pub use stages::BuiltStage;
 /// ```
 #[derive(Debug, Clone)]
 #[must_use = "nothing runs until `start` is called"]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub struct Run {
     place: Place,
     args: Vec<String>,
@@ -54,6 +55,9 @@ pub struct Run {
     shell: bool,
     env: Vec<(String, String)>,
     volumes: Vec<Volume>,
+    tmpfs: Vec<Tmpfs>,
+    read_only: bool,
+    privileged: bool,
     workdir: Option<String>,
     user: Option<String>,
     hostname: Option<String>,
@@ -91,6 +95,17 @@ pub struct Volume {
     pub target: String,
     /// Whether the command cannot write to it.
     pub read_only: bool,
+}
+
+/// An empty file system in memory, which ends with the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tmpfs {
+    /// Where the command sees it, absolute.
+    pub target: String,
+    /// The largest size in bytes; half of the memory by default.
+    pub size: Option<u64>,
+    /// The mode of its top directory.
+    pub mode: u32,
 }
 
 /// How a command ended.
@@ -211,6 +226,9 @@ impl Run {
             shell: false,
             env: Vec::new(),
             volumes: Vec::new(),
+            tmpfs: Vec::new(),
+            read_only: false,
+            privileged: false,
             workdir: None,
             user: None,
             hostname: None,
@@ -358,6 +376,26 @@ impl Run {
     /// ```
     pub fn volume(mut self, volume: Volume) -> Self {
         self.volumes.push(volume);
+        self
+    }
+
+    /// A file system in memory, in an image or a stage; may be given several times.
+    pub fn tmpfs(mut self, tmpfs: Tmpfs) -> Self {
+        self.tmpfs.push(tmpfs);
+        self
+    }
+
+    /// Whether the command cannot change the files of the image or stage. What is mounted is not
+    /// concerned.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Whether the command, in an image or a stage, may do what `RUN --security=insecure` may: it
+    /// has all capabilities of this process, no filter of system calls and no masked paths.
+    pub fn privileged(mut self, privileged: bool) -> Self {
+        self.privileged = privileged;
         self
     }
 

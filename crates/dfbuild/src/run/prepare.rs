@@ -12,7 +12,7 @@ use crate::error::StepError;
 use crate::images::layers::LayerRef;
 use crate::images::rootfs::Rootfs;
 use crate::run::files::{DEFAULT_PATH, file, hosts, shell};
-use crate::run::{Run, RunEnd, Signaller, command, end_of};
+use crate::run::{Run, RunEnd, Signaller, Tmpfs, command, end_of};
 use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};
 use crate::steps::run_step::pretend_for_apt;
 use crate::steps::stubs::Stubs;
@@ -76,6 +76,10 @@ impl<'a> Prepared<'a> {
             mounts.push(file(target, content, 0o644));
         }
         volumes(run, &mut stubs, &mut mounts)?;
+        for Tmpfs { target, size, mode } in &run.tmpfs {
+            let target = place(&mut stubs, target, true)?;
+            mounts.push(Mount::Tmpfs { target, size: *size, mode: *mode });
+        }
         let mut env = environment(run, &config.env, &account.home, host_name);
         if engine.id_mode() == IdMode::Single {
             pretend_for_apt(&mut env, &mut mounts);
@@ -94,8 +98,9 @@ impl<'a> Prepared<'a> {
             user: account.user,
             hostname: host_name.to_owned(),
             network: if run.network_none { Network::None } else { Network::Host },
-            privileges: Privileges::Docker,
+            privileges: if run.privileged { Privileges::Insecure } else { Privileges::Docker },
             mounts,
+            read_only_root: run.read_only,
             rlimits: run.rlimits.clone(),
             shm_size: run.shm_size.unwrap_or(64 << 20),
             id_mode: engine.id_mode(),
@@ -139,11 +144,7 @@ pub(super) fn volumes(
 ) -> Result<(), StepError> {
     for volume in &run.volumes {
         let found = volume.source.metadata().map_err(StepError::io("mount", &volume.source))?;
-        let target = if volume.target.starts_with("/dev/") {
-            PathBuf::from(&volume.target)
-        } else {
-            stubs.need(&volume.target, found.is_dir())?.below(Path::new("/"))
-        };
+        let target = place(stubs, &volume.target, found.is_dir())?;
         mounts.push(Mount::Bind {
             source: volume.source.clone(),
             target,
@@ -152,6 +153,14 @@ pub(super) fn volumes(
         });
     }
     Ok(())
+}
+
+/// Where something is mounted. What is missing below `/dev` the sandbox makes.
+fn place(stubs: &mut Stubs<'_>, target: &str, is_directory: bool) -> Result<PathBuf, StepError> {
+    if target.starts_with("/dev/") {
+        return Ok(PathBuf::from(target));
+    }
+    Ok(stubs.need(target, is_directory)?.below(Path::new("/")))
 }
 
 /// The variables: the image's, those that every command has, and those that were given.

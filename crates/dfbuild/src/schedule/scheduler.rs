@@ -21,6 +21,7 @@ use crate::event::{Event, Observer};
 use crate::explanation::{EarlyEnd, Explanation};
 use crate::images::base_images::BaseImages;
 use crate::images::base_layers::BaseLayers;
+use crate::images::export::check_outputs;
 use crate::images::finish::parse_tags;
 use crate::logs::{LogEnd, Logging};
 use crate::options::{BuildContext, OutputKind};
@@ -80,6 +81,7 @@ impl<'e> Loaded<'e> {
         let start = Instant::now();
         let ending = Ending::new(cancel, build.timeout.map(|limit| (start + limit, limit)));
         parse_tags(build)?;
+        check_outputs(build)?;
         let elsewhere = Elsewhere::new(Secrets::new(&build.secrets));
         let materials = {
             let engine = engine.for_build(&ending);

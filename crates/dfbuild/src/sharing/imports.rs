@@ -49,6 +49,14 @@ impl Imports {
         }
         let observer = InTurn::new(observer);
         let load = |source: &CacheSource| {
+            if let CacheSource::Registry(name) = source
+                && engine.is_only_here(name)
+            {
+                let text =
+                    format!("cache {source} is an image of this store: its steps are used anyway");
+                observer.event(&Event::Notice { text });
+                return Err(());
+            }
             let what = format!("importing cache manifest from {source}");
             let found = task(&observer, &what, || fetch(engine, source, build));
             found.map_err(|reason| {

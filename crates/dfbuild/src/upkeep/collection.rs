@@ -30,7 +30,8 @@ pub struct Prune {
     pub keep_bytes: Option<u64>,
     /// Only what was not used for so long.
     pub unused_for: Option<Duration>,
-    /// Also what only saves work for images that stay.
+    /// Also what only saves work for images that stay, and what tells of builds: their logs, and the
+    /// reasons of misses.
     pub all: bool,
 }
 

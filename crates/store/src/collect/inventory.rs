@@ -27,14 +27,15 @@ pub struct Inventory {
     pub(super) tags: TagsState,
 }
 
-/// Folders whose files only save work: each may go at any time.
-const EXPENDABLE: &str = "scratch";
+/// Folders of which each entry is a whole: what only saves work, what a failed step left, what builds
+/// wrote.
+const BY_ENTRY: [(&str, OfPath); 3] =
+    [("scratch", ItemKind::Scratch), ("failed", ItemKind::Scratch), ("logs", ItemKind::Log)];
 
-/// The same, with folders of two digits between.
-const EXPENDABLE_BY_DIGITS: [&str; 2] = ["objects", "history"];
+/// What explains misses, with folders of two digits between.
+const BY_DIGITS: [(&str, OfPath); 2] = [("objects", ItemKind::Note), ("history", ItemKind::Note)];
 
-/// Folders of which each entry is a whole: what a failed step left, what builds wrote.
-const KEPT_FOR_PEOPLE: [&str; 2] = ["failed", "logs"];
+type OfPath = fn(PathBuf) -> ItemKind;
 
 impl Store {
     /// Looks at everything. Nothing is locked meanwhile, so what is used, made and removed at the same
@@ -236,25 +237,25 @@ impl Survey<'_> {
     }
 
     fn expendable(&mut self) {
-        let mut files: Vec<PathBuf> = Vec::new();
+        let mut files: Vec<(PathBuf, OfPath)> = Vec::new();
         let entries = |folder: &Path| list(folder).unwrap_or_default();
-        for folder in KEPT_FOR_PEOPLE.into_iter().chain([EXPENDABLE]) {
-            files.extend(entries(&self.store.path(folder)));
+        for (folder, kind) in BY_ENTRY {
+            files.extend(entries(&self.store.path(folder)).into_iter().map(|path| (path, kind)));
         }
-        for folder in EXPENDABLE_BY_DIGITS {
+        for (folder, kind) in BY_DIGITS {
             for entry in entries(&self.store.path(folder)) {
                 if entry.is_dir() {
-                    files.extend(entries(&entry));
+                    files.extend(entries(&entry).into_iter().map(|path| (path, kind)));
                 } else {
-                    files.push(entry);
+                    files.push((entry, kind));
                 }
             }
         }
-        for path in files {
+        for (path, kind) in files {
             let Ok(file) = fs::symlink_metadata(&path) else { continue };
             let bytes = self.meter.allocated(&path);
             let name = path.strip_prefix(self.store.root()).unwrap_or(&path).to_owned();
-            self.item(ItemKind::Scratch(name)).add(path, bytes, last_used(&file));
+            self.item(kind(name)).add(path, bytes, last_used(&file));
         }
         self.trash();
     }

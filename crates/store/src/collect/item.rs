@@ -41,6 +41,10 @@ pub enum ItemKind {
     Mount(Digest),
     /// What a killed build left.
     Leftover(PathBuf),
+    /// What the commands of a build wrote, by its path in the store.
+    Log(PathBuf),
+    /// Something small that explains why steps run, by its path in the store.
+    Note(PathBuf),
     /// Something small that saves work, such as a stat cache, by its path in the store.
     Scratch(PathBuf),
 }

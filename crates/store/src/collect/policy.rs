@@ -10,7 +10,8 @@ pub struct Policy {
     pub keep_bytes: Option<u64>,
     /// Only what was not used for so long.
     pub unused_for: Option<Duration>,
-    /// Also what only saves work for images that stay: their folders and the records of their steps.
+    /// Also what only saves work for images that stay, their folders and the records of their steps,
+    /// and what tells of builds.
     pub all: bool,
 }
 
@@ -44,8 +45,9 @@ impl Policy {
         let kind = match item.kind {
             ItemKind::Leftover(_) => return item.kept_by.is_empty(),
             // To stay below a limit copies go as everything else.
-            ItemKind::LayerCopies(_) => self.all || self.keep_bytes.is_some(),
-            ItemKind::ImageRecords(_) => self.all,
+            ItemKind::LayerCopies(_) | ItemKind::Note(_) => self.all || self.keep_bytes.is_some(),
+            // Builds keep only so many of their logs themselves.
+            ItemKind::ImageRecords(_) | ItemKind::Log(_) => self.all,
             _ => true,
         };
         kind && item.kept_by.is_empty() && self.unused_for.is_none_or(|limit| age >= limit)

@@ -9,7 +9,7 @@ use dfbuild_image::{
 };
 use serde_json::json;
 
-use super::{Task, write_file};
+use super::{ONE_PLATFORM, Task, write_file};
 use crate::damage::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
@@ -34,10 +34,7 @@ pub(super) fn archive(
     let manifest = match (docker, image.platforms.as_slice()) {
         (false, _) => None,
         (true, [only]) => Some(docker_manifest([(image, only)])),
-        (true, _) => {
-            let text = "docker archives hold images of one platform: use type=oci for several";
-            return Err(StepError::Unsupported(text.to_owned()));
-        }
+        (true, _) => return Err(StepError::Unsupported(ONE_PLATFORM.to_owned())),
     };
     let contents =
         Contents { blobs: blobs(image), index: Index::new(descriptors(image)), docker: manifest };

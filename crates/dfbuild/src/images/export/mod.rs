@@ -11,6 +11,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+use crate::build::Build;
 use crate::ending::Ending;
 use crate::error::{Error, StepError};
 use crate::event::Event;
@@ -18,6 +19,21 @@ use crate::images::finish::Image;
 use crate::images::meter::Meter;
 use crate::options::{Output, OutputKind};
 use crate::schedule::session::Session;
+
+/// Why an image for several platforms is no docker archive.
+const ONE_PLATFORM: &str = "docker archives hold images of one platform: use type=oci for several";
+
+/// Refuses before the build what would fail behind it.
+pub(crate) fn check_outputs(build: &Build) -> Result<(), Error> {
+    let docker = |output: &&Output| matches!(output.kind, OutputKind::DockerArchive(_));
+    match build.outputs.iter().find(docker) {
+        Some(_) if build.platforms.iter().any(|one| *one != build.platforms[0]) => {
+            let option = "--output type=docker".to_owned();
+            Err(Error::Option { option, reason: ONE_PLATFORM.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Hands an image out.
 pub(crate) fn export(session: &Session<'_>, image: &Image, output: &Output) -> Result<(), Error> {

@@ -106,7 +106,7 @@ impl Engine {
     ///     .tag("app")
     ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
     /// let archive = store.path().join("app.tar");
-    /// engine.save(&["app"], &archive)?;
+    /// engine.save(&["app"], &archive, &|_: &Event| {})?;
     /// engine.untag("app", false)?;
     /// engine.load(LoadSource::Path(archive), &[])?;
     /// assert_eq!(engine.images()?.len(), 1);

@@ -1,0 +1,102 @@
+//! Images that come and go: what is told of them, and what is refused before anything runs.
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::sync::Mutex;
+
+use dfbuild::testing::engine;
+use dfbuild::{
+    Build, BuildContext, CacheSource, Cancel, Error, Event, Output, OutputKind, Platform,
+};
+use dfbuild_testkit::noise;
+use tempfile::TempDir;
+
+fn of(text: &str) -> Build {
+    Build::new(BuildContext::Empty).dockerfile_text(text)
+}
+
+fn platform(text: &str) -> Platform {
+    text.parse().unwrap()
+}
+
+/// The notices that `work` makes.
+fn notices(work: impl FnOnce(&(dyn Fn(&Event) + Sync))) -> Vec<String> {
+    let told = Mutex::new(Vec::new());
+    work(&|event: &Event| {
+        if let Event::Notice { text } = event {
+            told.lock().unwrap().push(text.clone());
+        }
+    });
+    told.into_inner().unwrap()
+}
+
+#[test]
+fn a_pulled_image_of_another_platform_is_told_of() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path()).unwrap();
+    let name = "registry.example/app:1".parse().unwrap();
+    let build = of("FROM scratch\nLABEL a=b\n").platform(platform("linux/arm64"));
+    let build = build.tag("registry.example/app:1").push(true);
+    build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+    let pull = |wanted: &str| {
+        notices(|observer| {
+            engine.pull(&name, &platform(wanted), &observer, &Cancel::new()).unwrap();
+        })
+    };
+    assert_eq!(pull("linux/arm64"), [""; 0]);
+    assert_eq!(
+        pull("linux/s390x"),
+        ["image with reference registry.example/app:1 was found but does not match the specified \
+          platform: wanted linux/s390x, actual: linux/arm64"]
+    );
+}
+
+#[test]
+fn a_docker_archive_of_several_platforms_is_refused_before_the_build() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path()).unwrap();
+    let output = Output::new(OutputKind::DockerArchive(folder.path().join("a.tar")));
+    let build = of("FROM scratch\nRUN make\n").output(output);
+    let build = build.platform(platform("linux/amd64")).platform(platform("linux/arm64"));
+    let events = Mutex::new(0);
+    let error = build.run(&engine, &|_: &Event| *events.lock().unwrap() += 1, &Cancel::new());
+    assert!(matches!(error, Err(Error::Option { .. })), "{error:?}");
+    assert_eq!(events.into_inner().unwrap(), 0);
+}
+
+#[test]
+fn a_cache_that_is_only_an_image_here_asks_no_registry() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path()).unwrap();
+    let build = of("FROM scratch\nRUN make\n").tag("app:1");
+    build.clone().run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+    let told = notices(|observer| {
+        let cache = CacheSource::Registry("app:1".parse().unwrap());
+        let again = build.cache_from(cache).run(&engine, &observer, &Cancel::new()).unwrap();
+        assert_eq!(again.ran, 0);
+    });
+    let expect =
+        "cache docker.io/library/app:1 is an image of this store: its steps are used anyway";
+    assert_eq!(told, [expect]);
+}
+
+#[test]
+fn a_large_archive_tells_how_far_it_is() {
+    let folder = TempDir::new().unwrap();
+    std::fs::create_dir(folder.path().join("context")).unwrap();
+    std::fs::write(folder.path().join("context/big"), noise(8 << 20)).unwrap();
+    let engine = engine(folder.path().join("store")).unwrap();
+    let build = Build::new(folder.path().join("context"))
+        .dockerfile_text("FROM scratch\nCOPY big /\n")
+        .tag("big");
+    build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+    let told = Mutex::new(Vec::new());
+    let observer = |event: &Event| {
+        if let Event::TaskProgress { done, size, .. } = event {
+            told.lock().unwrap().push((*done, *size));
+        }
+    };
+    engine.save(&["big"], &folder.path().join("big.tar"), &observer).unwrap();
+    let told = told.into_inner().unwrap();
+    assert!(told.len() >= 3 && told.is_sorted(), "{told:?}");
+    assert!(told.iter().all(|(done, size)| done <= size), "{told:?}");
+}

@@ -5,7 +5,7 @@
 mod common;
 
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,8 +15,8 @@ use common::example;
 use dfbuild::remote::{Anonymous, ClientOptions, Credential, Credentials};
 use dfbuild::worker::Worker;
 use dfbuild::{
-    Build, BuildContext, Built, Cancel, ContextStream, Engine, Error, Event, Secret, SecretSource,
-    StepError,
+    Build, BuildContext, Built, Cancel, ContextStream, Difference, DifferentPart, Engine, Error,
+    Event, Run, RunEnd, Secret, SecretSource, Signaller, StepError, Streams,
 };
 use dfbuild_testkit::{
     Bed, DebianRegistry, RegistrySetup, Skipped, Who, eventually, fill_base, run_or_skip,
@@ -143,6 +143,60 @@ fn what_the_embedder_has_reaches_the_build() {
         assert_eq!(image.tags[0].familiar_name(), "streamed");
         // The store is the same, so what needs no commands works here.
         assert_eq!(world.engine.images().unwrap()[0].id, image.image_id);
+    });
+}
+
+/// Runs a command in the image `app`, and returns how it ended and what it wrote.
+fn run(world: &World, script: &str, started: &dyn Fn(Signaller)) -> (RunEnd, String) {
+    let (mut ours, theirs) = std::io::pipe().unwrap();
+    let streams = Streams {
+        input: std::fs::File::open("/dev/null").unwrap().into(),
+        output: theirs.try_clone().unwrap().into(),
+        error: theirs.into(),
+        controls_terminal: false,
+    };
+    let run = Run::image("app").args(["sh", "-c", script]).env("A", "b");
+    let end = run.start(&world.engine, streams, started).unwrap();
+    let mut text = String::new();
+    ours.read_to_string(&mut text).unwrap();
+    (end, text)
+}
+
+#[test]
+fn commands_run_in_the_worker_with_the_streams_of_the_embedder() {
+    test("worker: commands", |world| {
+        let build = world.of(&format!("{BASE}RUN echo made > /made\n")).tag("app");
+        build.run(&world.engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+        let (end, text) = run(world, "cat /made; echo $A >&2; exit 3", &|_| {});
+        assert_eq!((end, text.as_str()), (RunEnd::Code(3), "made\nb\n"));
+        let (end, _) = run(world, "sleep 3600", &|command| command.kill());
+        assert_eq!(end, RunEnd::Signal(9));
+        let missing = Run::image("app").args(["nope"]);
+        let null = || std::fs::File::open("/dev/null").unwrap().into();
+        let streams =
+            || Streams { input: null(), output: null(), error: null(), controls_terminal: false };
+        let end = missing.start(&world.engine, streams(), &|_| {}).unwrap();
+        assert!(matches!(end, RunEnd::NotStarted { code: 127, .. }), "{end:?}");
+        let error = Run::image("other").start(&world.engine, streams(), &|_| {}).unwrap_err();
+        assert!(matches!(error, Error::Image { .. }), "{error}");
+    });
+}
+
+#[test]
+fn a_worker_verifies() {
+    test("worker: verify", |world| {
+        let verify = |text: &str| {
+            let build = world.of(text).build_arg("SOURCE_DATE_EPOCH", "0");
+            let loaded = build.load(&world.engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+            loaded.verify(&|_: &Event| {}).unwrap().difference
+        };
+        assert_eq!(verify(&format!("{BASE}RUN echo same > /same\n")), None);
+        let random = format!("{BASE}RUN cat /proc/sys/kernel/random/uuid > /id\n");
+        let Some(Difference { part: DifferentPart::File { path, .. }, .. }) = verify(&random)
+        else {
+            panic!("no file differs")
+        };
+        assert_eq!(path, "/id");
     });
 }
 

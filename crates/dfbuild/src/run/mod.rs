@@ -7,9 +7,11 @@ pub(crate) mod stages;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use dfbuild_image::{ImageConfig, Platform};
-use dfbuild_sandbox::{Exit, Killer, Rlimit};
+use dfbuild_sandbox::{Exit, Killer};
+use serde::{Deserialize, Serialize};
 
 use crate::build::Build;
 use crate::engine::Engine;
@@ -45,7 +47,7 @@ pub use stages::BuiltStage;
 /// assert_eq!(end, RunEnd::Code(0));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[must_use = "nothing runs until `start` is called"]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub struct Run {
@@ -65,14 +67,16 @@ pub struct Run {
     add_hosts: Vec<(String, String)>,
     resolv_conf: Option<Vec<u8>>,
     shm_size: Option<u64>,
-    rlimits: Vec<Rlimit>,
-    secrets: Vec<Secret>,
+    ulimits: Vec<Ulimit>,
+    /// Not written: they are nobody's business.
+    #[serde(skip)]
+    pub(crate) secrets: Vec<Secret>,
     ssh: Vec<SshAgent>,
     platform: Option<Platform>,
 }
 
 /// Whose files a command sees.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 enum Place {
     Image(String),
     Stage(Box<BuiltStage>),
@@ -87,7 +91,7 @@ enum Place {
 /// let sources = Volume { source: "/home/me/app".into(), target: "/src".into(), read_only: true };
 /// let run = Run::image("tools").volume(sources).workdir("/src").args(["make", "check"]);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Volume {
     /// Where it is, absolute.
     pub source: PathBuf,
@@ -98,7 +102,7 @@ pub struct Volume {
 }
 
 /// An empty file system in memory, which ends with the command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tmpfs {
     /// Where the command sees it, absolute.
     pub target: String,
@@ -123,7 +127,7 @@ pub struct Tmpfs {
 /// }
 /// assert_eq!(verdict(&RunEnd::Code(1)), "a test fails");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RunEnd {
     /// It exited with this code.
@@ -177,9 +181,21 @@ impl RunEnd {
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Signaller(Killer);
+pub struct Signaller(Arc<dyn Fn(Option<i32>) + Send + Sync>);
 
 impl Signaller {
+    fn here(killer: Killer) -> Self {
+        Self::elsewhere(move |signal| match signal {
+            Some(number) => killer.signal(number),
+            None => killer.kill(),
+        })
+    }
+
+    /// `send` takes a signal, or none to kill the command.
+    pub(crate) fn elsewhere(send: impl Fn(Option<i32>) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(send))
+    }
+
     /// Kills the command and all that it started.
     ///
     /// ```no_run
@@ -191,7 +207,7 @@ impl Signaller {
     /// # }
     /// ```
     pub fn kill(&self) {
-        self.0.kill();
+        (self.0)(None);
     }
 
     /// Sends a signal to the command. As the first process of its namespace it hears only of those
@@ -207,7 +223,7 @@ impl Signaller {
     /// }
     /// ```
     pub fn signal(&self, number: i32) {
-        self.0.signal(number);
+        (self.0)(Some(number));
     }
 }
 
@@ -236,7 +252,7 @@ impl Run {
             add_hosts: Vec::new(),
             resolv_conf: None,
             shm_size: None,
-            rlimits: Vec::new(),
+            ulimits: Vec::new(),
             secrets: Vec::new(),
             ssh: Vec::new(),
             platform: None,
@@ -492,8 +508,7 @@ impl Run {
     /// let run = Run::image("app").ulimit(Ulimit { name: "nofile".into(), soft: 1024, hard: 4096 });
     /// ```
     pub fn ulimit(mut self, limit: Ulimit) -> Self {
-        let Ulimit { name, soft, hard } = limit;
-        self.rlimits.push(Rlimit { name, soft, hard });
+        self.ulimits.push(limit);
         self
     }
 
@@ -537,8 +552,7 @@ impl Run {
     }
 
     /// Runs the command. Blocks until it has ended and with it all that it started; `started` is
-    /// told how to send it signals. It runs in namespaces of this process, also if builds have a
-    /// worker: the streams are here.
+    /// told how to send it signals. An engine with a worker has it run there, with these streams.
     ///
     /// ```no_run
     /// use dfbuild::{Engine, Run, RunEnd, Streams};
@@ -568,11 +582,8 @@ impl Run {
                 hint: Some("use an engine without one".to_owned()),
             });
         }
-        if engine.worker().is_some() && !rustix::process::geteuid().is_root() {
-            return Err(Error::Sandbox {
-                reason: "this process has entered no user namespace, its worker has".to_owned(),
-                hint: Some("have `dfbuild run` do it, or a process with one thread".to_owned()),
-            });
+        if let Some(worker) = engine.worker() {
+            return worker.run(self, engine, streams, started);
         }
         let _in_use = engine.store().in_use();
         match &self.place {

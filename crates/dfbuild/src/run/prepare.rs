@@ -14,7 +14,7 @@ use crate::images::rootfs::Rootfs;
 use crate::run::files::{DEFAULT_PATH, file, hosts, shell};
 use crate::run::{Run, RunEnd, Signaller, Tmpfs, command, end_of};
 use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};
-use crate::steps::run_step::pretend_for_apt;
+use crate::steps::run_step::{pretend_for_apt, rlimits};
 use crate::steps::stubs::Stubs;
 use crate::steps::users::Users;
 
@@ -101,7 +101,7 @@ impl<'a> Prepared<'a> {
             privileges: if run.privileged { Privileges::Insecure } else { Privileges::Docker },
             mounts,
             read_only_root: run.read_only,
-            rlimits: run.rlimits.clone(),
+            rlimits: rlimits(&run.ulimits),
             shm_size: run.shm_size.unwrap_or(64 << 20),
             id_mode: engine.id_mode(),
             ..workspace.spec()?
@@ -125,7 +125,7 @@ pub(super) fn execute(
             };
         }
     };
-    started(Signaller(child.killer()));
+    started(Signaller::here(child.killer()));
     Ok(end_of(child.wait()?))
 }
 

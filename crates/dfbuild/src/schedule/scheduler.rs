@@ -220,6 +220,10 @@ impl<'e> Loaded<'e> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn verify(mut self, observer: &dyn Observer) -> Result<Verification, Error> {
+        if let Some(worker) = self.engine.worker() {
+            let is_cancelled = || matches!(self.ending.reason(), Some(Error::Cancelled));
+            return worker.verify(&self.build, self.engine, observer, &is_cancelled);
+        }
         let build = &mut self.build;
         build.tags.clear();
         build.push = false;

@@ -16,6 +16,7 @@ use crate::event::{StepInfo, Stream, Usage};
 use crate::images::blobs::is_clock_time;
 use crate::images::rootfs::Rootfs;
 use crate::leaks::Leaks;
+use crate::options::Ulimit;
 use crate::redact::Redaction;
 use crate::run::failed::{Remains, keep};
 use crate::run::files::{file, hosts};
@@ -82,7 +83,7 @@ pub(crate) fn run_command(
         network: network(session, run),
         privileges: privileges(session, run)?,
         mounts: std::mem::take(&mut mounts.mounts),
-        rlimits: rlimits(session),
+        rlimits: rlimits(&session.build.ulimits),
         shm_size: session.build.shm_size.unwrap_or(64 << 20),
         id_mode: engine.id_mode(),
         ..workspace.spec()?
@@ -223,9 +224,9 @@ fn privileges(session: &Session<'_>, run: &RunStep) -> Result<Privileges, StepEr
     }
 }
 
-fn rlimits(session: &Session<'_>) -> Vec<Rlimit> {
-    let limits = session.build.ulimits.iter();
+pub(crate) fn rlimits(limits: &[Ulimit]) -> Vec<Rlimit> {
     limits
+        .iter()
         .map(|limit| Rlimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard })
         .collect()
 }

@@ -49,7 +49,8 @@ fn changes(one: &Entry, other: &Entry) -> Vec<FileDifference> {
         }
         (one, other) if one == other => {}
         (one, other) if name(one) != name(other) => {
-            found.push(FileDifference::Kind { first: name(one), second: name(other) });
+            found
+                .push(FileDifference::Kind { first: name(one).into(), second: name(other).into() });
         }
         (one, other) => {
             found.push(FileDifference::Target { first: target(one), second: target(other) });
@@ -154,7 +155,11 @@ mod tests {
             link("b2"),
             &[FileDifference::Target { first: "b".into(), second: "b2".into() }],
         );
-        check(one(), link("b"), &[FileDifference::Kind { first: "file", second: "symbolic link" }]);
+        check(
+            one(),
+            link("b"),
+            &[FileDifference::Kind { first: "file".into(), second: "symbolic link".into() }],
+        );
     }
 
     #[test]

@@ -3,7 +3,10 @@
 mod compare;
 mod files;
 
+use std::borrow::Cow;
+
 use dfbuild_image::{Digest, Platform};
+use serde::{Deserialize, Serialize};
 
 use crate::build::Built;
 
@@ -22,7 +25,7 @@ use crate::build::Built;
 /// assert_eq!(verification.first.image_id, verification.second.image_id);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Verification {
     /// The first build.
@@ -54,7 +57,7 @@ pub struct Verification {
 /// println!("for {}: {:?}", difference.platform, difference.part);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Of which platform.
     pub platform: Platform,
@@ -88,7 +91,7 @@ pub struct Difference {
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum DifferentPart {
     /// A file of a layer.
@@ -163,7 +166,7 @@ pub enum DifferentPart {
 /// assert_eq!(changes[0], FileDifference::Content { offset: Some(0) });
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum FileDifference {
     /// It is not there in the second image.
@@ -173,9 +176,9 @@ pub enum FileDifference {
     /// It is another kind of thing.
     Kind {
         /// In the first image: `file`, `directory`, …
-        first: &'static str,
+        first: Cow<'static, str>,
         /// In the second.
-        second: &'static str,
+        second: Cow<'static, str>,
     },
     /// Its length, in bytes.
     Size {

@@ -1,26 +1,42 @@
 use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use dfbuild_remote::ClientOptions;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::message::{Message, Request};
+use super::engine::SentEngine;
+use super::message::{Finished, Message, Request, Work};
 use super::network::{SentNetwork, credential};
 use super::request::BuildRequest;
-use super::{Worker, frame};
+use super::{Worker, fds, frame, run};
 use crate::build::{Build, Built};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Event, Observer};
 use crate::options::ContextStream;
 use crate::relayed::Relayed;
+use crate::run::Signaller;
+use crate::verify::Verification;
 
 /// How late it may be noticed that a build was cancelled: that is only a flag.
 const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 /// How much of a context is sent at once.
 const CHUNK: usize = 256 << 10;
+
+/// What the worker may ask of its embedder, and tells it.
+pub(super) struct Asked<'a> {
+    /// The context of a build.
+    pub(super) stream: Option<ContextStream>,
+    /// The streams of a command.
+    pub(super) streams: Vec<OwnedFd>,
+    pub(super) observer: &'a dyn Observer,
+    /// Is asked often.
+    pub(super) is_cancelled: &'a dyn Fn() -> bool,
+    pub(super) started: &'a dyn Fn(Signaller),
+}
 
 impl Worker {
     /// Builds in the worker. `is_cancelled` is asked often.
@@ -31,20 +47,49 @@ impl Worker {
         observer: &dyn Observer,
         is_cancelled: &dyn Fn() -> bool,
     ) -> Result<Built, Error> {
-        let failed = |error: io::Error| Error::Worker { reason: error.to_string(), hint: None };
+        let (request, stream) = BuildRequest::new(build).map_err(failed)?;
+        let asked = Asked::by_build(stream, observer, is_cancelled);
+        match self.work(Work::Build(request), engine, asked)? {
+            Finished::Built(image) => Ok(image),
+            _ => Err(something_else()),
+        }
+    }
+
+    /// Builds twice in the worker, and compares there.
+    pub(crate) fn verify(
+        &self,
+        build: &Build,
+        engine: &Engine,
+        observer: &dyn Observer,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<Verification, Error> {
+        let (request, stream) = BuildRequest::new(build).map_err(failed)?;
+        let asked = Asked::by_build(stream, observer, is_cancelled);
+        match self.work(Work::Verify(request), engine, asked)? {
+            Finished::Verified(verification) => Ok(verification),
+            _ => Err(something_else()),
+        }
+    }
+
+    pub(super) fn work(
+        &self,
+        work: Work,
+        engine: &Engine,
+        asked: Asked<'_>,
+    ) -> Result<Finished, Error> {
         if engine.has_parts_of_its_own() {
             return Err(Error::Worker {
                 reason: "a sandbox or registry of the embedder's cannot go there".to_owned(),
                 hint: Some("use such an engine without a worker".to_owned()),
             });
         }
-        let (request, stream) = BuildRequest::new(build, engine).map_err(failed)?;
         let options = engine.network_options();
-        let request = Request::Build(Box::new((request, options.map(SentNetwork::of))));
+        let sent = SentEngine::of(engine).map_err(failed)?;
+        let request = Request::Work(Box::new((work, sent, options.map(SentNetwork::of))));
         let socket = self.connect()?;
-        let mut embedder = Embedder { socket, options, stream, buffer: None, observer };
-        let said = embedder.say(&request, &[]);
-        match said.and_then(|()| embedder.talk(is_cancelled)) {
+        let mut embedder = Embedder { socket, options, buffer: None, asked };
+        let said = embedder.say(&request, &[]).and_then(|()| embedder.hand_over());
+        match said.and_then(|()| embedder.talk()) {
             Ok(Some(done)) => done,
             Ok(None) => Err(self.loss()),
             Err(error) => Err(failed(error)),
@@ -52,25 +97,47 @@ impl Worker {
     }
 }
 
-/// The embedder's end of the socket of a build.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn failed(error: io::Error) -> Error {
+    Error::Worker { reason: error.to_string(), hint: None }
+}
+
+/// For what cannot be between two sides of the same version.
+pub(super) fn something_else() -> Error {
+    Error::Worker { reason: "it did something else".to_owned(), hint: None }
+}
+
+impl<'a> Asked<'a> {
+    fn by_build(
+        stream: Option<ContextStream>,
+        observer: &'a dyn Observer,
+        is_cancelled: &'a dyn Fn() -> bool,
+    ) -> Self {
+        Self { stream, streams: Vec::new(), observer, is_cancelled, started: &|_| {} }
+    }
+}
+
+/// The embedder's end of the socket of a build or a command.
 struct Embedder<'a> {
     socket: UnixStream,
     options: Option<&'a ClientOptions>,
-    stream: Option<ContextStream>,
-    /// The stream, once it is read.
+    /// The context, once it is read.
     buffer: Option<Box<dyn Read + Send>>,
-    observer: &'a dyn Observer,
+    asked: Asked<'a>,
 }
 
 impl Embedder<'_> {
-    /// Speaks with the worker until the build is done; `None` if the worker is gone.
-    fn talk(
-        &mut self,
-        is_cancelled: &dyn Fn() -> bool,
-    ) -> io::Result<Option<Result<Built, Error>>> {
+    /// Hands the streams of a command over, which are the command's alone then.
+    fn hand_over(&mut self) -> io::Result<()> {
+        let streams = std::mem::take(&mut self.asked.streams);
+        streams.iter().try_for_each(|stream| fds::send(&self.socket, stream.as_fd()))
+    }
+
+    /// Speaks with the worker until it is done; `None` if the worker is gone.
+    fn talk(&mut self) -> io::Result<Option<Result<Finished, Error>>> {
         let mut told = false;
         loop {
-            if !told && is_cancelled() {
+            if !told && (self.asked.is_cancelled)() {
                 told = true;
                 self.say(&Request::Cancel, &[])?;
             }
@@ -79,9 +146,9 @@ impl Embedder<'_> {
             }
             let Some((message, bytes)) = frame::read(&self.socket)? else { return Ok(None) };
             match message {
-                Message::Event(event) => self.observer.event(&event),
+                Message::Event(event) => self.asked.observer.event(&event),
                 Message::Output { step, stream } => {
-                    self.observer.event(&Event::Output { step, stream, bytes });
+                    self.asked.observer.event(&Event::Output { step, stream, bytes });
                 }
                 Message::Retry { error, wait } => self.retry(error, wait),
                 Message::Credential { registry } => {
@@ -94,6 +161,9 @@ impl Embedder<'_> {
                         Err(error) => (Some(Relayed::of(&error)), Vec::new()),
                     };
                     self.say(&Request::Context(error), &bytes)?;
+                }
+                Message::Started => {
+                    (self.asked.started)(run::signaller(self.socket.try_clone()?));
                 }
                 Message::Done(done) => return Ok(Some(*done)),
             }
@@ -117,7 +187,7 @@ impl Embedder<'_> {
 
     /// The next bytes of the context; none at its end.
     fn chunk(&mut self) -> io::Result<Vec<u8>> {
-        if let Some(stream) = self.stream.take() {
+        if let Some(stream) = self.asked.stream.take() {
             self.buffer = stream.take();
         }
         let Some(stream) = &mut self.buffer else {
@@ -186,10 +256,11 @@ mod tests {
                 line.close();
             });
             let stream = Some(stream);
-            let (options, observer) = (Some(options), &observer);
-            let mut embedder = Embedder { socket: ours, options, stream, buffer: None, observer };
+            let options = Some(options);
             let is_cancelled = || !told.lock().unwrap().is_empty();
-            let done = embedder.talk(&is_cancelled).unwrap();
+            let asked = Asked::by_build(stream, &observer, &is_cancelled);
+            let mut embedder = Embedder { socket: ours, options, buffer: None, asked };
+            let done = embedder.talk().unwrap();
             assert!(matches!(done, Some(Err(Error::Cancelled))));
         });
         told.into_inner().unwrap()

@@ -7,21 +7,25 @@ use super::frame;
 use super::message::{Message, Request};
 use crate::cancel::Cancel;
 use crate::event::{Event, Observer};
+use crate::run::Signaller;
 
-/// A worker's end of the socket of a build.
+/// A worker's end of the socket of a build or a command.
 pub(super) struct Line {
     socket: UnixStream,
     /// Held while a message is written.
     writing: Mutex<()>,
     /// What came as answer to the one question that is open.
     answers: Mutex<Receiver<(Request, Vec<u8>)>>,
+    /// The command, once it runs.
+    command: Mutex<Option<Signaller>>,
 }
 
 impl Line {
     /// A line, and where its answers go.
     pub(super) fn new(socket: UnixStream) -> (Arc<Self>, Sender<(Request, Vec<u8>)>) {
         let (sender, answers) = channel();
-        let line = Self { socket, writing: Mutex::new(()), answers: Mutex::new(answers) };
+        let (writing, answers) = (Mutex::default(), Mutex::new(answers));
+        let line = Self { socket, writing, answers, command: Mutex::default() };
         (Arc::new(line), sender)
     }
 
@@ -44,10 +48,29 @@ impl Line {
         while let Ok(Some((request, bytes))) = frame::read(&self.socket) {
             match request {
                 Request::Cancel => cancel.cancel(),
+                Request::Signal(signal) => self.signal(signal),
                 answer => drop(answers.send((answer, bytes))),
             }
         }
         cancel.cancel();
+        self.signal(None);
+    }
+
+    /// A command runs, and can be sent signals, unless the embedder is gone by now.
+    pub(super) fn started(&self, command: Signaller, cancel: &Cancel) {
+        *hold(&self.command) = Some(command);
+        self.tell(&Message::Started, &[]);
+        if cancel.is_cancelled() {
+            self.signal(None);
+        }
+    }
+
+    fn signal(&self, signal: Option<i32>) {
+        match (&*hold(&self.command), signal) {
+            (Some(command), Some(signal)) => command.signal(signal),
+            (Some(command), None) => command.kill(),
+            (None, _) => {}
+        }
     }
 
     pub(super) fn close(&self) {

@@ -26,8 +26,9 @@
 //! With `#[tokio::main]` there are threads before the first line of `main`: build the runtime by
 //! hand after the call, as `examples/server.rs` does.
 //!
-//! *Limitations*: only [`crate::Build::run`] and [`crate::Loaded::run`] go to the worker. What needs
-//! no commands works without one: pulls, pushes, tags, archives, `explain`. What looks at or removes
+//! *Limitations*: [`crate::Build::run`], [`crate::Loaded::run`], [`crate::Loaded::verify`] and
+//! [`crate::Run::start`] go to the worker, the latter with the streams of the embedder. What needs no
+//! commands works without one: pulls, pushes, tags, archives, `explain`. What looks at or removes
 //! unpacked files ([`crate::Engine::prune`], [`crate::Engine::fsck`]) may meet owners that only the
 //! worker has ids for, where there are subordinate ids: the limit of the store is kept by the worker
 //! after each build, and `dfbuild prune` does the rest. A sandbox or registry of the embedder's cannot
@@ -35,6 +36,7 @@
 //! [`crate::remote::ClientOptions::clock`] stays with the embedder.
 
 mod build;
+mod engine;
 mod fds;
 mod frame;
 mod line;
@@ -42,6 +44,8 @@ mod message;
 mod network;
 mod process;
 mod request;
+mod run;
+mod secrets;
 mod serve;
 
 pub use process::Worker;

@@ -10,14 +10,15 @@ use std::thread;
 use super::fds::receive;
 use super::frame;
 use super::line::{Line, Streamed};
-use super::message::{Greeting, Message, Request, VERSION};
-use super::{ARGUMENT, network::SentNetwork, request::BuildRequest};
+use super::message::{Finished, Greeting, Message, Request, VERSION, Work};
+use super::{ARGUMENT, build::something_else, engine::SentEngine, network::SentNetwork};
 use crate::cancel::Cancel;
 use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::options::ContextStream;
 use crate::rootless;
+use crate::run::Streams;
 
 /// Is the worker if this process was started as one, and returns what to exit with once the process
 /// that started it needs it no more. Does nothing otherwise.
@@ -55,12 +56,11 @@ fn serve() -> io::Result<()> {
     thread::scope(|scope| {
         while let Some(socket) = receive(&control)? {
             let socket = UnixStream::from(socket);
-            let Some((Request::Build(request), _)) = frame::read(&socket)? else { continue };
-            let (request, network) = *request;
-            let engine = engine(&mut engines, &request.root, refused.as_ref());
+            let Some((Request::Work(request), _)) = frame::read(&socket)? else { continue };
+            let engine = engine(&mut engines, &request.1.root, refused.as_ref());
             // Without a thread the socket is closed, which its other end notices.
-            let build = move || build(socket, request, network, engine);
-            let _ = thread::Builder::new().name("build".to_owned()).spawn_scoped(scope, build);
+            let work = move || drop(do_work(socket, *request, engine));
+            let _ = thread::Builder::new().name("build".to_owned()).spawn_scoped(scope, work);
         }
         Ok(())
     })
@@ -82,12 +82,16 @@ fn engine(
     Ok(engines[root].for_build(&Ending::default()))
 }
 
-fn build(
+fn do_work(
     socket: UnixStream,
-    mut request: BuildRequest,
-    network: Option<SentNetwork>,
+    (work, sent, network): (Work, SentEngine, Option<SentNetwork>),
     engine: Result<Engine, Error>,
-) {
+) -> io::Result<()> {
+    // Before anybody else reads from the socket.
+    let streams = match &work {
+        Work::Run(request) => Some(streams(&socket, request.controls_terminal)?),
+        _ => None,
+    };
     let (line, answers) = Line::new(socket);
     let cancel = Cancel::new();
     thread::scope(|scope| {
@@ -96,15 +100,36 @@ fn build(
         // The listener ends with the line, also when the build panics.
         let _closing = Closing(line);
         let done = engine.and_then(|engine| {
-            let mut engine = request.configure(engine);
+            let mut engine = sent.configure(engine);
             if let Some(network) = network {
                 engine = engine.with_network(network.options(line));
             }
-            let build = request.build(|| ContextStream::new(Streamed::new(line)));
-            build.run(&engine, &**line, cancel)
+            let context = || ContextStream::new(Streamed::new(line));
+            match (work, streams) {
+                (Work::Run(request), Some(streams)) => {
+                    let started = |command| line.started(command, cancel);
+                    request.run().start(&engine, streams, &started).map(Finished::Ended)
+                }
+                (Work::Run(_), None) => Err(something_else()),
+                (Work::Build(request), _) => {
+                    let build = request.build(context);
+                    build.run(&engine, &**line, cancel).map(Finished::Built)
+                }
+                (Work::Verify(request), _) => {
+                    let loaded = request.build(context).load(&engine, &**line, cancel)?;
+                    loaded.verify(&**line).map(Finished::Verified)
+                }
+            }
         });
         line.tell(&Message::Done(Box::new(done.map_err(Error::relayed))), &[]);
     });
+    Ok(())
+}
+
+/// The streams of a command.
+fn streams(socket: &UnixStream, controls_terminal: bool) -> io::Result<Streams> {
+    let next = || receive(socket)?.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof));
+    Ok(Streams { input: next()?, output: next()?, error: next()?, controls_terminal })
 }
 
 struct Closing<'a>(&'a Line);

@@ -84,7 +84,7 @@ fn an_image_that_is_missing_is_pulled_to_be_run() {
         let _ = bed.run(&["push", &name]).succeeds();
 
         let never = elsewhere(bed, &["run", "--pull=never", &name, "cat", "/made"]);
-        let _ = never.exits_with(1).says(&["failed to find image"]);
+        let _ = never.exits_with(125).says(&["failed to find image"]);
         let missing = elsewhere(bed, &["run", &name, "cat", "/made"]).succeeds();
         assert_eq!(missing.stdout, "made\n");
         let asked = proxy.server().requests().len();

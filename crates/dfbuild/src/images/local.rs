@@ -65,8 +65,12 @@ impl Engine {
     }
 
     /// The images whose id or digest begins like this, each once.
-    /// Whether an image has this name that no registry is known to have.
+    /// Whether an image has this name that no registry can have: it did not come from Docker Hub, and
+    /// nobody but Docker pushes what has no folder there.
     pub(crate) fn is_only_here(&self, name: &Reference) -> bool {
+        if !name.full_name().starts_with("docker.io/library/") {
+            return false;
+        }
         let tags = self.store().tags().unwrap_or_default();
         let tag = tags.iter().find(|tag| tag.reference == *name);
         let digest = tag.and_then(|tag| digest_of(&tag.descriptor));

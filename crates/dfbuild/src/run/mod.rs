@@ -102,6 +102,13 @@ pub struct Volume {
 }
 
 /// An empty file system in memory, which ends with the command.
+///
+/// ```
+/// use dfbuild::{Run, Tmpfs};
+///
+/// let cache = Tmpfs { target: "/cache".into(), size: None, mode: 0o755 };
+/// let run = Run::image("tools").read_only(true).tmpfs(cache);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tmpfs {
     /// Where the command sees it, absolute.
@@ -396,6 +403,13 @@ impl Run {
     }
 
     /// A file system in memory, in an image or a stage; may be given several times.
+    ///
+    /// ```
+    /// use dfbuild::{Run, Tmpfs};
+    ///
+    /// let scratch = Tmpfs { target: "/tmp".into(), size: Some(64 << 20), mode: 0o1777 };
+    /// let run = Run::image("app").tmpfs(scratch);
+    /// ```
     pub fn tmpfs(mut self, tmpfs: Tmpfs) -> Self {
         self.tmpfs.push(tmpfs);
         self
@@ -403,6 +417,12 @@ impl Run {
 
     /// Whether the command cannot change the files of the image or stage. What is mounted is not
     /// concerned.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").read_only(true).args(["make", "check"]);
+    /// ```
     pub fn read_only(mut self, read_only: bool) -> Self {
         self.read_only = read_only;
         self
@@ -410,6 +430,12 @@ impl Run {
 
     /// Whether the command, in an image or a stage, may do what `RUN --security=insecure` may: it
     /// has all capabilities of this process, no filter of system calls and no masked paths.
+    ///
+    /// ```
+    /// use dfbuild::Run;
+    ///
+    /// let run = Run::image("app").privileged(true).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]);
+    /// ```
     pub fn privileged(mut self, privileged: bool) -> Self {
         self.privileged = privileged;
         self

@@ -160,6 +160,12 @@ fn finish(args: &BuildArgs, begun: &Begun<'_>, built: &Built) -> ExitCode {
     let Begun { progress, request, mode, .. } = begun;
     let summary = Summary::from(built);
     progress.built(&summary);
+    if args.pushes() {
+        // What a deployment pins; the identity of the image is that of its configuration.
+        for tag in &built.tags {
+            progress.note(&format!("pushed {}@{}", tag.familiar_name(), summary.digest));
+        }
+    }
     let written = write_results(args, built, &summary).and_then(|()| match &request.piped {
         Some(piped) => copy_to_stdout(piped),
         None if *mode == Mode::Quiet => print_id(&summary.image_id),

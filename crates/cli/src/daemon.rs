@@ -34,7 +34,7 @@ fn hand_over(engine: &Engine, tags: &[Reference], bars: &Progress) -> Result<Str
         loaded.map_err(|error| Failure::outside_build(&error))?;
         return Ok(format!("loaded into the daemon at {}", socket.display()));
     }
-    for program in ["docker", "podman"] {
+    for program in programs(host.as_deref()) {
         if let Some(done) = by_program(engine, program, &names, bars) {
             return done;
         }
@@ -51,9 +51,21 @@ fn hand_over(engine: &Engine, tags: &[Reference], bars: &Progress) -> Result<Str
         hints: vec![
             "the image is in the store of dfbuild anyway; without --load that is all that happens"
                 .to_owned(),
-            "start the daemon, or set DOCKER_HOST=unix:///path/of/its/socket".to_owned(),
+            "start the daemon, or set DOCKER_HOST=unix:///path/of/its/socket; others are reached \
+             through the program docker, which has to be installed"
+                .to_owned(),
         ],
     })
+}
+
+/// The programs that may reach a daemon which no socket of this machine leads to. Whoever names a daemon
+/// means no other one: podman would keep the image to itself.
+fn programs(host: Option<&str>) -> &'static [&'static str] {
+    match host {
+        None => &["docker", "podman"],
+        Some(host) if host.starts_with("unix://") => &[],
+        Some(_) => &["docker"],
+    }
 }
 
 fn usual_sockets(runtime: Option<&str>) -> Vec<PathBuf> {
@@ -104,4 +116,17 @@ fn by_program(
         Ok(()) => Ok(format!("loaded with {program} load")),
         Err(error) => Err(Failure::outside_build(&error)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_is_named_is_the_only_one() {
+        assert_eq!(programs(None), ["docker", "podman"]);
+        assert_eq!(programs(Some("tcp://docker:2376")), ["docker"]);
+        assert_eq!(programs(Some("ssh://host")), ["docker"]);
+        assert_eq!(programs(Some("unix:///run/none.sock")), [""; 0]);
+    }
 }

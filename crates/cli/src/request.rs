@@ -188,8 +188,7 @@ pub(crate) fn agent(
 /// Refuses what would be lost silently.
 fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
     let names = args.output.iter().any(|output| !output.names.is_empty());
-    let pushes = args.push || args.output.iter().any(|output| output.push);
-    if pushes && args.tag.is_empty() && !names {
+    if args.pushes() && args.tag.is_empty() && !names {
         return Err(usage("--push needs a name to push to: give --tag"));
     }
     if args.loads() && args.tag.is_empty() && !names {

@@ -175,3 +175,34 @@ fn they_cannot_go_to_a_worker() {
     let error = of("FROM scratch\n").run(&engine, &nobody, &Cancel::new()).unwrap_err();
     assert!(matches!(error, Error::Worker { .. }), "{error}");
 }
+
+/// A base of the store that is for one platform only: an index with one name twice could not be used.
+#[test]
+fn an_index_names_what_was_asked_for() {
+    let (_folder, engine) = engine();
+    let base = of("FROM scratch\nLABEL base=yes\n").tag("base");
+    base.platform("linux/amd64".parse().unwrap()).run(&engine, &nobody, &Cancel::new()).unwrap();
+    let asked = ["linux/arm64".parse().unwrap(), "linux/amd64".parse().unwrap()];
+    let both = asked.iter().cloned().fold(of("FROM base\nLABEL a=b\n"), Build::platform);
+    let built = both.run(&engine, &nobody, &Cancel::new()).unwrap();
+    assert_eq!(built.platforms, asked);
+}
+
+/// As BuildKit does (`dockerui.Client.ReadEntrypoint`).
+#[test]
+fn a_dockerfile_may_be_in_lower_case() {
+    let (folder, engine) = engine();
+    let context = folder.path().join("context");
+    fs::create_dir(&context).unwrap();
+    let build = Build::new(BuildContext::Directory(context.clone()));
+    let error = build.clone().run(&engine, &nobody, &Cancel::new()).unwrap_err();
+    let Error::NoDockerfile { path, .. } = error else { panic!("{error}") };
+    assert_eq!(path, context.join("Dockerfile"));
+    for (name, stage) in
+        [("dockerfile", "FROM scratch\n"), ("Dockerfile", "FROM scratch\nCOPY gone /\n")]
+    {
+        fs::write(context.join(name), stage).unwrap();
+        let built = build.clone().run(&engine, &nobody, &Cancel::new());
+        assert_eq!(built.is_ok(), name == "dockerfile", "{built:?}");
+    }
+}

@@ -263,6 +263,11 @@ impl BuildArgs {
         wanted.any(|wanted| *wanted)
     }
 
+    /// Whether the image goes to its registry.
+    pub(crate) fn pushes(&self) -> bool {
+        self.push || self.output.iter().any(|output| output.push)
+    }
+
     /// Whether the image goes to the Docker or podman of this machine.
     pub(crate) fn loads(&self) -> bool {
         self.load || self.output.iter().any(|output| output.kind == FlagKind::Daemon)

@@ -18,6 +18,8 @@ pub(crate) struct Source {
 }
 
 const DEFAULT_NAME: &str = "Dockerfile";
+/// What BuildKit looks for where the other is missing (`dockerui.Client.ReadEntrypoint`).
+const LOWER_CASE_NAME: &str = "dockerfile";
 
 impl Source {
     /// Reads the Dockerfile of `build`.
@@ -26,6 +28,10 @@ impl Source {
             let bytes = materials.main.read(name).map_err(missing(Path::new(name)))?;
             Ok(Self::new(name, &bytes, None))
         };
+        let or_lower_case = |found: Result<Self, Error>,
+                             lower: &dyn Fn() -> Result<Self, Error>| {
+            found.or_else(|error| lower().map_err(|_| error))
+        };
         match (&build.dockerfile, &materials.main) {
             (Dockerfile::Text(text), _) => Ok(Self::new(DEFAULT_NAME, text.as_bytes(), None)),
             (_, _) if materials.dockerfile.is_some() => {
@@ -33,9 +39,12 @@ impl Source {
                 Ok(Self::new(DEFAULT_NAME, bytes, None))
             }
             (Dockerfile::Default, Material::Folder(folder)) => {
-                Self::file(DEFAULT_NAME, folder.join(DEFAULT_NAME))
+                let file = |name| Self::file(name, folder.join(name));
+                or_lower_case(file(DEFAULT_NAME), &|| file(LOWER_CASE_NAME))
             }
-            (Dockerfile::Default, _) => in_context(DEFAULT_NAME),
+            (Dockerfile::Default, _) => {
+                or_lower_case(in_context(DEFAULT_NAME), &|| in_context(LOWER_CASE_NAME))
+            }
             (Dockerfile::File(path), main) => {
                 let name = path.display().to_string();
                 if path.is_absolute() || matches!(main, Material::Folder(_)) {

@@ -107,9 +107,13 @@ fn make_image(
     packing: &Packing,
     tags: &[Reference],
 ) -> Result<Image, Error> {
-    let targets = session.graph.targets.iter().zip(results);
+    let asked = &session.build.platforms;
+    let asked = |at: usize| if results.len() > 1 { asked.get(at) } else { None };
+    let targets = session.graph.targets.iter().zip(results).enumerate();
     let platforms = targets
-        .map(|(target, result)| PlatformImage::make(session, *target, result, packing))
+        .map(|(at, (target, result))| {
+            PlatformImage::make(session, (*target, asked(at)), result, packing)
+        })
         .collect::<Result<Vec<_>, Error>>()?;
     let top = match platforms.as_slice() {
         [only] => only.manifest.clone(),

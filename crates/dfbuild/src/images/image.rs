@@ -31,10 +31,11 @@ pub(crate) struct PlatformImage {
 const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
 
 impl PlatformImage {
-    /// Makes the image of a target and puts it into the store.
+    /// Makes the image of a target and puts it into the store. Among several it goes by the platform that was `asked`
+    /// for, whatever its base turned out to be: an index would name one twice (`dockerui.Client.Build`).
     pub(crate) fn make(
         session: &Session<'_>,
-        target: StageId,
+        (target, asked): (StageId, Option<&Platform>),
         result: &StageResult,
         packing: &Packing,
     ) -> Result<Self, Error> {
@@ -45,7 +46,7 @@ impl PlatformImage {
             layers.push(last.map_err(|error| Error::image("of this build", error))?);
         }
         let config = configuration(session, target, result, &layers);
-        let platform = config.platform();
+        let platform = asked.cloned().unwrap_or_else(|| config.platform());
         let json = config.to_json();
         let id = store.put_blob(&json)?;
         let config_descriptor = descriptor(MediaType::ImageConfig, id, json.len() as u64);

@@ -177,7 +177,11 @@ fn logs_are_whole(bed: &Bed) {
     // What is cached ran before.
     bed.write("Dockerfile", "FROM base\n");
     let _ = bed.build(&[]).succeeds();
-    assert_eq!(bed.run(&["logs"]).succeeds().stdout, list);
+    // Without the ages, which grow meanwhile.
+    let ids = |list: &str| -> Vec<String> {
+        list.lines().filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
+    };
+    assert_eq!(ids(&bed.run(&["logs"]).succeeds().stdout), ids(&list));
 }
 
 /// A daemon that takes one image and answers.

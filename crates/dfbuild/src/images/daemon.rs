@@ -23,7 +23,7 @@ impl Engine {
     /// use std::path::Path;
     ///
     /// Build::new("project").tag("app").run(&engine, &|_: &Event| {}, &Cancel::new())?;
-    /// let answer = engine.load_into_daemon(Path::new("/run/docker.sock"), &["app"])?;
+    /// let answer = engine.load_into_daemon(Path::new("/run/docker.sock"), &["app"], &|_: &Event| {})?;
     /// println!("{answer}");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

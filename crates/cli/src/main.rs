@@ -10,6 +10,7 @@ mod check;
 mod completions;
 mod compose;
 mod copy_out;
+mod credentials;
 mod daemon;
 mod diagnostics;
 mod diff;

@@ -4,13 +4,14 @@ use std::env;
 use std::error::Error as StdError;
 use std::fs;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use dfbuild::remote::{ClientOptions, DockerConfig, Helpers, Proxy};
+use dfbuild::remote::{ClientOptions, Proxy};
 use dfbuild::{Cancel, Engine, Error, Platform, Reference};
 
 use crate::args::{ProgressArg, PullArgs, PushArgs, RegistryArgs, TransferArgs};
+use crate::credentials;
 use crate::failure::Failure;
 use crate::progress::{Mode, Progress};
 use crate::signals::{self, Asked, Interrupted};
@@ -42,9 +43,7 @@ pub(crate) fn network(
         let pem = fs::read(file).map_err(|error| format!("read {}: {error}", file.display()))?;
         options.extra_ca_pem.push(pem);
     }
-    if let Some(config) = docker_config()? {
-        options.credentials = Arc::new(config);
-    }
+    options.credentials = Arc::new(credentials::of_this_machine()?);
     Ok(options)
 }
 
@@ -140,29 +139,6 @@ pub(crate) struct Told {
 
 fn print(line: &str) -> Result<(), Box<dyn StdError>> {
     Ok(writeln!(io::stdout().lock(), "{line}")?)
-}
-
-/// Docker's configuration: in `$DOCKER_CONFIG`, else in `~/.docker`. Without one everybody is
-/// anonymous.
-fn docker_config() -> Result<Option<DockerConfig>, Box<dyn StdError>> {
-    let folder = env::var_os("DOCKER_CONFIG").map(PathBuf::from);
-    let home = env::var_os("HOME").map(|home| Path::new(&home).join(".docker"));
-    let Some(path) = folder.or(home).map(|folder| folder.join("config.json")) else {
-        return Ok(None);
-    };
-    let json = match fs::read(&path) {
-        Ok(json) => json,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("read {}: {error}", path.display()).into()),
-    };
-    let directories = env::var_os("PATH").map(|path| env::split_paths(&path).collect());
-    let helpers = Helpers {
-        directories: directories.unwrap_or_default(),
-        environment: env::vars_os().collect(),
-        ..Helpers::default()
-    };
-    let config = DockerConfig::parse(&json, helpers);
-    Ok(Some(config.map_err(|error| format!("read {}: {error}", path.display()))?))
 }
 
 /// Both cases are in use; the lower one wins, as in curl.

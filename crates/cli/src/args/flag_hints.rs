@@ -1,6 +1,6 @@
 //! What to do instead of flags that fingers know from other programs.
 
-const HINTS: [(&str, &str); 3] = [
+const HINTS: &[(&str, &str)] = &[
     (
         "--fix",
         "`dfbuild fmt --write` changes what is a matter of form; other fixes are shown as patches",
@@ -10,6 +10,36 @@ const HINTS: [(&str, &str); 3] = [
         "--cpus",
         "limit dfbuild itself and its commands with it, as `systemd-run --user --scope -p CPUQuota=200% dfbuild …`",
     ),
+    // kaniko's.
+    ("--context", "the context is the last word, a folder or an address: `dfbuild -t app FOLDER`"),
+    ("--dockerfile", "`-f FILE` (`--file`) names the Dockerfile"),
+    ("--destination", "`--push -t NAME` builds an image and pushes it"),
+    ("--no-push", "nothing is pushed without `--push`"),
+    ("--cache", "there always is a cache in the store; `--no-cache` goes without"),
+    (
+        "--cache-repo",
+        "`--cache-from type=registry,ref=NAME --cache-to type=registry,ref=NAME,mode=max`",
+    ),
+    ("--cache-ttl", "`--cache-max-age 24h` runs commands again whose results are older"),
+    ("--tar-path", "`-o type=docker,dest=FILE` writes an archive for `docker load`"),
+    ("--oci-layout-path", "`-o type=oci,tar=false,dest=FOLDER` writes a layout"),
+    ("--digest-file", "`--metadata-file FILE` has the digest as `containerimage.digest`"),
+    ("--image-name-with-digest-file", "`--metadata-file FILE` has names and digest"),
+    ("--insecure", "`--insecure-registry HOST` names those that speak http"),
+    ("--insecure-pull", "`--insecure-registry HOST` names those that speak http"),
+    ("--skip-tls-verify", "`--insecure-registry HOST` names those without a good certificate"),
+    ("--registry-certificate", "`--registry-ca FILE` trusts an authority"),
+    (
+        "--context-sub-path",
+        "the context is a folder, or `https://HOST/REPOSITORY.git#BRANCH:FOLDER`",
+    ),
+    ("--custom-platform", "`--platform linux/arm64`"),
+    ("--reproducible", "set SOURCE_DATE_EPOCH in the environment"),
+    ("--cleanup", "a build leaves nothing behind but its store"),
+    ("--snapshot-mode", "leave it out: nothing scans the root file system after a command"),
+    ("--single-snapshot", "leave it out: each step that changes files is a layer"),
+    ("--use-new-run", "leave it out: nothing scans the root file system after a command"),
+    ("--verbosity", "`--progress=plain` prints all, `-q` the image alone"),
 ];
 
 /// What to say of a flag that there is not.

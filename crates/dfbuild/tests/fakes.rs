@@ -202,7 +202,7 @@ fn a_dockerfile_may_be_in_lower_case() {
         [("dockerfile", "FROM scratch\n"), ("Dockerfile", "FROM scratch\nCOPY gone /\n")]
     {
         fs::write(context.join(name), stage).unwrap();
-        let built = build.clone().run(&engine, &nobody, &Cancel::new());
-        assert_eq!(built.is_ok(), name == "dockerfile", "{built:?}");
+        let ended = build.clone().run(&engine, &nobody, &Cancel::new());
+        assert_eq!(ended.is_ok(), name == "dockerfile", "{ended:?}");
     }
 }

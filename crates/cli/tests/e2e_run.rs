@@ -23,7 +23,7 @@ fn app(bed: &Bed) {
     bed.base();
     bed.write(
         "Dockerfile",
-        "FROM base\nRUN echo image > /made\nENV A=b\nWORKDIR /srv\nCMD [\"sh\", \"-c\", \"cat /made; exit 3\"]\n",
+        "FROM base\nRUN echo image > /made\nENV A=b\nVOLUME /data/db /made\nWORKDIR /srv\nCMD [\"sh\", \"-c\", \"cat /made; exit 3\"]\n",
     );
     let _ = bed.build(&["-t", "app"]).succeeds();
 }
@@ -45,6 +45,9 @@ fn images_are_tried_out(bed: &Bed) {
     let changed = bed.run(&["run", "app", "sh", "-c", "echo no > /made; cat /made"]).succeeds();
     assert_eq!(changed.stdout, "no\n");
     assert_eq!(bed.run(&["run", "app", "cat", "/made"]).succeeds().stdout, "image\n");
+    // The folders of its volumes are there, and what else the image has in their places.
+    let wrote = bed.run(&["run", "app", "sh", "-c", "echo x > /data/db/x; ls /data/db"]).succeeds();
+    assert_eq!(wrote.stdout, "x\n");
     let missing = bed.run(&["run", "app", "nope"]).exits_with(127);
     let _ = missing.says(&["hint: exit code 127", "failed to execute nope: No such file"]);
     let folder = bed.run(&["run", "app", "/srv"]).exits_with(126);

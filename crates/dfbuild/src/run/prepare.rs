@@ -80,6 +80,14 @@ impl<'a> Prepared<'a> {
             let target = place(&mut stubs, target, true)?;
             mounts.push(Mount::Tmpfs { target, size: *size, mode: *mode });
         }
+        // Docker has a volume there, with what the image has; here it is lost with the rest. What
+        // else the image has there, or is mounted, stays.
+        for volume in config.volumes.keys() {
+            match stubs.need_lasting(volume) {
+                Ok(()) | Err(StepError::Clash(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         let mut env = environment(run, &config.env, &account.home, host_name);
         if engine.id_mode() == IdMode::Single {
             pretend_for_apt(&mut env, &mut mounts);

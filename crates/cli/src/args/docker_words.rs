@@ -3,8 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
+use clap::Command;
+
 /// Commands that docker has and dfbuild has not, and what to do instead.
-const ELSEWHERE: [(&[&str], &str); 10] = [
+const ELSEWHERE: [(&[&str], &str); 13] = [
     (
         &["login", "logout"],
         "dfbuild keeps no passwords: it reads those that `docker login`, or `skopeo login --authfile \
@@ -49,7 +51,38 @@ const ELSEWHERE: [(&[&str], &str); 10] = [
         ],
         "there is no daemon: `dfbuild doctor` tells of this machine, `dfbuild du` of the store",
     ),
-    (&["buildx", "builder", "image", "system"], "`dfbuild --help` lists the commands there are"),
+    (&["buildx"], "`dfbuild buildx --help` lists what there is of it"),
+    (&["builder"], "`dfbuild builder --help` lists what there is of it"),
+    (&["image"], "`dfbuild image --help` lists what there is of it"),
+    (&["system"], "`dfbuild system --help` lists what there is of it"),
+];
+
+/// A command of one of docker's groups, and what it is called here.
+type GroupCommand = (&'static str, &'static str);
+
+/// Docker's groups of commands.
+const GROUPS: [(&str, &[GroupCommand]); 4] = [
+    ("buildx", &[("build", "build"), ("b", "build"), ("du", "du"), ("prune", "prune")]),
+    ("builder", &[("build", "build"), ("b", "build"), ("prune", "prune")]),
+    (
+        "image",
+        &[
+            ("build", "build"),
+            ("b", "build"),
+            ("history", "history"),
+            ("inspect", "inspect"),
+            ("list", "images"),
+            ("load", "load"),
+            ("ls", "images"),
+            ("prune", "prune"),
+            ("pull", "pull"),
+            ("push", "push"),
+            ("rm", "rm"),
+            ("save", "save"),
+            ("tag", "tag"),
+        ],
+    ),
+    ("system", &[("df", "du"), ("prune", "prune")]),
 ];
 
 /// What buildx has to do with builders.
@@ -76,25 +109,41 @@ pub(super) fn ungroup(args: &mut Vec<OsString>, at: usize) {
             return replace(args, at, 2, &[&command, "--help"]);
         }
         (Some("version"), _) => return replace(args, at, 1, &["--version"]),
-        (Some("buildx" | "builder" | "image"), Some("build" | "b")) => "build",
-        (Some("buildx" | "builder" | "image" | "system"), Some("prune")) => "prune",
-        (Some("buildx"), Some("du")) | (Some("system"), Some("df")) => "du",
         (Some("buildx"), Some("bake")) => "bake",
         (Some("buildx"), Some("version")) => "--version",
-        (Some("image"), Some("ls" | "list")) => "images",
-        (
-            Some("image"),
-            Some(
-                command
-                @ ("history" | "inspect" | "load" | "pull" | "push" | "rm" | "save" | "tag"),
-            ),
-        ) => {
-            let command = command.to_owned();
-            return replace(args, at, 2, &[&command]);
+        (Some(group), Some(name)) => {
+            let command = commands_of(group).iter().find(|(theirs, _)| *theirs == name);
+            let Some((_, command)) = command else { return };
+            command
         }
         _ => return,
     };
     replace(args, at, 2, &[command]);
+}
+
+fn commands_of(group: &str) -> &'static [GroupCommand] {
+    GROUPS.iter().find(|(name, _)| *name == group).map_or(&[], |(_, commands)| *commands)
+}
+
+/// The grammar of a group whose help is asked for, and of nothing else; `grammar` is the whole one.
+pub(super) fn group_help(args: &[OsString], at: usize, grammar: &Command) -> Option<Command> {
+    let word = |at: usize| args.get(at).and_then(|arg| arg.to_str());
+    let (group, Some("--help" | "-h")) = (word(at)?, word(at + 1)) else { return None };
+    let (name, commands) = GROUPS.iter().find(|(name, _)| *name == group)?;
+    let about = |ours: &str| grammar.find_subcommand(ours).and_then(Command::get_about).cloned();
+    // `b` and `list` are short for others.
+    let shown = commands.iter().filter(|(theirs, _)| !["b", "list"].contains(theirs));
+    let shown = shown.map(|(theirs, ours)| {
+        let is = match about(ours) {
+            Some(about) if theirs != ours => format!("{about}: `dfbuild {ours}`"),
+            about => about.map(|about| about.to_string()).unwrap_or_default(),
+        };
+        Command::new(*theirs).about(is)
+    });
+    let help =
+        Command::new(*name).bin_name(format!("dfbuild {name}")).disable_help_subcommand(true);
+    let help = help.about(format!("What there is of `docker {name}`"));
+    Some(help.subcommand_required(true).subcommands(shown))
 }
 
 fn replace(args: &mut Vec<OsString>, at: usize, count: usize, with: &[&str]) {
@@ -177,6 +226,27 @@ mod tests {
     }
 
     #[test]
+    fn help_of_groups() {
+        for (line, part) in [
+            ("d image --help", "  ls       List images: `dfbuild images`\n"),
+            ("d buildx -h", "Usage: dfbuild buildx <COMMAND>"),
+            ("d help system", "  df     Show what the store takes"),
+        ] {
+            let error = crate::args::Cli::read(words(line)).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{line}");
+            assert!(error.to_string().contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_command_of_a_group_is_one_here() {
+        let grammar = <crate::args::Cli as clap::CommandFactory>::command();
+        for (_, ours) in GROUPS.iter().flat_map(|(_, commands)| commands.iter()) {
+            assert!(grammar.find_subcommand(ours).is_some(), "{ours}");
+        }
+    }
+
+    #[test]
     fn values_of_switches() {
         for (line, expect) in [
             ("--no-cache=true --pull=1 .", "--no-cache --pull ."),
@@ -199,7 +269,7 @@ mod tests {
             ("volume", Some("ls"), "there are no volumes"),
             ("export", None, "--output FOLDER"),
             ("buildx", Some("ls"), "no builders"),
-            ("buildx", Some("frobnicate"), "--help"),
+            ("buildx", Some("frobnicate"), "`dfbuild buildx --help`"),
         ] {
             assert!(elsewhere(word, next).unwrap().contains(part), "{word}");
         }

@@ -109,6 +109,9 @@ impl Cli {
         let mut args: Vec<OsString> = args.into_iter().collect();
         let at = first_word(&args);
         docker_words::ungroup(&mut args, at);
+        if let Some(group) = docker_words::group_help(&args, at, &Self::command()) {
+            group.try_get_matches_from(["dfbuild", "--help"])?;
+        }
         let word = args.get(at).cloned().unwrap_or_default();
         let defaulted = !word.is_empty() && !stands_alone(&word);
         if defaulted {

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         begun.write_timings(args);
         let built = built?;
         let code = finish(args, begun, &built);
-        begun.findings.show(begun.mode);
+        begun.findings.show(begun.mode, None);
         Ok(code)
     })
 }

@@ -41,18 +41,24 @@ impl Findings {
         Self { findings, violation: report.violation }
     }
 
-    /// Lists them, as buildx does after a build.
-    pub(crate) fn show(&self, mode: Mode) {
-        if self.findings.is_empty() || !matches!(mode, Mode::Plain | Mode::Tty) {
-            return;
-        }
-        let _ = io::stderr().lock().write_all(self.text().as_bytes());
+    pub(crate) fn is_empty(&self) -> bool {
+        self.findings.is_empty()
     }
 
-    fn text(&self) -> String {
+    /// Lists them, as buildx does after a build. `of` is the service that is built, if it is one of several.
+    pub(crate) fn show(&self, mode: Mode, of: Option<&str>) {
+        if self.is_empty() || !matches!(mode, Mode::Plain | Mode::Tty) {
+            return;
+        }
+        let _ = io::stderr().lock().write_all(self.text(of).as_bytes());
+    }
+
+    fn text(&self, of: Option<&str>) -> String {
+        let of = of.map(|of| format!("{of}: ")).unwrap_or_default();
         let count = self.findings.len();
         let warnings = if count == 1 { "warning" } else { "warnings" };
-        let mut text = format!("\n {count} {warnings} found (`dfbuild check` shows the places):\n");
+        let mut text =
+            format!("\n {of}{count} {warnings} found (`dfbuild check` shows the places):\n");
         for finding in &self.findings {
             let (rule, detail, line) = (finding.rule, &finding.detail, finding.lines.start);
             text.push_str(&format!(" - {rule}: {detail} (line {line})\n"));
@@ -77,12 +83,13 @@ mod tests {
     fn a_list_with_lines() {
         let found = findings("", "FROM a AS x\nCMD x\nFROM a\nWORKDIR $HOME\nCMD y\nENV a b\n");
         assert_eq!(
-            found.text(),
+            found.text(None),
             "\n 2 warnings found (`dfbuild check` shows the places):\n \
              - JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals \
              (line 5)\n \
              - LegacyKeyValueFormat: \"ENV key=value\" should be used instead of legacy \"ENV key value\" format (line 6)\n"
         );
+        assert!(found.text(Some("web")).starts_with("\n web: 2 warnings found"));
         assert_eq!(found.violation, None);
     }
 

@@ -1,12 +1,24 @@
 //! The images of compose files.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use dfbuild_testkit::{Bed, Outcome, Who, as_each_user, run_or_skip};
 
 as_each_user!(a_stack, what_cannot_be_built);
+
+/// Flags and files as docker's users have them, and what is told of them.
+#[test]
+fn what_is_told() {
+    run_or_skip("e2e_compose::what_is_told", || {
+        let bed = Bed::new(Path::new(env!("CARGO_BIN_EXE_dfbuild")), Who::Caller)?;
+        told(&bed);
+        Ok(())
+    });
+}
 
 /// Runs `dfbuild compose` in the folder of the context.
 fn compose(bed: &Bed, args: &[&str]) -> Outcome {
@@ -96,6 +108,73 @@ fn a_stack(bed: &Bed) {
 
     let printed = compose(bed, &["--print", "api"]).succeeds();
     assert_eq!(printed.stdout, "dfbuild build --tag=shop/api:7 '--build-arg=VERSION=1 2' -- api\n");
+}
+
+fn told(bed: &Bed) {
+    bed.base();
+    bed.write("compose.yml", "");
+    let _ = compose(bed, &[]).exits_with(1).says(&["there are no services in compose.yml"]);
+    bed.write("compose.yml", "service: {a: {build: .}}\n");
+    let _ = compose(bed, &[]).exits_with(1).says(&[
+        "notice: compose.yml:1:1: service does not count, compose knows no such key; did you mean `services`?",
+        "there are no services in compose.yml",
+    ]);
+    let write = |file: &str, check: &str| {
+        bed.write("compose.yml", format!("name: p\nservices:\n  a: {{build: .}}\n{file}"));
+        bed.write("Dockerfile", format!("{check}FROM base AS Build\nMAINTAINER x\n"));
+    };
+    write("  b:\n    image: x:${TAG}\n    biuld: .\n", "");
+    let odd = [
+        "notice: compose.yml:5:12: the variable TAG is not set, defaulting to a blank string",
+        "notice: compose.yml:6:5: services.b.biuld does not count, compose knows no such key; did you mean `build`?",
+    ];
+    let flags =
+        ["--parallel", "2", "--memory=1g", "--ansi", "never", "--provenance=false", "build"];
+    let built = compose(bed, &[&flags[..], &["--with-dependencies"]].concat()).succeeds();
+    let _ = built.says(&odd).says(&[
+        "notice: --memory does not count here",
+        "notice: --with-dependencies does not count here",
+        " a: 2 warnings found",
+        " - MaintainerDeprecated: ",
+    ]);
+    let checked = compose(bed, &["--check"]).exits_with(1);
+    let _ = checked.says(&[" a: 2 warnings found"]);
+
+    // The images of all services in one archive.
+    write("  b: {build: {context: ., tags: [q]}}\n", "");
+    bed.write("bin/docker", "#!/bin/sh\n[ \"$1\" = info ] || tar xO manifest.json >loaded\n");
+    let path = bed.context().join("bin");
+    fs::set_permissions(path.join("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut loads = bed.command();
+    loads.args(["compose", "--load"]).current_dir(bed.context());
+    loads.env("DOCKER_HOST", "tcp://127.0.0.1:9");
+    loads.env("PATH", format!("{}:{}", path.display(), std::env::var("PATH").unwrap()));
+    let _ = Outcome::from(loads.output().unwrap()).succeeds().says(&["loaded with docker load"]);
+    let manifest = fs::read_to_string(bed.context().join("loaded")).unwrap();
+    for name in ["p-a:latest", "p-b:latest", "q:latest"] {
+        assert!(manifest.contains(name), "{name} in {manifest}");
+    }
+
+    write("", "# check=error=true\n");
+    let _ = compose(bed, &[]).exits_with(1).says(&[
+        "service a: failed to build: failed to solve: lint violation found for rules: ",
+        "StageNameCasing",
+    ]);
+    for (line, code) in
+        [("up --build", 2), ("run a sh", 1), ("images", 1), ("config --services", 2)]
+    {
+        let words: Vec<&str> = line.split(' ').collect();
+        let failed = compose(bed, &words);
+        let expect =
+            format!("`dfbuild compose` builds, and starts nothing: `docker compose {}`", words[0]);
+        let _ = failed.exits_with(code).says(&[&expect]);
+    }
+    let nobody = compose(bed, &["aa"]).exits_with(1);
+    let _ = nobody.says(&["there is no service `aa`: there are a; did you mean `a`?"]);
+    write("  c: {build: {additional_contexts: {x: service:aa}}}\n", "");
+    let _ = compose(bed, &[]).exits_with(1).says(&[
+        "read compose.yml:4:40: c has the image of the service `aa` for a context, which is not there; did you mean `a`?",
+    ]);
 }
 
 fn what_cannot_be_built(bed: &Bed) {

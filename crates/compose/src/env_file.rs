@@ -49,11 +49,15 @@ pub fn parse(
                 .ok_or_else(|| fail(format!("the quote of {name} is not closed")))?;
             line += u64::try_from(whole[..length].matches('\n').count()).unwrap_or(0);
             rest = whole[length..].split_once('\n').map_or("", |(_, after)| after);
-            if quote == '"' { expand(&inner, &known).map_err(fail)? } else { inner }
+            if quote == '"' {
+                expand(&inner, &known, &mut Vec::new()).map_err(fail)?
+            } else {
+                inner
+            }
         } else {
             rest = after;
             let plain = value.find(" #").map_or(value, |at| &value[..at]).trim_end();
-            expand(plain, &known).map_err(fail)?
+            expand(plain, &known, &mut Vec::new()).map_err(fail)?
         };
         variables.push((name.to_owned(), value));
     }

@@ -58,6 +58,20 @@ pub enum Error {
         /// What is missing, in words.
         reason: String,
     },
+    /// A service begins with the image of one that is not there.
+    #[error(
+        "read {place}: {service} has the image of the service `{name}` for a context, which is not there"
+    )]
+    UnknownService {
+        /// Where.
+        place: Place,
+        /// The service that names it.
+        service: String,
+        /// What is named.
+        name: String,
+        /// The services that are there.
+        known: Vec<String>,
+    },
     /// A line of an environment file.
     #[error("read {place}: {reason}")]
     EnvFile {

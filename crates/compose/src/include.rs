@@ -57,14 +57,14 @@ fn read(
     if let Some(files) = entry.get("env_file") {
         for file in items(files) {
             let (path, text) = text_of(file, "include.env_file")?;
-            variables.extend(env_file::parse(&path, &text, lookup)?);
+            variables.extend(env_file::parse(&path, &text, lookup.get)?);
         }
     }
-    let lookup = |name: &str| {
+    let get = |name: &str| {
         let own = || variables.iter().rev().find(|(known, _)| known == name);
-        lookup(name).or_else(|| own().map(|(_, value)| value.clone()))
+        (lookup.get)(name).or_else(|| own().map(|(_, value)| value.clone()))
     };
-    read_all(&files, &own, &lookup, load, depth + 1)
+    read_all(&files, &own, Lookup { get: &get, ..lookup }, load, depth + 1)
 }
 
 /// The items of a list; anything else is one item.

@@ -1,8 +1,29 @@
-use crate::error::Error;
-use crate::node::{Node, Value};
+use std::cell::RefCell;
 
-/// How a variable is looked up.
-pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+use crate::error::{Error, Place};
+use crate::node::{Node, Value};
+use crate::notice::Notice;
+
+/// How variables are looked up.
+#[derive(Clone, Copy)]
+pub(crate) struct Lookup<'a> {
+    pub(crate) get: &'a dyn Fn(&str) -> Option<String>,
+    /// Those that are not set and have no default, each once.
+    pub(crate) notices: &'a RefCell<Vec<Notice>>,
+}
+
+impl Lookup<'_> {
+    fn note(&self, place: &Place, unset: Vec<String>) {
+        let mut notices = self.notices.borrow_mut();
+        for new in unset {
+            let told =
+                |notice: &Notice| matches!(notice, Notice::Unset { name, .. } if *name == new);
+            if !notices.iter().any(told) {
+                notices.push(Notice::Unset { place: place.clone(), name: new });
+            }
+        }
+    }
+}
 
 /// Puts variables into all words of `node`, as compose does: keys are left alone.
 pub(crate) fn interpolate(node: &mut Node, lookup: Lookup<'_>) -> Result<(), Error> {
@@ -10,8 +31,10 @@ pub(crate) fn interpolate(node: &mut Node, lookup: Lookup<'_>) -> Result<(), Err
         Value::Null => {}
         Value::Word(word) => {
             if word.contains('$') {
-                *word = expand(word, lookup)
+                let mut unset = Vec::new();
+                *word = expand(word, lookup.get, &mut unset)
                     .map_err(|reason| Error::Variable { place: node.place.clone(), reason })?;
+                lookup.note(&node.place, unset);
             }
         }
         Value::List(items) => {
@@ -31,9 +54,13 @@ pub(crate) fn interpolate(node: &mut Node, lookup: Lookup<'_>) -> Result<(), Err
 /// ```
 ///
 /// With a colon a variable that is empty counts as one that is not set. Words may have variables
-/// in them again.
-pub(crate) fn expand(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
-    let mut scanner = Scanner { rest: text, lookup, depth: 0 };
+/// in them again. `unset` gets the names of those that are not set and have no default.
+pub(crate) fn expand(
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    unset: &mut Vec<String>,
+) -> Result<String, String> {
+    let mut scanner = Scanner { rest: text, lookup, unset, depth: 0 };
     scanner.text(false)
 }
 
@@ -42,7 +69,8 @@ const MAX_DEPTH: usize = 64;
 
 struct Scanner<'a> {
     rest: &'a str,
-    lookup: Lookup<'a>,
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    unset: &'a mut Vec<String>,
     depth: usize,
 }
 
@@ -70,7 +98,8 @@ impl Scanner<'_> {
                 }
                 Some(first) if first == '_' || first.is_ascii_alphabetic() => {
                     let name = self.name();
-                    out.push_str(&(self.lookup)(name).unwrap_or_default());
+                    let value = (self.lookup)(name);
+                    out.push_str(&self.or_blank(name, value));
                 }
                 _ => return Err("a `$` that begins no variable is written `$$`".to_owned()),
             }
@@ -78,6 +107,13 @@ impl Scanner<'_> {
         out.push_str(self.rest);
         self.rest = "";
         Ok(out)
+    }
+
+    fn or_blank(&mut self, name: &str, value: Option<String>) -> String {
+        value.unwrap_or_else(|| {
+            self.unset.push(name.to_owned());
+            String::new()
+        })
     }
 
     fn name<'s>(&mut self) -> &'s str
@@ -122,7 +158,7 @@ impl Scanner<'_> {
         } else if empty_counts {
             Err(format!("`${{{name}:` must go on with -, ? or +"))
         } else {
-            Ok(value.unwrap_or_default())
+            Ok(self.or_blank(&name, value))
         };
         let result = result?;
         if !self.eat("}") {
@@ -178,10 +214,10 @@ mod tests {
             ("cost $ 5", Err("a `$` that begins no variable is written `$$`")),
             ("ü$A", Ok("üa")),
         ] {
-            let found = expand(text, &lookup);
+            let found = expand(text, &lookup, &mut Vec::new());
             assert_eq!(found.as_deref().map_err(String::as_str), expect, "{text}");
         }
         let deep = "${NONE:-".repeat(10_000);
-        assert!(expand(&deep, &lookup).is_err());
+        assert!(expand(&deep, &lookup, &mut Vec::new()).is_err());
     }
 }

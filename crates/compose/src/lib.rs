@@ -29,10 +29,12 @@ mod include;
 mod interpolate;
 mod merge;
 mod node;
+mod notice;
 mod project;
 mod service;
 
 pub use error::{Error, Place};
 pub use extends::MAX_EXTENDS;
+pub use notice::Notice;
 pub use project::{ComposeFile, Project, SecretSource, normalised_name};
 pub use service::{BuildSection, SecretUse, Service};

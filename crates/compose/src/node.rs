@@ -11,6 +11,8 @@ pub(crate) struct Node {
     pub(crate) value: Value,
     pub(crate) place: Place,
     pub(crate) tag: Option<Tag>,
+    /// Where its key is, if it stands in a mapping.
+    pub(crate) key: Option<Place>,
 }
 
 /// What compose does with a value when files go over each other.
@@ -46,9 +48,18 @@ impl Node {
             serde_saphyr::from_str_with_options(text, options).map_err(|error| {
                 let place = error.location();
                 let (line, column) = place.map_or((0, 0), |at| (at.line(), at.column()));
-                let reason = error.without_snippet().to_string();
-                // The place is told once.
-                let reason = reason.split(" at line ").next().unwrap_or_default().to_owned();
+                let reason = match error.without_snippet() {
+                    serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
+                        format!("the key `{key}` is there twice")
+                    }
+                    // The place is told once.
+                    other => other
+                        .to_string()
+                        .split(" at line ")
+                        .next()
+                        .map(str::to_owned)
+                        .unwrap_or_default(),
+                };
                 Error::Yaml { place: Place { file: file.to_owned(), line, column }, reason }
             })?;
         Ok(Self::read(file, text, raw))
@@ -56,7 +67,7 @@ impl Node {
 
     /// A value without a tag.
     pub(crate) fn new(value: Value, place: Place) -> Self {
-        Self { value, place, tag: None }
+        Self { value, place, tag: None, key: None }
     }
 
     fn read(file: &str, text: &str, raw: Spanned<Raw>) -> Self {
@@ -70,12 +81,15 @@ impl Node {
             }
             Raw::Map(fields) => {
                 let fields = fields.into_iter();
-                Value::Map(
-                    fields.map(|(key, value)| (key, Self::read(file, text, value))).collect(),
-                )
+                let fields = fields.map(|(key, value)| {
+                    let (line, column) = (key.defined.line(), key.defined.column());
+                    let place = Place { file: file.to_owned(), line, column };
+                    (key.value, Self { key: Some(place), ..Self::read(file, text, value) })
+                });
+                Value::Map(fields.collect())
             }
         };
-        Self { value, place: Place { file: file.to_owned(), line, column }, tag }
+        Self { value, place: Place { file: file.to_owned(), line, column }, tag, key: None }
     }
 
     /// The value of a key.
@@ -105,7 +119,7 @@ enum Raw {
     Null,
     Word(String),
     List(Vec<Spanned<Raw>>),
-    Map(Vec<(String, Spanned<Raw>)>),
+    Map(Vec<(Spanned<String>, Spanned<Raw>)>),
 }
 
 impl<'de> Deserialize<'de> for Raw {
@@ -234,6 +248,9 @@ mod tests {
         let error = Node::parse("f.yml", "a: 1\nb: [\n").map(|_| ()).unwrap_err();
         assert!(error.to_string().starts_with("read f.yml:"), "{error}");
         let twice = Node::parse("f.yml", "a: 1\na: 2\n").map(|_| ()).unwrap_err().to_string();
-        assert!(twice.contains("f.yml:2:1") && twice.contains("duplicate"), "{twice}");
+        assert!(
+            twice.contains("f.yml:2:1") && twice.ends_with("the key `a` is there twice"),
+            "{twice}"
+        );
     }
 }

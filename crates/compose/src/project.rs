@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use crate::include;
 use crate::interpolate::{Lookup, interpolate};
 use crate::merge::{merge, normalise_service};
 use crate::node::{Node, Value};
+use crate::notice::{Notice, SERVICE, TOP, unknown_keys};
 use crate::service::Service;
 
 /// A compose file: what it is called, and its text.
@@ -33,6 +35,8 @@ pub struct Project {
     pub services: BTreeMap<String, Service>,
     /// The secrets at the top, by name.
     pub secrets: BTreeMap<String, SecretSource>,
+    /// What was odd in the files.
+    pub notices: Vec<Notice>,
 }
 
 /// Where a secret comes from.
@@ -60,19 +64,17 @@ impl Project {
     ) -> Result<Self, Error> {
         let texts: Vec<_> =
             files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
+        let unset = RefCell::new(Vec::new());
+        let lookup = Lookup { get: lookup, notices: &unset };
         let whole = read_all(&texts, Path::new(""), lookup, load, 0)?;
-        if whole.value == Value::Null {
-            return Ok(Self {
-                name: name.to_owned(),
-                services: BTreeMap::new(),
-                secrets: BTreeMap::new(),
-            });
-        }
         fields(&whole, "a compose file")?;
+        let mut notices = unset.take();
+        unknown_keys(&whole, "", TOP, &mut notices);
         let own_name = whole.get("name").map(|node| word(node, "name")).transpose()?;
         let mut services = BTreeMap::new();
         if let Some(node) = whole.get("services") {
             for (name, service) in fields(node, "services")? {
+                unknown_keys(service, &format!("services.{name}."), SERVICE, &mut notices);
                 services.insert(name.clone(), Service::read(name, service)?);
             }
         }
@@ -82,8 +84,10 @@ impl Project {
                 secrets.insert(name.clone(), secret_source(name, secret)?);
             }
         }
-        let project = Self { name: own_name.unwrap_or_else(|| name.to_owned()), services, secrets };
+        let name = own_name.unwrap_or_else(|| name.to_owned());
+        let project = Self { name, services, secrets, notices };
         project.check_secrets()?;
+        project.check_contexts(&whole)?;
         Ok(project)
     }
 
@@ -97,6 +101,28 @@ impl Project {
                         service.name, secret.source
                     );
                     return Err(Error::Unknown { place: service.place.clone(), reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether services have those for contexts that there are.
+    fn check_contexts(&self, whole: &Node) -> Result<(), Error> {
+        for service in self.services.keys() {
+            let node = whole.get("services").and_then(|services| services.get(service));
+            let contexts = node.and_then(|node| node.get("build")?.get("additional_contexts"));
+            let Some(Value::Map(contexts)) = contexts.map(|node| &node.value) else { continue };
+            for (_, context) in contexts {
+                let Value::Word(word) = &context.value else { continue };
+                let Some(name) = word.strip_prefix("service:") else { continue };
+                if !self.services.contains_key(name) {
+                    return Err(Error::UnknownService {
+                        place: context.place.clone(),
+                        service: service.clone(),
+                        name: name.to_owned(),
+                        known: self.services.keys().cloned().collect(),
+                    });
                 }
             }
         }
@@ -171,8 +197,8 @@ fn move_all(whole: &mut Node, folder: &Path) {
 fn extend_services(
     file: &mut Node,
     folder: &Path,
-    lookup: &dyn Fn(&str) -> Option<String>,
-    load: &dyn Fn(&str) -> Result<String, String>,
+    lookup: Lookup<'_>,
+    load: Load<'_>,
 ) -> Result<(), Error> {
     let Value::Map(sections) = &mut file.value else { return Ok(()) };
     let Some((_, services)) = sections.iter_mut().find(|(key, _)| key == "services") else {
@@ -348,11 +374,41 @@ services:
             ),
             ("services: {a: {image: '${X:?set X}'}}", "X has no value: set X"),
             ("services: {a: {build: {dockerfile: a, dockerfile_inline: b}}}", "not with both"),
-            ("services:\n  a:\n   image: x\n  a: {}\n", "compose.yml:4:3"),
+            (
+                "services:\n  a:\n   image: x\n  a: {}\n",
+                "compose.yml:4:3: the key `a` is there twice",
+            ),
+            (
+                "services:\n  a:\n    build:\n      additional_contexts:\n        b: service:bb\n",
+                "compose.yml:5:12: a has the image of the service `bb` for a context, which is not there",
+            ),
         ] {
             let error = read(&[text]).unwrap_err();
             assert!(error.contains(expect), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_odd() {
+        let text = "x-a: $UNSET\nservice: {}\nservices:\n  a:\n    biuld:\n      context: .\n    image: 'x:${TAG}${UNSET}'\n    x-b: 1\n  b: {command: '${UNSET-}${OTHER:+x}', cpus: 2}\n";
+        let found: Vec<String> = read(&[text, "services: {b: {container_nme: x}}\n"])
+            .unwrap()
+            .notices
+            .iter()
+            .map(|notice| match notice {
+                Notice::Unset { place, name } => format!("{place} ${name}"),
+                Notice::UnknownKey { place, what, .. } => format!("{place} {what}"),
+            })
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "compose.yml:1:6 $UNSET",
+                "compose.yml:2:1 service",
+                "compose.yml:5:5 services.a.biuld",
+                "override.yml:1:16 services.b.container_nme",
+            ]
+        );
     }
 
     #[test]

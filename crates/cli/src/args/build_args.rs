@@ -374,7 +374,7 @@ pub(super) fn parse_platform(value: &str) -> Result<Platform, String> {
 }
 
 /// Whether `false`, `true`, `mode=max` or `type=sbom,disabled=true` asks for an attestation.
-fn parse_attestation(value: &str) -> Result<bool, String> {
+pub(super) fn parse_attestation(value: &str) -> Result<bool, String> {
     const KEYS: [&str; 8] =
         ["true", "type", "mode", "generator", "builder-id", "version", "filename", "inline-only"];
     if matches!(value, "false" | "0" | "f" | "F" | "False" | "FALSE") {

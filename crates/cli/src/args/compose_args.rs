@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::units;
 
-use super::{KeyValue, RegistryArgs, TransferArgs, key_value};
+use super::{ComposeFlags, KeyValue, RegistryArgs, TransferArgs, key_value};
 
 /// Build the images of a compose file
 #[derive(Debug, Args)]
@@ -52,6 +52,10 @@ pub(crate) struct ComposeArgs {
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = key_value::parse)]
     pub(crate) build_arg: Vec<KeyValue>,
 
+    /// Agent for RUN --mount=type=ssh in all builds
+    #[arg(long, value_name = "default|ID[=SOCKET]")]
+    pub(crate) ssh: Vec<String>,
+
     /// Run all steps, whatever is in the cache
     #[arg(long)]
     pub(crate) no_cache: bool,
@@ -64,8 +68,16 @@ pub(crate) struct ComposeArgs {
     #[arg(long)]
     pub(crate) push: bool,
 
-    /// Print the commands that would build the images, and build nothing
+    /// Hand the images to the Docker or podman of this machine as well
     #[arg(long)]
+    pub(crate) load: bool,
+
+    /// Look at the Dockerfiles like `dfbuild check`, and build nothing
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Print the commands that would build the images, and build nothing
+    #[arg(long, alias = "dry-run")]
     pub(crate) print: bool,
 
     /// How many images are built at once [default: the number of processors]
@@ -77,4 +89,7 @@ pub(crate) struct ComposeArgs {
 
     #[command(flatten)]
     pub(crate) registries: RegistryArgs,
+
+    #[command(flatten)]
+    pub(crate) docker: ComposeFlags,
 }

@@ -2,6 +2,8 @@ use std::ffi::OsString;
 
 use clap::Args;
 
+use super::build_args::parse_attestation;
+
 /// Flags of `docker build` that mean nothing here. They are taken, so that scripts go on, and told of
 /// where somebody might count on them.
 #[derive(Debug, Default, Args)]
@@ -68,7 +70,55 @@ impl DockerFlags {
             (given(&self.cpuset_mems), "cpuset-mems", CPUS),
             (given(&self.cgroup_parent), "cgroup-parent", LIMITS),
         ];
-        let given = flags.into_iter().filter(|(given, ..)| *given);
-        given.map(|(_, name, instead)| format!("--{name} does not count here: {instead}")).collect()
+        told(flags)
     }
+}
+
+/// The same of `docker compose`, and of its `build`.
+#[derive(Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct ComposeFlags {
+    #[command(flatten)]
+    build: DockerFlags,
+    #[arg(long, hide = true)]
+    no_rm: bool,
+    #[arg(long, hide = true)]
+    all_resources: bool,
+    #[arg(long, hide = true, value_parser = parse_attestation)]
+    provenance: Option<bool>,
+    #[arg(long, hide = true, value_parser = parse_attestation)]
+    sbom: Option<bool>,
+
+    #[arg(long, hide = true)]
+    with_dependencies: bool,
+    #[arg(long, hide = true)]
+    compatibility: bool,
+    #[arg(long, hide = true)]
+    ansi: Option<OsString>,
+}
+
+impl ComposeFlags {
+    /// What people should know of those that were given.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        const NEEDED: &str =
+            "services are built with those whose images they begin with; name the others";
+        const COMPATIBILITY: &str = "images are called PROJECT-SERVICE";
+        const ANSI: &str = "NO_COLOR=1 switches colours off, --progress=plain what moves";
+        let flags = [
+            (self.provenance == Some(true), "provenance", "no attestation is written"),
+            (self.sbom == Some(true), "sbom", "no attestation is written"),
+            (self.with_dependencies, "with-dependencies", NEEDED),
+            (self.compatibility, "compatibility", COMPATIBILITY),
+            (self.ansi.is_some(), "ansi", ANSI),
+        ];
+        let mut notices = self.build.notices();
+        notices.extend(told(flags));
+        notices
+    }
+}
+
+/// A line for each flag that was given: its name, and what to do instead.
+fn told<'a>(flags: impl IntoIterator<Item = (bool, &'a str, &'a str)>) -> Vec<String> {
+    let given = flags.into_iter().filter(|(given, ..)| *given);
+    given.map(|(_, name, instead)| format!("--{name} does not count here: {instead}")).collect()
 }

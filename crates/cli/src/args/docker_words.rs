@@ -98,6 +98,50 @@ pub(crate) fn elsewhere(word: &str, next: Option<&str>) -> Option<&'static str> 
     ELSEWHERE.iter().find(|(names, _)| names.contains(&word)).map(|(_, instead)| *instead)
 }
 
+/// What else `docker compose` does.
+const VERBS: [&str; 36] = [
+    "attach", "bridge", "commit", "config", "convert", "cp", "create", "down", "events", "exec",
+    "export", "images", "kill", "logs", "ls", "pause", "port", "ps", "publish", "pull", "push",
+    "restart", "rm", "run", "scale", "start", "stats", "stop", "top", "unpause", "up", "version",
+    "viz", "volumes", "wait", "watch",
+];
+
+/// What to say of a word behind `compose` that docker would know and dfbuild does not.
+pub(crate) fn verb_of_compose(word: &str) -> Option<String> {
+    VERBS.contains(&word).then(|| {
+        format!("`dfbuild compose` builds, and starts nothing: `docker compose {word}` is for that")
+    })
+}
+
+/// Rewrites `--parallel 4` of `docker compose` to `--jobs=4`; without a number it asks for what is
+/// done anyway.
+pub(super) fn parallel(args: &mut Vec<OsString>) {
+    let number = |word: &OsStr| word.to_str()?.parse::<i64>().ok();
+    let mut kept: Vec<OsString> = Vec::with_capacity(args.len());
+    let mut rest = std::mem::take(args).into_iter().peekable();
+    while let Some(arg) = rest.next() {
+        let jobs = match arg.to_str() {
+            Some("--parallel") => {
+                let jobs = rest.peek().and_then(|next| number(next));
+                if jobs.is_some() {
+                    rest.next();
+                }
+                jobs
+            }
+            Some(text) if let Some(value) = text.strip_prefix("--parallel=") => {
+                number(OsStr::new(value))
+            }
+            _ => {
+                kept.push(arg);
+                continue;
+            }
+        };
+        // Docker's -1 is as many as there are.
+        kept.extend(jobs.filter(|jobs| *jobs > 0).map(|jobs| format!("--jobs={jobs}").into()));
+    }
+    *args = kept;
+}
+
 /// Rewrites docker's groups from the argument `at` on: `buildx build` is `build`, `image ls` is
 /// `images`, `help tag` is `tag --help`.
 pub(super) fn ungroup(args: &mut Vec<OsString>, at: usize) {
@@ -260,6 +304,22 @@ mod tests {
             switches(&mut args);
             assert_eq!(args, words(expect), "{line}");
         }
+    }
+
+    #[test]
+    fn parallel_builds() {
+        for (line, expect) in [
+            ("compose --parallel 4 build", "compose --jobs=4 build"),
+            ("compose build --parallel web", "compose build web"),
+            ("compose --parallel=-1", "compose"),
+            ("compose --parallel=2 web", "compose --jobs=2 web"),
+        ] {
+            let mut args = words(line);
+            parallel(&mut args);
+            assert_eq!(args, words(expect), "{line}");
+        }
+        assert!(verb_of_compose("images").unwrap().contains("`docker compose images`"));
+        assert_eq!(verb_of_compose("web"), None);
     }
 
     #[test]

@@ -55,8 +55,9 @@ pub(crate) use caches::CacheFlag;
 pub(crate) use check_args::{CheckArgs, CheckFormat};
 pub(crate) use completions_args::{CompletionsArgs, ManArgs};
 pub(crate) use compose_args::ComposeArgs;
-pub(crate) use docker_flags::DockerFlags;
+pub(crate) use docker_flags::{ComposeFlags, DockerFlags};
 pub(crate) use docker_run_flags::DockerRunFlags;
+pub(crate) use docker_words::verb_of_compose as docker_verb;
 pub(crate) use doctor_args::{DoctorArgs, DoctorFormat};
 pub(crate) use expand_args::ExpandArgs;
 pub(crate) use explain_args::{ExplainArgs, ExplainFormat};
@@ -120,8 +121,15 @@ impl Cli {
         let next = args.get(at + 2).and_then(|next| next.to_str());
         let no_command = if defaulted { no_such_command(&word, next) } else { None };
         let command = args.get(at).and_then(|arg| arg.to_str());
+        let is_compose = command == Some("compose");
         if matches!(command, Some("build" | "verify" | "explain" | "compose")) {
             docker_words::switches(&mut args);
+        }
+        let mut verb = None;
+        if is_compose {
+            docker_words::parallel(&mut args);
+            let mut words = args[at + 1..].iter().filter_map(|word| word.to_str());
+            verb = words.find_map(docker_words::verb_of_compose);
         }
         let grammar = groups::grouped(Self::command()).mut_subcommand("explain", |explain| {
             // What ran last is told of the Dockerfile that is here.
@@ -134,7 +142,7 @@ impl Cli {
         let command = args.get(at).cloned().unwrap_or_default();
         let matches = grammar
             .try_get_matches_from(args)
-            .map_err(|error| helpful(error, &command, no_command.as_deref()))?;
+            .map_err(|error| helpful(error, &command, no_command.as_deref().or(verb.as_deref())))?;
         let mut cli = Self::from_arg_matches(&matches)?;
         cli.unless_context = no_command.map(|text| unknown_command(&text));
         Ok(cli)

@@ -52,7 +52,7 @@ pub(super) fn of(service: &Service, files: &Files, args: &ComposeArgs) -> Comman
         };
         line.flag("--secret", format!("id={}{origin}", secret.id));
     }
-    line.flags("--ssh", build.ssh);
+    line.flags("--ssh", build.ssh.into_iter().chain(args.ssh.iter().cloned()));
     for (name, value) in build.additional_contexts {
         let value = match value.strip_prefix("service:").map(|name| project.services.get(name)) {
             Some(Some(other)) => format!("docker-image://{}", other.image_name(&project.name)),

@@ -1,8 +1,9 @@
 use std::collections::HashMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use dfbuild_compose::{ComposeFile, Project, env_file, normalised_name};
+use dfbuild::dockerfile::suggest;
+use dfbuild_compose::{ComposeFile, Error, Notice, Project, env_file, normalised_name};
 
 use crate::args::ComposeArgs;
 
@@ -12,6 +13,8 @@ pub(super) struct Files {
     pub(super) project: Project,
     /// Where its paths begin.
     pub(super) folder: PathBuf,
+    /// The names of its files.
+    pub(super) names: String,
     /// What `.env` sets; the environment comes first.
     variables: HashMap<String, String>,
 }
@@ -44,7 +47,7 @@ impl Files {
         };
         let by_folder = if name.is_empty() { folder_name(&folder) } else { name.clone() };
         let project = Project::read(&files, &by_folder, &lookup, &load);
-        let mut project = project.map_err(|error| error.to_string())?;
+        let mut project = project.map_err(|error| explained(&error))?;
         // What is given goes before what the file says.
         if !name.is_empty() {
             project.name = name;
@@ -52,7 +55,8 @@ impl Files {
         if project.name.is_empty() {
             return Err("the project has no name: give one with -p".to_owned());
         }
-        Ok(Self { project, folder, variables })
+        let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+        Ok(Self { project, folder, names: names.join(", "), variables })
     }
 
     /// The value of a variable for builds.
@@ -61,7 +65,42 @@ impl Files {
     }
 }
 
+/// An error with what was likely meant.
+fn explained(error: &Error) -> String {
+    let meant = match error {
+        Error::UnknownService { name, known, .. } => {
+            did_you_mean(name, known.iter().map(String::as_str))
+        }
+        _ => String::new(),
+    };
+    format!("{error}{meant}")
+}
+
+/// What somebody should know who wrote a compose file.
+pub(super) fn text(notice: &Notice) -> Option<String> {
+    Some(match notice {
+        Notice::Unset { place, name } => {
+            format!("{place}: the variable {name} is not set, defaulting to a blank string")
+        }
+        Notice::UnknownKey { place, what, key, known } => {
+            let meant = did_you_mean(key, known.iter().copied());
+            format!("{place}: {what} does not count, compose knows no such key{meant}")
+        }
+        _ => return None,
+    })
+}
+
+/// The end of a sentence on a name that is not there.
+pub(super) fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let close = suggest::closest(name, known);
+    close.map(|close| format!("; did you mean `{close}`?")).unwrap_or_default()
+}
+
 fn read(path: &Path) -> Result<String, String> {
+    if path == Path::new("-") {
+        let text = io::read_to_string(io::stdin());
+        return text.map_err(|error| format!("read standard input: {error}"));
+    }
     fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))
 }
 

@@ -14,9 +14,9 @@ use std::process::ExitCode;
 
 use dfbuild_compose::Service;
 
-use crate::args::ComposeArgs;
+use crate::args::{ComposeArgs, docker_verb};
 use crate::report;
-use files::Files;
+use files::{Files, did_you_mean};
 
 /// Builds the services.
 pub(crate) fn run(args: &ComposeArgs, root: PathBuf, debug: bool) -> ExitCode {
@@ -24,6 +24,10 @@ pub(crate) fn run(args: &ComposeArgs, root: PathBuf, debug: bool) -> ExitCode {
         Ok(files) => files,
         Err(text) => return report::error(&text),
     };
+    let odd = files.project.notices.iter().filter_map(files::text);
+    for text in odd.chain(args.docker.notices()) {
+        let _ = writeln!(io::stderr().lock(), "notice: {text}");
+    }
     let wanted = match wanted(args, &files) {
         Ok(wanted) => wanted,
         Err(text) => return report::error(&text),
@@ -34,12 +38,6 @@ pub(crate) fn run(args: &ComposeArgs, root: PathBuf, debug: bool) -> ExitCode {
     run::build(args, &files, wanted, root, debug)
 }
 
-/// What else `docker compose` does.
-const OTHER_VERBS: [&str; 17] = [
-    "config", "cp", "create", "down", "exec", "kill", "logs", "ls", "ps", "pull", "push",
-    "restart", "rm", "run", "start", "stop", "up",
-];
-
 /// The services that were asked for, and those whose images they name as contexts.
 fn wanted(args: &ComposeArgs, files: &Files) -> Result<BTreeSet<String>, String> {
     let services = &files.project.services;
@@ -47,6 +45,13 @@ fn wanted(args: &ComposeArgs, files: &Files) -> Result<BTreeSet<String>, String>
     // `docker compose build web`.
     if names.first() == Some(&"build") && !services.contains_key("build") {
         names.remove(0);
+    }
+    let first = names.first().filter(|name| !services.contains_key(**name));
+    if let Some(text) = first.and_then(|name| docker_verb(name)) {
+        return Err(text);
+    }
+    if services.is_empty() {
+        return Err(format!("there are no services in {}", files.names));
     }
     let mut rest: Vec<String> = if names.is_empty() {
         let active =
@@ -56,7 +61,7 @@ fn wanted(args: &ComposeArgs, files: &Files) -> Result<BTreeSet<String>, String>
         names.into_iter().map(str::to_owned).collect()
     };
     if rest.is_empty() {
-        return Err("there is no service with a `build` section".to_owned());
+        return Err(format!("there is no service with a `build` section in {}", files.names));
     }
     let mut wanted = BTreeSet::new();
     for name in &rest {
@@ -69,13 +74,10 @@ fn wanted(args: &ComposeArgs, files: &Files) -> Result<BTreeSet<String>, String>
     }
     while let Some(name) = rest.pop() {
         let Some(service) = services.get(&name) else {
-            if OTHER_VERBS.contains(&name.as_str()) {
-                return Err(format!(
-                    "`dfbuild compose` builds, and starts nothing: `docker compose {name}` is for that"
-                ));
-            }
             let known: Vec<_> = services.keys().map(String::as_str).collect();
-            return Err(format!("there is no service `{name}`: there are {}", known.join(", ")));
+            let meant = did_you_mean(&name, known.iter().copied());
+            let known = known.join(", ");
+            return Err(format!("there is no service `{name}`: there are {known}{meant}"));
         };
         // Without a `build` section its image is somebody else's.
         let Some(build) = &service.build else { continue };

@@ -13,14 +13,15 @@ use super::files::Files;
 use super::images::Images;
 use super::joined::Joined;
 use super::order::{Needs, circle};
-use crate::args::{Cli, Command, ComposeArgs};
+use crate::args::{BuildArgs, Cli, Command, ComposeArgs};
 use crate::build::{fail, is_dumb, wants_colour};
+use crate::findings::Findings;
 use crate::progress::{Mode, Progress};
 use crate::request::{Machine, Request, RequestError};
 use crate::signals::{self, Asked, Ended};
 use crate::source::Source;
 use crate::summary::Summary;
-use crate::{engine, report};
+use crate::{daemon, engine, report};
 
 /// Builds services, each after those whose images it needs.
 pub(super) fn build(
@@ -55,7 +56,7 @@ pub(super) fn build(
             return report::error(&text);
         }
     };
-    run.all(services)
+    if args.check { run.check(&services) } else { run.all(services) }
 }
 
 /// What the builds of a run have in common.
@@ -75,6 +76,7 @@ struct Target<'e> {
     loaded: Loaded<'e>,
     source: Source,
     needs: BTreeSet<String>,
+    findings: Findings,
 }
 
 /// How far the services are.
@@ -95,7 +97,7 @@ impl<'a> Run<'a> {
             if targets.contains_key(&name) {
                 continue;
             }
-            let loaded = self.load(&name)?;
+            let (loaded, build_args) = self.load(&name)?;
             let images_of_file = loaded.images();
             let begins_with = images_of_file.iter().filter_map(|image| images.service(image));
             // A service that is built from what its own image was is no circle.
@@ -106,8 +108,14 @@ impl<'a> Run<'a> {
             let file =
                 command_line::default_dockerfile(&self.files.project.services[&name], self.files);
             let file = file.unwrap_or_else(|| source.name.clone());
+            let findings = Findings::of(&build_args, &source);
+            if let Some(violation) = findings.violation.as_ref().filter(|_| !self.args.check) {
+                return Err(format!(
+                    "service {name}: failed to build: failed to solve: {violation}"
+                ));
+            }
             let source = Source { name: format!("{name}: {file}"), ..source };
-            targets.insert(name, Target { loaded, source, needs });
+            targets.insert(name, Target { loaded, source, needs, findings });
         }
         let needs: Needs =
             targets.iter().map(|(name, target)| (name.clone(), target.needs.clone())).collect();
@@ -129,16 +137,17 @@ impl<'a> Run<'a> {
             .map(str::to_owned)
     }
 
-    fn load(&self, name: &str) -> Result<Loaded<'a>, String> {
-        let build = self.request(name).map_err(|text| format!("service {name}: {text}"))?;
-        build.load(self.engine, &**self.progress, &self.cancel).map_err(|error| {
+    fn load(&self, name: &str) -> Result<(Loaded<'a>, Box<BuildArgs>), String> {
+        let (build, args) = self.request(name).map_err(|text| format!("service {name}: {text}"))?;
+        let loaded = build.load(self.engine, &**self.progress, &self.cancel).map_err(|error| {
             let chain = dfbuild::with_causes(&error);
             format!("service {name}: failed to build: {chain}")
-        })
+        });
+        Ok((loaded?, args))
     }
 
     /// The build of a service.
-    fn request(&self, name: &str) -> Result<Build, String> {
+    fn request(&self, name: &str) -> Result<(Build, Box<BuildArgs>), String> {
         let line = command_line::of(&self.files.project.services[name], self.files, self.args);
         let words = std::iter::once("dfbuild").chain(line.arguments.iter().map(String::as_str));
         let cli = Cli::read(words.map(OsString::from)).map_err(|error| error.to_string())?;
@@ -161,7 +170,18 @@ impl<'a> Run<'a> {
         for (place, what) in ignored {
             self.progress.note(&format!("{place}: {what} does not count here"));
         }
-        Ok(request.build)
+        let build = request.build;
+        Ok((build, args))
+    }
+
+    /// Tells what the linter says, and builds nothing.
+    fn check(&self, targets: &BTreeMap<String, Target<'a>>) -> ExitCode {
+        self.progress.close();
+        for (name, target) in targets {
+            target.findings.show(Mode::Plain, Some(name));
+        }
+        let is_good = targets.values().all(|target| target.findings.is_empty());
+        if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
     /// Builds all, as many at a time as there are processors.
@@ -171,8 +191,10 @@ impl<'a> Run<'a> {
         let joined = Joined::new(self.progress);
         let (state, changed) = (Mutex::new(State::default()), Condvar::new());
         let failure = Mutex::new(None);
+        let mut findings = Vec::new();
         thread::scope(|scope| {
-            for (name, target) in targets {
+            for (name, mut target) in targets {
+                findings.push((name.clone(), std::mem::take(&mut target.findings)));
                 let (state, changed, joined, failure) = (&state, &changed, &joined, &failure);
                 scope.spawn(move || {
                     let ready = |state: &State| {
@@ -212,11 +234,13 @@ impl<'a> Run<'a> {
         let built = state.into_inner().unwrap_or_else(PoisonError::into_inner).built;
         match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some((name, error, source)) => self.failed(&name, &error, &source),
-            None => self.built(&built),
+            None => self.built(&built, &findings),
         }
     }
 
     fn failed(&self, name: &str, error: &Error, source: &Source) -> ExitCode {
+        // What is told now belongs to no step that was open.
+        self.progress.close();
         if self.debug {
             self.progress.note(&format!("{error:?}"));
         }
@@ -226,8 +250,8 @@ impl<'a> Run<'a> {
         fail(error, source, self.progress, self.mode, &self.ended)
     }
 
-    fn built(&self, built: &BTreeMap<String, Built>) -> ExitCode {
-        for built in built.values() {
+    fn built(&self, all: &BTreeMap<String, Built>, findings: &[(String, Findings)]) -> ExitCode {
+        for built in all.values() {
             let summary = Summary::from(built);
             self.progress.built(&summary);
             if self.mode == Mode::Quiet
@@ -235,6 +259,16 @@ impl<'a> Run<'a> {
             {
                 return ExitCode::FAILURE;
             }
+        }
+        if self.args.load {
+            let tags: Vec<_> = all.values().flat_map(|built| built.tags.iter().cloned()).collect();
+            match daemon::load(self.engine, &tags) {
+                Ok(text) => self.progress.note(&text),
+                Err(failure) => return report::failure(&failure),
+            }
+        }
+        for (name, findings) in findings {
+            findings.show(self.mode, Some(name));
         }
         ExitCode::SUCCESS
     }

@@ -30,19 +30,22 @@ impl Forge {
         is_set("GITLAB_CI").then_some(Self::GitLab)
     }
 
-    fn open(self, step: StepId, label: &str, now: u64) -> String {
+    /// What begins a part. `run` tells the sections of this process from those of others in the same job.
+    fn open(self, (run, step): (u32, StepId), label: &str, now: u64) -> String {
         match self {
             Self::GitHub => format!("::group::{label}\n"),
             Self::GitLab => {
-                format!("\u{1b}[0Ksection_start:{now}:dfbuild_{}\r\u{1b}[0K{label}\n", step.0)
+                format!("\u{1b}[0Ksection_start:{now}:dfbuild_{run}_{}\r\u{1b}[0K{label}\n", step.0)
             }
         }
     }
 
-    fn close(self, step: StepId, now: u64) -> String {
+    fn close(self, (run, step): (u32, StepId), now: u64) -> String {
         match self {
             Self::GitHub => "::endgroup::\n".to_owned(),
-            Self::GitLab => format!("\u{1b}[0Ksection_end:{now}:dfbuild_{}\r\u{1b}[0K\n", step.0),
+            Self::GitLab => {
+                format!("\u{1b}[0Ksection_end:{now}:dfbuild_{run}_{}\r\u{1b}[0K\n", step.0)
+            }
         }
     }
 }
@@ -56,6 +59,7 @@ pub(super) struct Grouped<W> {
     /// The steps whose part has begun and not ended.
     open: HashSet<StepId>,
     steps: Vec<Step>,
+    run: u32,
     clock: fn() -> u64,
 }
 
@@ -63,7 +67,8 @@ impl<W: Write> Grouped<W> {
     pub(super) fn new(forge: Forge, out: W, source: Source, colour: bool) -> Self {
         let plain = Plain::new(Vec::new(), source, colour);
         let (turns, open, steps) = (Turns::default(), HashSet::new(), Vec::new());
-        Self { forge, out, plain, turns, open, steps, clock: seconds_now }
+        let run = std::process::id();
+        Self { forge, out, plain, turns, open, steps, run, clock: seconds_now }
     }
 
     /// Writes a text. A reader that went away does not end the build.
@@ -83,7 +88,7 @@ impl<W: Write> Grouped<W> {
             return String::new();
         }
         self.turns.expect(step);
-        self.forge.open(step, &self.label(step), (self.clock)())
+        self.forge.open((self.run, step), &self.label(step), (self.clock)())
     }
 
     fn label(&self, id: StepId) -> String {
@@ -114,10 +119,10 @@ impl<W: Write> Renderer for Grouped<W> {
                 self.turns.say(*step, open + &said)
             }
             Event::Finished { step, .. } if self.open.remove(step) => {
-                let close = self.forge.close(*step, (self.clock)());
+                let close = self.forge.close((self.run, *step), (self.clock)());
                 self.turns.end(*step, said + &close)
             }
-            _ => said,
+            _ => self.turns.aside(said),
         };
         self.write(&text);
     }
@@ -137,8 +142,16 @@ impl<W: Write> Renderer for Grouped<W> {
     fn failed(&mut self, _: &str, _: &[String], _: Duration) {}
 
     fn close(&mut self) {
-        let rest = self.turns.rest();
-        self.write(&rest);
+        // Those that were cancelled do not finish.
+        let mut open: Vec<StepId> = self.open.drain().collect();
+        open.sort_by_key(|step| step.0);
+        let mut text = String::new();
+        for step in open {
+            let close = self.forge.close((self.run, step), (self.clock)());
+            text.push_str(&self.turns.end(step, close));
+        }
+        text.push_str(&self.turns.rest());
+        self.write(&text);
     }
 }
 
@@ -158,7 +171,7 @@ mod tests {
         let transcript = |forge| {
             let mut out = Vec::new();
             let mut grouped = Grouped::new(forge, &mut out, Source::default(), false);
-            grouped.clock = || 7;
+            (grouped.clock, grouped.run) = (|| 7, 5);
             grouped.planned(
                 vec![step(0, "a", 2, 2, "RUN a"), step(1, "b", 2, 2, "RUN b")],
                 Duration::ZERO,
@@ -181,6 +194,7 @@ mod tests {
                 Event::Started { step: StepId(1) },
                 output(1, "from b\n"),
                 output(0, "from a\n"),
+                Event::TaskStarted { what: "[db] exporting image".to_owned() },
                 ran(1),
                 ran(0),
             ] {
@@ -193,10 +207,12 @@ mod tests {
         let groups: Vec<&str> = text.split("::endgroup::\n").collect();
         assert_eq!(groups.len(), 3, "{text}");
         assert!(groups[0].starts_with("::group::[") && groups[0].contains("from a"), "{text}");
-        assert!(groups[1].starts_with("::group::[") && groups[1].contains("from b"), "{text}");
+        assert!(groups[1].contains("::group::[") && groups[1].contains("from b"), "{text}");
+        let (before, _) = text.split_once("exporting image").unwrap();
+        assert_eq!(before.matches("::group::").count(), before.matches("::endgroup::").count());
         let text = transcript(Forge::GitLab);
-        assert!(text.starts_with("\u{1b}[0Ksection_start:7:dfbuild_0\r\u{1b}[0K["), "{text:?}");
-        assert!(text.ends_with("\u{1b}[0Ksection_end:7:dfbuild_1\r\u{1b}[0K\n"), "{text:?}");
+        assert!(text.starts_with("\u{1b}[0Ksection_start:7:dfbuild_5_0\r\u{1b}[0K["), "{text:?}");
+        assert!(text.ends_with("\u{1b}[0Ksection_end:7:dfbuild_5_1\r\u{1b}[0K\n"), "{text:?}");
     }
 
     #[test]

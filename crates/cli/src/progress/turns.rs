@@ -9,6 +9,8 @@ pub(super) struct Turns {
     /// Those that have not ended; the first one speaks.
     queue: VecDeque<StepId>,
     kept: HashMap<StepId, Kept>,
+    /// What belongs to no step, until the step that speaks has ended.
+    asides: String,
 }
 
 #[derive(Debug, Default)]
@@ -34,6 +36,15 @@ impl Turns {
         String::new()
     }
 
+    /// Takes what belongs to no step, and returns what can be shown now.
+    pub(super) fn aside(&mut self, text: String) -> String {
+        if self.queue.is_empty() {
+            return text;
+        }
+        self.asides.push_str(&text);
+        String::new()
+    }
+
     /// Takes the last that a step says, and returns what can be shown now: with it, what those said
     /// whose turn comes.
     pub(super) fn end(&mut self, step: StepId, text: String) -> String {
@@ -43,6 +54,7 @@ impl Turns {
             return shown;
         }
         self.queue.pop_front();
+        shown.push_str(&std::mem::take(&mut self.asides));
         while let Some(next) = self.queue.front() {
             let Some(kept) = self.kept.remove(next) else { break };
             shown.push_str(&kept.text);
@@ -58,7 +70,7 @@ impl Turns {
     pub(super) fn rest(&mut self) -> String {
         let queue = std::mem::take(&mut self.queue);
         let rest = queue.iter().filter_map(|step| self.kept.remove(step));
-        rest.map(|kept| kept.text).collect()
+        rest.map(|kept| kept.text).chain([std::mem::take(&mut self.asides)]).collect()
     }
 }
 
@@ -76,12 +88,15 @@ mod tests {
         assert_eq!(turns.say(b, "b1 ".into()), "");
         assert_eq!(turns.say(a, "a1 ".into()), "a1 ");
         assert_eq!(turns.end(b, "b2 ".into()), "");
+        assert_eq!(turns.aside("aside ".into()), "");
         assert_eq!(turns.say(c, "c1 ".into()), "");
-        assert_eq!(turns.end(a, "a2 ".into()), "a2 b1 b2 c1 ");
+        assert_eq!(turns.end(a, "a2 ".into()), "a2 aside b1 b2 c1 ");
         assert_eq!(turns.say(c, "c2 ".into()), "c2 ");
         turns.expect(a);
         assert_eq!(turns.say(a, "again ".into()), "");
-        assert_eq!(turns.rest(), "again ");
+        assert_eq!(turns.aside("more ".into()), "");
+        assert_eq!(turns.rest(), "again more ");
+        assert_eq!(turns.aside("nobody speaks".into()), "nobody speaks");
         assert_eq!(turns.end(c, "gone".into()), "");
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn run(args: &LogsArgs, root: PathBuf) -> Result<(), Box<dyn std::err
         return Ok(output::print(&text)?);
     };
     let found: Vec<&BuildLog> = match name.as_str() {
-        "last" => logs.iter().take(1).collect(),
+        "last" => last(&logs).into_iter().collect(),
         name => logs.iter().filter(|log| log.id.contains(name)).collect(),
     };
     let log = match found.as_slice() {
@@ -47,6 +47,17 @@ pub(crate) fn run(args: &LogsArgs, root: PathBuf) -> Result<(), Box<dyn std::err
     }
 }
 
+/// The newest; of builds beside each other, the one that failed and for which the others were cancelled.
+fn last(logs: &[BuildLog]) -> Option<&BuildLog> {
+    let newest = logs.first()?;
+    let is_guilty = |log: &&BuildLog| {
+        let was_beside = log.ended.is_some_and(|ended| ended >= newest.started);
+        was_beside && matches!(log.end, Some(LogEnd::Failed(_)))
+    };
+    let guilty = logs.iter().find(is_guilty);
+    guilty.filter(|_| newest.end == Some(LogEnd::Cancelled)).or(Some(newest))
+}
+
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
@@ -59,6 +70,7 @@ fn list(logs: &[BuildLog], now: SystemTime) -> String {
         let end = match &log.end {
             Some(LogEnd::Built(_)) => "built".to_owned(),
             Some(LogEnd::Failed(_)) => "failed".to_owned(),
+            Some(LogEnd::Cancelled) => "cancelled".to_owned(),
             _ => "did not end".to_owned(),
         };
         let started = Created::of(Some(log.started), now).since;
@@ -93,6 +105,9 @@ fn show<'a>(
             continue;
         }
         let end = match (step.seconds, step.failed) {
+            (Some(seconds), true) if log.end == Some(LogEnd::Cancelled) => {
+                format!("cancelled after {seconds:.1}s")
+            }
             (Some(seconds), true) => format!("failed after {seconds:.1}s"),
             (Some(seconds), false) => format!("{seconds:.1}s"),
             (None, _) => "did not end".to_owned(),
@@ -101,8 +116,10 @@ fn show<'a>(
         writeln!(out, "=== {label} (line {}): {end}", step.line)?;
         copy_lines(&mut output, &mut out)?;
     }
-    if let (Some(LogEnd::Failed(reason)), FormatArg::Table) = (&log.end, args.format) {
-        writeln!(out, "=== failed: {reason}")?;
+    match (&log.end, args.format) {
+        (Some(LogEnd::Failed(reason)), FormatArg::Table) => writeln!(out, "=== failed: {reason}")?,
+        (Some(LogEnd::Cancelled), FormatArg::Table) => writeln!(out, "=== cancelled")?,
+        _ => {}
     }
     Ok(out.flush()?)
 }

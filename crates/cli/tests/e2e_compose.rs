@@ -204,6 +204,8 @@ fn what_cannot_be_built(bed: &Bed) {
         ">>> RUN echo told; exit 3",
         "did not complete successfully: exit code: 3",
     ]);
+    let guilty = bed.run(&["logs", "last"]).succeeds();
+    assert!(guilty.stdout.contains("told\n") && guilty.stdout.contains("=== failed"), "{guilty:?}");
     bed.write("b/Dockerfile", "FORM base\n");
     fails(&["failed to build: b: b/Dockerfile:1: unknown instruction: FORM"]);
     let known = compose(bed, &["nobody"]).exits_with(1);

@@ -46,6 +46,9 @@ pub struct BuildLog {
     pub tags: Vec<String>,
     /// How it ended; `None` while it runs, or if it was killed.
     pub end: Option<LogEnd>,
+    /// When it ended.
+    #[serde(default)]
+    pub ended: Option<Timestamp>,
     /// The steps that ran, in the order of their beginnings.
     pub steps: Vec<StepLog>,
 }
@@ -64,6 +67,7 @@ pub struct BuildLog {
 /// match &log.end {
 ///     Some(LogEnd::Built(id)) => assert!(id.starts_with("sha256:")),
 ///     Some(LogEnd::Failed(why)) => println!("failed to {why}"),
+///     Some(LogEnd::Cancelled) => println!("cancelled"),
 ///     _ => println!("still runs, or was killed"),
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -75,6 +79,8 @@ pub enum LogEnd {
     Built(String),
     /// There is none: why.
     Failed(String),
+    /// There is none: somebody ended it, or a build beside it failed.
+    Cancelled,
 }
 
 /// A step that ran.
@@ -192,6 +198,7 @@ impl<'a> Logging<'a> {
             dockerfile: dockerfile.to_owned(),
             tags: tags.to_vec(),
             end: None,
+            ended: None,
             steps: Vec::new(),
         };
         let (planned, running) = (HashMap::new(), HashMap::new());
@@ -203,6 +210,7 @@ impl<'a> Logging<'a> {
     pub(crate) fn ended(&self, end: LogEnd) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.log.end = Some(end);
+        state.log.ended = Some(Timestamp::from(SystemTime::now()));
         state.write_notes();
     }
 }

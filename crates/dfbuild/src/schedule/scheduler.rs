@@ -193,6 +193,7 @@ impl<'e> Loaded<'e> {
         let built = self.run_with(engine, &logging);
         logging.ended(match &built {
             Ok(built) => LogEnd::Built(built.image_id.to_string()),
+            Err(Error::Cancelled) => LogEnd::Cancelled,
             Err(error) => LogEnd::Failed(error.to_string()),
         });
         // Whoever wants it to end does not want to wait for that.

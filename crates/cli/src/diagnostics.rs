@@ -33,24 +33,23 @@ pub(crate) fn render<'a>(
     reports.join("\n\n")
 }
 
-/// All errors on one line, for grep: `Dockerfile:3: unknown instruction: FORM (did you mean FROM?)`.
+/// The first error, and how many more there are: `Dockerfile:3: unknown instruction: FORM (did you mean FROM?)
+/// (and 2 more errors)`.
 pub(crate) fn one_line(source: &Source, diagnostics: &[Diagnostic]) -> String {
     let index = LineIndex::new(&source.text);
-    let errors: Vec<String> = diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.is_error())
-        .map(|diagnostic| {
-            if diagnostic.kind == DiagnosticKind::Option {
-                return diagnostic.text();
-            }
-            let line = index.position(diagnostic.span.start).line;
-            format!("{}:{line}: {}", source.name, diagnostic.text())
-        })
-        .collect();
-    if errors.is_empty() {
-        return format!("{}: it has errors", source.name);
+    let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    let Some(first) = errors.next() else { return format!("{}: it has errors", source.name) };
+    let text = if first.kind == DiagnosticKind::Option {
+        first.text()
+    } else {
+        let line = index.position(first.span.start).line;
+        format!("{}:{line}: {}", source.name, first.text())
+    };
+    match errors.count() {
+        0 => text,
+        1 => format!("{text} (and 1 more error)"),
+        more => format!("{text} (and {more} more errors)"),
     }
-    errors.join("; ")
 }
 
 /// A source, of which each report shows a few lines.
@@ -181,8 +180,7 @@ error: unterminated heredoc
         let text = check("FROM é\nENV é\nCOPY [\"a\", 'b']\nHEALTH x\n");
         assert!(
             text.starts_with(
-                "Dockerfile:2: ENV must have two arguments; \
-                 Dockerfile:4: unknown instruction: HEALTH\n\nerror: "
+                "Dockerfile:2: ENV must have two arguments (and 1 more error)\n\nerror: "
             ),
             "{text}"
         );

@@ -38,7 +38,7 @@ impl Failure {
     }
 }
 
-/// Writes a Dockerfile's mistakes: a line for grep, then each at its place.
+/// Writes a Dockerfile's mistakes: each at its place, then a line for whoever reads the end of a log.
 pub(crate) fn write_dockerfile(
     out: &mut impl Write,
     error: &Error,
@@ -46,8 +46,8 @@ pub(crate) fn write_dockerfile(
     colour: bool,
 ) -> io::Result<()> {
     let Error::Dockerfile { diagnostics, .. } = error else { return Ok(()) };
-    Failure::of(error, source).write(out)?;
-    writeln!(out, "\n{}", diagnostics::render(source, diagnostics, colour))
+    writeln!(out, "{}\n", diagnostics::render(source, diagnostics, colour))?;
+    Failure::of(error, source).write(out)
 }
 
 /// Writes what a failed step left: its output, whole unless `shown` says that it was on the screen

@@ -96,9 +96,6 @@ fn mistakes_of_a_dockerfile() {
         assert_eq!(
             err,
             "\
-ERROR: failed to build: Dockerfile:2: unknown instruction: FORM (did you mean FROM?); \
-Dockerfile:3: unterminated heredoc
-
 error: unknown instruction: FORM (did you mean FROM?)
  --> Dockerfile:2:1
   |
@@ -118,6 +115,8 @@ error: unterminated heredoc
   |     ^^^^^
   |
   = help: a line with nothing but `EOF` ends the heredoc
+
+ERROR: failed to build: Dockerfile:2: unknown instruction: FORM (did you mean FROM?) (and 1 more error)
 ",
             "{args:?}"
         );

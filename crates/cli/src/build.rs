@@ -1,10 +1,10 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::{env, fs};
 
-use dfbuild::{Built, Cancel, Engine, Error, LineIndex, Loaded, Run};
+use dfbuild::{Built, Cancel, Engine, Error, Event, LineIndex, Loaded, Observer, Run};
 
 use crate::args::{BuildArgs, OnErrorArg};
 use crate::failure::{self, Failure};
@@ -22,11 +22,11 @@ use crate::{daemon, engine, excerpt, metadata, report, run_command};
 /// Builds an image.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
     begin(args, root, debug, |loaded, begun| {
-        let built = loaded.run(&begun.observer());
+        let built = loaded.run(begun);
         begun.write_timings(args);
         let built = built?;
         let code = finish(args, begun, &built);
-        begun.findings.show(begun.mode, None);
+        begun.findings().show(begun.mode, None);
         Ok(code)
     })
 }
@@ -37,14 +37,31 @@ pub(crate) struct Begun<'e> {
     pub(crate) progress: Arc<Progress>,
     request: Request,
     mode: Mode,
-    findings: Findings,
+    args: &'e BuildArgs,
+    source: Source,
+    cancel: Cancel,
+    findings: Mutex<Findings>,
     timings: Option<&'static Timings>,
 }
 
+/// The build is shown, its times are noted if somebody wants them, and the Dockerfile is linted again when its
+/// bases are known.
+impl Observer for Begun<'_> {
+    fn event(&self, event: &Event) {
+        if let Event::BasesFound { bases } = event {
+            let findings = Findings::above(bases, self.args, &self.source);
+            if findings.violation.is_some() {
+                self.cancel.cancel();
+            }
+            *self.findings() = findings;
+        }
+        Both { shown: &*self.progress, timings: self.timings }.event(event);
+    }
+}
+
 impl Begun<'_> {
-    /// Who hears the build: it is shown, and its times are noted if somebody wants them.
-    pub(crate) fn observer(&self) -> Both<'_, Progress> {
-        Both { shown: &self.progress, timings: self.timings }
+    fn findings(&self) -> MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes where the time went. A build is not lost for it.
@@ -119,12 +136,25 @@ pub(crate) fn begin(
     progress.read(source.clone());
     let findings = Findings::of(args, &source);
     if let Some(violation) = &findings.violation {
-        progress.close();
-        return report::error(&format!("failed to build: failed to solve: {violation}"));
+        return findings.refuse(violation, &progress, mode);
     }
     let progress = Arc::clone(&progress);
-    let begun = Begun { engine: &engine, progress, request, mode, findings, timings };
+    let begun = Begun {
+        engine: &engine,
+        progress,
+        request,
+        mode,
+        args,
+        source: source.clone(),
+        cancel: cancel.clone(),
+        findings: Mutex::new(findings),
+        timings,
+    };
     work(loaded, &begun).unwrap_or_else(|error| {
+        let findings = begun.findings();
+        if let (Error::Cancelled, Some(violation)) = (&error, &findings.violation) {
+            return findings.refuse(violation, &begun.progress, mode);
+        }
         let code = failed(&error, &source);
         if args.on_error == OnErrorArg::Shell && failure::has_shell(&error) {
             run_command::shell_on_error(&engine, Run::failed_step_of(&begun.request.build));

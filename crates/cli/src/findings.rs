@@ -2,13 +2,17 @@
 
 use std::env;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
-use dfbuild::dockerfile::lint::{Finding, Level, LintOptions, lint};
+use dfbuild::Base;
+use dfbuild::dockerfile::lint::{BaseImage, Finding, Level, LintOptions, lint};
 use dfbuild::dockerfile::parse;
 
 use crate::args::BuildArgs;
 use crate::check;
-use crate::progress::Mode;
+use crate::failure::Failure;
+use crate::progress::{Mode, Progress};
+use crate::report;
 use crate::source::Source;
 
 /// The findings of BuildKit's rules in the stages that are built.
@@ -22,6 +26,11 @@ pub(crate) struct Findings {
 impl Findings {
     /// Looks at the Dockerfile of a build. Its errors are for the build to report.
     pub(crate) fn of(args: &BuildArgs, source: &Source) -> Self {
+        Self::above(&[], args, source)
+    }
+
+    /// Looks at it again, when its base images are known.
+    pub(crate) fn above(bases: &[Base], args: &BuildArgs, source: &Source) -> Self {
         let environment = |name: &str| env::var(name).ok();
         let parsed = parse(&source.text);
         if parsed.diagnostics.iter().any(dfbuild::Diagnostic::is_error) {
@@ -31,7 +40,7 @@ impl Findings {
         let target = args.target.as_ref();
         let options = LintOptions {
             all_stages: false,
-            // The images are not known yet.
+            bases: bases.iter().map(|base| (base.name.clone(), known(base))).collect(),
             unknown_bases_set_variables: true,
             named_contexts: names.collect(),
             ..check::options(&args.build_arg, target, args.platform.first(), &environment)
@@ -53,6 +62,18 @@ impl Findings {
         let _ = io::stderr().lock().write_all(self.text(of).as_bytes());
     }
 
+    /// Lists them where they are why there is no build, and says so.
+    pub(crate) fn refuse(&self, violation: &str, progress: &Progress, mode: Mode) -> ExitCode {
+        let message = format!("failed to build: failed to solve: {violation}");
+        let failure = Failure { message, hints: vec!["`dfbuild check` shows the places".into()] };
+        progress.failed(&failure.message, &failure.hints);
+        self.show(mode, None);
+        match mode {
+            Mode::Rawjson => ExitCode::FAILURE,
+            _ => report::failure(&failure),
+        }
+    }
+
     fn text(&self, of: Option<&str>) -> String {
         let of = of.map(|of| format!("{of}: ")).unwrap_or_default();
         let count = self.findings.len();
@@ -64,6 +85,22 @@ impl Findings {
             text.push_str(&format!(" - {rule}: {detail} (line {line})\n"));
         }
         text
+    }
+}
+
+/// What the linter has to know of an image. The plan warns of other platforms.
+fn known(base: &Base) -> BaseImage {
+    let config = &base.config.config;
+    let variable = |text: &String| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    BaseImage {
+        env: config.env.iter().map(variable).collect(),
+        shell: config.shell.as_ref().is_some_and(|shell| !shell.is_empty()),
+        working_dir: config.working_dir.clone(),
+        on_build: config.on_build.clone(),
+        platform: None,
     }
 }
 

@@ -20,9 +20,9 @@ as_each_user!(
 fn fails(bed: &Bed, args: &[&str], expect: &[&str]) -> Outcome {
     let failed = bed.build(args).exits_with(1).says(expect);
     assert_eq!(failed.stdout, "");
-    // A log ends with why there is no image, or with the place.
-    let last = failed.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap();
-    assert!(!last.contains("panicked"), "{}", failed.stderr);
+    // A log ends with why there is no image.
+    let last = failed.stderr.lines().next_back().unwrap();
+    assert!(last.starts_with("ERROR: "), "{}", failed.stderr);
     let staged: Vec<_> = fs::read_dir(bed.store().join("staging")).into_iter().flatten().collect();
     assert!(staged.is_empty(), "{staged:?} after: {}", failed.stderr);
     failed
@@ -61,6 +61,7 @@ fn mistakes_in_the_dockerfile(bed: &Bed) {
             "--> Dockerfile:2:1",
             "--> Dockerfile:3:1",
             "--> Dockerfile:4:1",
+            "\n\nERROR: failed to build: Dockerfile:2: unknown instruction: COPI (did you mean COPY?) (and 2 more errors)\n",
         ],
     );
     bed.write("Dockerfile", "FROM scratch\n");
@@ -124,6 +125,22 @@ fn what_is_not_there(bed: &Bed) {
     bed.write("Dockerfile", "FROM base\nCOPY --chown=nobdy Dockerfile /\n");
     let _ = bed.build(&[]).exits_with(0).says(&["line 2: there is no user nobdy in /etc/passwd"]);
     dockerfile(bed, "FROM base\nCOPY ../no /\n", &["hint: `..` does not lead out of it"]);
+    // What the base sets is known before anything runs.
+    let undefined = "FROM base\nLABEL a=$CI_SHA b=$PATH\nRUN true\n";
+    bed.write("Dockerfile", undefined);
+    let list = "\n 1 warning found (`dfbuild check` shows the places):\n \
+                - UndefinedVar: Usage of undefined variable '$CI_SHA' (line 2)\n";
+    let _ = bed.build(&[]).exits_with(0).says(&[list]);
+    bed.write("Dockerfile", format!("# check=error=true\n{undefined}"));
+    let refused = fails(
+        bed,
+        &[],
+        &[
+            "(line 3)\n",
+            "ERROR: failed to build: failed to solve: lint violation found for rules: UndefinedVar\n",
+        ],
+    );
+    assert_eq!(refused.ran_steps(), [] as [&str; 0], "{}", refused.stderr);
     // Nothing listens there.
     let offline = ["--offline"];
     bed.write("Dockerfile", "FROM localhost:1/none:1\n");

@@ -2,7 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use dfbuild_cache::Reason;
 use dfbuild_dockerfile::Diagnostic;
-use dfbuild_image::Digest;
+use dfbuild_image::{Digest, ImageConfig, Platform};
 pub use dfbuild_sandbox::CpuTime;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,37 @@ use crate::explanation::Bust;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StepId(pub usize);
+
+/// An image that a build begins with or copies from.
+///
+/// ```
+/// # use dfbuild::{Build, BuildContext, Cancel, Event};
+/// # let store = tempfile::tempdir()?;
+/// # let engine = dfbuild::testing::engine(store.path())?;
+/// # let nobody = |_: &Event| {};
+/// let text = "FROM scratch\nENV A=b\n";
+/// Build::new(BuildContext::Empty).dockerfile_text(text).tag("base").run(&engine, &nobody, &Cancel::new())?;
+/// let show = |event: &Event| {
+///     if let Event::BasesFound { bases } = event {
+///         assert_eq!(bases[0].name, "base");
+///         assert!(bases[0].config.config.env.contains(&"A=b".to_owned()));
+///     }
+/// };
+/// Build::new(BuildContext::Empty)
+///     .dockerfile_text("FROM base\nRUN make\n")
+///     .run(&engine, &show, &Cancel::new())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Base {
+    /// Its name as the Dockerfile has it, expanded.
+    pub name: String,
+    /// The platform that was asked for.
+    pub platform: Platform,
+    /// Its configuration.
+    pub config: ImageConfig,
+}
 
 /// What is known of a step before it runs.
 ///
@@ -95,6 +126,12 @@ pub enum Event {
     Planned {
         /// Their steps, stage by stage.
         steps: Vec<StepInfo>,
+    },
+    /// The images that the stages begin with or copy from are there, and nothing has run yet. Comes after
+    /// [`Event::Planned`], if there are any.
+    BasesFound {
+        /// What is known of each, by name.
+        bases: Vec<Base>,
     },
     /// Something in the Dockerfile is worth a look.
     Warning {

@@ -86,8 +86,8 @@ pub use dfbuild_sandbox::Error as SandboxError;
 pub use engine::Engine;
 pub use error::{Cause, Error, IgnoreRule, StepError};
 pub use event::{
-    CpuTime, Event, Observer, PackingState, StepId, StepInfo, StepResult, Stream, TransferState,
-    Usage, Wait,
+    Base, CpuTime, Event, Observer, PackingState, StepId, StepInfo, StepResult, Stream,
+    TransferState, Usage, Wait,
 };
 pub use exit_code::{explain_exit_code, explain_signal};
 pub use explanation::{Bust, EarlyEnd, ExplainedStep, Explanation, Fate};

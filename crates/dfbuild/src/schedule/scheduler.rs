@@ -17,7 +17,7 @@ use crate::elsewhere::{Elsewhere, Fetcher};
 use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::event::{Event, Observer};
+use crate::event::{Base, Event, Observer};
 use crate::explanation::{EarlyEnd, Explanation};
 use crate::images::base_images::BaseImages;
 use crate::images::base_layers::BaseLayers;
@@ -354,6 +354,13 @@ impl<'e> Loaded<'e> {
             observer.event(&Event::Notice { text });
         }
         let progress = Progress::new(observer, &graph);
+        if !bases.is_empty() {
+            observer.event(&Event::BasesFound { bases: known(&bases) });
+            // Whoever does not want to build on them has said so by now.
+            if let Some(reason) = self.ending.reason() {
+                return Err(reason);
+            }
+        }
         let slots = Slots::new(build.jobs.unwrap_or_else(default_jobs));
         let (elsewhere, text) = (&self.elsewhere, &source.text);
         let session = Session::new(
@@ -385,6 +392,15 @@ impl<'e> Loaded<'e> {
         }
         Ok(image)
     }
+}
+
+fn known(bases: &BTreeMap<BaseRequest, BaseLayers>) -> Vec<Base> {
+    let known = bases.iter().map(|(request, base)| Base {
+        name: request.name.clone(),
+        platform: request.platform.clone(),
+        config: base.config.clone(),
+    });
+    known.collect()
 }
 
 /// The lines whose steps are to run must have some.

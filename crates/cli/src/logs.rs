@@ -137,3 +137,30 @@ fn copy_lines(from: &mut impl BufRead, to: &mut impl Write) -> io::Result<()> {
     }
     if last == b'\n' { Ok(()) } else { to.write_all(b"\n") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(id: &str, started: u32, ended: u32, end: &serde_json::Value) -> BuildLog {
+        let at = |second: u32| format!("2026-01-01T00:00:{second:02}Z");
+        let log = json!({
+            "id": id, "started": at(started), "ended": at(ended), "dockerfile": "Dockerfile",
+            "tags": [], "end": end, "steps": [],
+        });
+        serde_json::from_value(log).unwrap()
+    }
+
+    #[test]
+    fn the_last_of_builds_beside_each_other_is_the_one_that_failed() {
+        let (failed, cancelled) = (json!({"Failed": "why"}), json!("Cancelled"));
+        let guilty = log("guilty", 1, 5, &failed);
+        let beside = log("beside", 2, 6, &cancelled);
+        let later = log("later", 8, 9, &cancelled);
+        let id = |logs: &[BuildLog]| last(logs).map(|log| log.id.clone());
+        assert_eq!(id(&[beside.clone(), guilty.clone()]).as_deref(), Some("guilty"));
+        assert_eq!(id(&[later, beside.clone(), guilty]).as_deref(), Some("later"));
+        assert_eq!(id(&[beside]).as_deref(), Some("beside"));
+        assert_eq!(id(&[]), None);
+    }
+}

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 pub struct FilesChange {
     /// How many paths differ.
     pub differ: u64,
-    /// How many files there are now.
+    /// How many files there are now, and those that were removed.
     pub total: u64,
     /// The first of those that differ, in their order.
     pub files: Vec<FileChange>,

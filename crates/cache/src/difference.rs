@@ -323,13 +323,13 @@ mod tests {
                 "2 of 3",
             ],
         );
-        check(&["a", "b"], &["a", "c"], &["b: Removed", "c: Added", "2 of 2"]);
+        check(&["a", "b"], &["a", "c"], &["b: Removed", "c: Added", "2 of 3"]);
         check(&["a=1"], &["b=1"], &[r#"b: Renamed { old: "a" }"#, "1 of 1"]);
         check(&["d/", "d/a=1"], &["e/", "e/a=1"], &[r#"e/a: Renamed { old: "d/a" }"#, "1 of 1"]);
         check(&["l -> a"], &["l -> b"], &[r#"l: Target { old: "a", new: "b" }"#, "1 of 1"]);
         check(&["a"], &["a -> b"], &[r#"a: Type { old: "file", new: "symlink" }"#, "1 of 1"]);
         check(&["d/"], &[], &["d: Removed", "1 of 1"]);
-        check(&["d/", "d/e/", "d/e/x"], &[], &["d/e/x: Removed", "1 of 0"]);
+        check(&["d/", "d/e/", "d/e/x"], &[], &["d/e/x: Removed", "1 of 1"]);
         check(&["x"], &["x"], &["0 of 1"]);
     }
 

@@ -44,12 +44,13 @@ pub(crate) fn finish(all: Vec<Found>, total: u64) -> FilesChange {
         }
     }
     let mut files: Vec<FileChange> = Vec::new();
-    let mut folders = 0;
+    // Files that are there now are counted already.
+    let mut uncounted = 0;
     for (at, found) in all.into_iter().enumerate() {
         if gone.contains(&at) {
             continue;
         }
-        folders += u64::from(found.is_directory);
+        uncounted += u64::from(found.is_directory || found.changes == [Change::Removed]);
         let changes = match renamed.remove(&at) {
             Some(old) => vec![Change::Renamed { old }],
             None => found.changes,
@@ -59,5 +60,5 @@ pub(crate) fn finish(all: Vec<Found>, total: u64) -> FilesChange {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let differ = files.len() as u64;
     files.truncate(MOST);
-    FilesChange { differ, total: total + folders, files }
+    FilesChange { differ, total: total + uncounted, files }
 }

@@ -176,6 +176,21 @@ error: unterminated heredoc
     }
 
     #[test]
+    fn the_end_of_no_heredoc() {
+        let text = check("FROM a\nRUN x\nEOF\n");
+        assert!(text.starts_with("Dockerfile:3: unknown instruction: EOF\n"), "{text}");
+        let help = "= help: `EOF` looks like the end of a heredoc, but no `<<EOF` is open";
+        assert!(text.ends_with(help), "{text}");
+    }
+
+    #[test]
+    fn the_place_is_the_same_in_both() {
+        let text = check("# only this\n");
+        assert!(text.starts_with("Dockerfile:1: file with no instructions\n"), "{text}");
+        assert!(text.contains(" --> Dockerfile:1:12\n"), "{text}");
+    }
+
+    #[test]
     fn all_of_them() {
         let text = check("FROM é\nENV é\nCOPY [\"a\", 'b']\nHEALTH x\n");
         assert!(

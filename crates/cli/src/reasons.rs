@@ -47,7 +47,7 @@ pub(crate) fn bust(bust: &Bust, verb: &str) -> String {
             let keyword = declared.as_ref().map_or("variable", |place| place.keyword.as_str());
             format!("{keyword} {name}")
         }
-        Reason::Base { new_name, .. } => format!("base {new_name}"),
+        Reason::Base { new_name, .. } => format!("base {}", base(new_name)),
         _ => shortened(&bust.text),
     };
     let steps = if bust.steps == 1 { "1 step".to_owned() } else { format!("{} steps", bust.steps) };
@@ -86,7 +86,9 @@ fn text(reason: &Reason) -> String {
         }
         Reason::Base { old_name, old, new_name, new } => {
             let digests = format!("sha256:{} → sha256:{}", old.short(), new.short());
-            if old_name == new_name {
+            if old_name.is_empty() || new_name.is_empty() {
+                format!("base {} → {}", base(old_name), base(new_name))
+            } else if old_name == new_name {
                 format!("base {new_name}: {digests}")
             } else {
                 format!("base {old_name} → {new_name}: {digests}")
@@ -113,6 +115,11 @@ fn text(reason: &Reason) -> String {
         Reason::Part { label, name, old, new } => part(*label, name, old.as_ref(), new.as_ref()),
         _ => "it changed".to_owned(),
     }
+}
+
+/// The name of a base; of no image, the word that the Dockerfile has for it.
+fn base(name: &str) -> &str {
+    if name.is_empty() { "scratch" } else { name }
 }
 
 /// What several parts are called.
@@ -293,6 +300,14 @@ mod tests {
         let text = line(&[Reason::Files { mount: Some("/m".into()), change }]);
         assert!(text.starts_with("mount /m: 20 files differ: a (removed), "), "{text}");
         assert!(text.ends_with(" and 10 more"), "{text}");
+    }
+
+    #[test]
+    fn a_base_that_is_none() {
+        let name = |name: &str| name.to_owned();
+        let (old, new) = (dfbuild::Digest::of("1"), dfbuild::Digest::of(""));
+        let reason = Reason::Base { old_name: name("debian:12"), old, new_name: name(""), new };
+        assert_eq!(line(&[reason]), "base debian:12 → scratch");
     }
 
     #[test]

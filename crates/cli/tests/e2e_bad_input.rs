@@ -151,6 +151,8 @@ fn what_is_not_there(bed: &Bed) {
     bed.write("Dockerfile", "FROM later\nFROM scratch AS later\nCOPY --from=0 / /\n");
     let late = ["stage `later` is defined at line 2, after its use here"];
     let _ = fails(bed, &offline, &late);
+    bed.write("Dockerfile", "FROM self AS self\n");
+    let _ = fails(bed, &offline, &["hint: stage `self` cannot be its own base\n"]);
     bed.write("Dockerfile", "FROM bas\n");
     let _ = fails(bed, &offline, &["no local image bas:latest", "hint: did you mean base? Else"]);
     bed.write("Dockerfile", "FROM base\n");

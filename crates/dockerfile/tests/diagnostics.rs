@@ -36,8 +36,8 @@ fn instruction_error(instruction: &str, message: &str) {
 #[test]
 fn whole_files() {
     error("«»", "the Dockerfile cannot be empty");
-    error("# only this\n«»", "file with no instructions");
-    error("ARG a\n«»", "dockerfile contains no stages to build");
+    error("# only this«»\n", "file with no instructions");
+    error("ARG a«»\n", "dockerfile contains no stages to build");
     error("«RUN» a\nFROM b", "no build stage in current context");
 }
 
@@ -64,6 +64,7 @@ fn lines() {
 #[test]
 fn unknown_names() {
     instruction_error("«RUNN» x", "unknown instruction: RUNN (did you mean RUN?)");
+    instruction_error("«EOF»", "unknown instruction: EOF");
     instruction_error("«frobnicate» x", "unknown instruction: frobnicate");
     instruction_error("COPY «--form»=a b c", "unknown flag: --form (did you mean from?)");
     instruction_error("ENV «--x» a=b", "unknown flag: --x");

@@ -146,7 +146,7 @@ const CASES: [Case; 48] = [
         "removed file",
         |bed| fs::remove_file(bed.context().join("src/b")).unwrap(),
         &[],
-        "MISS COPY src src/: 1 of 3 files differs: src/b (removed)",
+        "MISS COPY src src/: 1 of 4 files differs: src/b (removed)",
     ),
     (
         "new empty folder",
@@ -185,7 +185,7 @@ const CASES: [Case; 48] = [
         "ignore rule",
         |bed| bed.write(".dockerignore", "**/*.tmp\nsrc/b\n"),
         &[],
-        "MISS COPY src src/: 1 of 3 files differs: src/b (ignored now)",
+        "MISS COPY src src/: 1 of 4 files differs: src/b (ignored now)",
     ),
     (
         "ignore rule taken back",

@@ -21,6 +21,9 @@ pub(super) fn placed(
         .find(|stage| stage.value.eq_ignore_ascii_case(&request.name))
         .map(|stage| {
             let line = lines.lines(stage.span).start;
+            if line == lines.lines(span).start {
+                return format!("stage `{}` cannot be its own base", stage.value);
+            }
             format!("stage `{}` is defined at line {line}, after its use here", stage.value)
         })
         .or_else(|| close_stage(file, &request.name, Span::at(text.len())));

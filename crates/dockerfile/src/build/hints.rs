@@ -136,6 +136,11 @@ impl Above {
     }
 }
 
+/// Whether a word is one of those that end most heredocs: alone on a line it was meant for no instruction.
+pub(super) fn ends_heredoc(word: &str) -> bool {
+    ["EOF", "EOT", "EOS", "END"].contains(&word)
+}
+
 /// Explains a line that begins with no instruction by what stands above it.
 pub(super) fn explain_lost_line(
     source: &str,
@@ -162,6 +167,12 @@ pub(super) fn explain_lost_line(
     } else if matches!(tail, [_, b'\\' | b'`']) {
         "a doubled escape character at the end of the line above does not continue it"
     } else {
+        let word = &source[diagnostic.span.start..diagnostic.span.end];
+        if ends_heredoc(word) {
+            let help =
+                format!("`{word}` looks like the end of a heredoc, but no `<<{word}` is open");
+            diagnostic.help = Some(help);
+        }
         return;
     };
     diagnostic.help = Some(help.to_owned());

@@ -20,7 +20,8 @@ use crate::suggest;
 /// The error for a line that begins with no instruction.
 #[cold]
 pub(super) fn unknown(keyword: &Word, line: usize) -> Diagnostic {
-    let suggestion = suggest::keyword(&keyword.value);
+    let is_meant = !hints::ends_heredoc(&keyword.value);
+    let suggestion = is_meant.then(|| suggest::keyword(&keyword.value)).flatten();
     let message = format!("unknown instruction: {}", keyword.value);
     let mut diagnostic =
         Diagnostic::error(DiagnosticKind::UnknownInstruction, message, keyword.span);

@@ -86,7 +86,7 @@ pub(crate) fn file(source: &str) -> Parsed<'_> {
         let diagnostic = Diagnostic::error(
             DiagnosticKind::NoStages,
             "dockerfile contains no stages to build",
-            Span::at(source.len()),
+            Span::at(source.trim_end().len()),
         );
         diagnostics.push(diagnostic.with_help("add a `FROM` instruction"));
     }

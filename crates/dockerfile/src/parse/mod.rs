@@ -344,7 +344,8 @@ impl<'a> Reader<'a> {
 
     /// What is known when all instructions have been read.
     pub(crate) fn finish(mut self, no_instructions: bool) -> (Directives<'a>, Vec<Diagnostic>) {
-        let end = Span::at(self.source.len());
+        // Not behind the last line, where there is nothing to show.
+        let end = Span::at(self.source.trim_end().len());
         if self.source.is_empty() {
             self.diagnostics.push(Diagnostic::error(
                 DiagnosticKind::EmptyFile,

@@ -1,7 +1,7 @@
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
-use dfbuild::{CopyFrom, SnapshotterChoice};
+use dfbuild::{CopyFrom, Engine, Error, SnapshotterChoice};
 
 use crate::args::CopyArgs;
 use crate::engine;
@@ -18,9 +18,21 @@ pub(crate) fn run(args: &CopyArgs, root: PathBuf) -> Result<(), Box<dyn std::err
     let (follow_link, platform) = (args.follow_link, args.platform.clone());
     let from = CopyFrom { image, path, follow_link, platform };
     if !to_stdout {
-        return Ok(engine.copy_out(&from, &args.dest)?);
+        return engine.copy_out(&from, &args.dest).or_else(|error| meant(&engine, &from, error));
     }
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
-    engine.copy_out_tar(&from, &mut out)?;
+    engine.copy_out_tar(&from, &mut out).or_else(|error| meant(&engine, &from, error))?;
     Ok(out.flush()?)
+}
+
+/// The error, unless the path is the tag of an image that there is.
+fn meant(engine: &Engine, from: &CopyFrom, error: Error) -> Result<(), Box<dyn std::error::Error>> {
+    let image = format!("{}:{}", from.image, from.path);
+    match engine.inspect(&image, None) {
+        Ok(_) => {
+            Err(format!("copy files: {image} is an image: give IMAGE:PATH, as {image}:/etc/passwd")
+                .into())
+        }
+        Err(_) => Err(error.into()),
+    }
 }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dfbuild::{Engine, ImageDiff, TreeChange};
+use dfbuild::{Engine, Error, ImageDiff, TreeChange};
 use serde_json::{Value, json};
 
 use crate::args::{DiffArgs, FormatArg};
@@ -12,18 +12,20 @@ use crate::{output, report, units};
 pub(crate) fn run(args: &DiffArgs, root: PathBuf) -> ExitCode {
     const TROUBLE: u8 = 2;
     let compare = || {
-        let engine = Engine::open(root)?;
-        engine.compare(&args.before, &args.after, args.platform.as_ref(), args.times)
+        let (engine, platform) = (Engine::open(root)?, args.platform.as_ref());
+        let diff = engine.compare(&args.before, &args.after, platform, args.times)?;
+        let id = |name: &str| engine.inspect(name, platform).map(|image| image.id);
+        Ok::<_, Error>((diff, id(&args.before)? == id(&args.after)?))
     };
-    let diff = match compare() {
-        Ok(diff) => diff,
+    let (diff, same_id) = match compare() {
+        Ok(compared) => compared,
         Err(error) => {
             let _ = report::failure(&Failure::outside_build(&error));
             return ExitCode::from(TROUBLE);
         }
     };
     let text = match args.format {
-        FormatArg::Table => table(&diff),
+        FormatArg::Table => table(&diff, same_id),
         FormatArg::Json => output::json(&document(&diff)).expect("it is written to memory"),
     };
     if let Err(error) = output::print(&text) {
@@ -55,7 +57,7 @@ fn document(diff: &ImageDiff) -> Value {
     json!({"files": files.collect::<Vec<_>>(), "config": config.collect::<Vec<_>>()})
 }
 
-fn table(diff: &ImageDiff) -> String {
+fn table(diff: &ImageDiff, same_id: bool) -> String {
     let (mut text, mut counts, mut grown) = (String::new(), [0_usize; 3], [0_u64; 2]);
     for file in &diff.files {
         let path = &file.path;
@@ -84,6 +86,11 @@ fn table(diff: &ImageDiff) -> String {
         };
         let (before, after) = (shown(&part.before), shown(&part.after));
         text.push_str(&format!("config {}: {before} → {after}\n", part.name));
+    }
+    if text.is_empty() && !same_id {
+        return "the images have the same files and the same configuration; their ids differ, by \
+                history or times\n"
+            .to_owned();
     }
     if text.is_empty() {
         return "the images are the same\n".to_owned();

@@ -42,7 +42,10 @@ fn rows(image: &ImageDetails, no_trunc: bool, now: SystemTime) -> Vec<Row> {
     const MOST: usize = 45;
     let lines = image.history().into_iter().rev().enumerate();
     let rows = lines.map(|(at, line)| {
-        let created = Created::of(line.entry.created, now);
+        // What made no layer may have no time of its own; it came with the image.
+        let own = line.entry.created.filter(|time| time.seconds() > 0);
+        let of_image = image.config.created.filter(|_| line.entry.empty_layer);
+        let created = Created::of(own.or(of_image), now);
         let id = image.id.to_string();
         Row {
             comment: line.entry.comment,

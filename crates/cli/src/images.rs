@@ -13,18 +13,41 @@ use crate::{output, units};
 pub(crate) fn run(args: &ImagesArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let references = args.filter.iter().filter_map(|filter| match filter {
         ImagesFilter::Reference(name) => Some(name.as_str()),
-        ImagesFilter::Dangling(_) => None,
+        _ => None,
     });
+    let labels: Vec<_> = args.filter.iter().filter_map(label).collect();
     let names = args.name.as_deref().into_iter().chain(references);
     let none = args.filter.contains(&ImagesFilter::Dangling(true));
     let filters = names.map(Filter::parse).collect::<Result<Vec<_>, _>>()?;
     let now = SystemTime::now();
-    let images = Engine::open(root)?.images()?;
-    let wanted = images
-        .iter()
-        .filter(|image| !none && filters.iter().all(|filter| filter.matches(&image.reference)));
+    let engine = Engine::open(root)?;
+    let images = engine.images()?;
+    let wanted = images.iter().filter(|image| {
+        !none
+            && filters.iter().all(|filter| filter.matches(&image.reference))
+            && (labels.is_empty() || has_labels(&engine, image, &labels))
+    });
     let rows: Vec<Row> = wanted.map(|image| Row::of(image, now)).collect();
     Ok(output::print(&render(rows, args)?)?)
+}
+
+/// The name of a label and its value, if one is wanted.
+type Label<'a> = (&'a str, Option<&'a str>);
+
+fn label(filter: &ImagesFilter) -> Option<Label<'_>> {
+    match filter {
+        ImagesFilter::Label(key, value) => Some((key, value.as_deref())),
+        _ => None,
+    }
+}
+
+fn has_labels(engine: &Engine, image: &ImageSummary, labels: &[Label<'_>]) -> bool {
+    engine.inspect(&image.reference.to_string(), None).is_ok_and(|details| {
+        let known = &details.config.config.labels;
+        labels.iter().all(|(key, wanted)| {
+            known.get(*key).is_some_and(|value| wanted.is_none_or(|wanted| wanted == value))
+        })
+    })
 }
 
 /// When something was made, in docker's words.

@@ -1,8 +1,9 @@
+use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use dfbuild::{BuildLog, Engine, LogEnd, StepLog};
+use dfbuild::{BuildLog, Engine, LogEnd};
 use serde_json::json;
 
 use crate::args::{FormatArg, LogsArgs};
@@ -22,25 +23,17 @@ pub(crate) fn run(args: &LogsArgs, root: PathBuf) -> Result<(), Box<dyn std::err
         };
         return Ok(output::print(&text)?);
     };
-    let found: Vec<&BuildLog> = match name.as_str() {
-        "last" => last(&logs).into_iter().collect(),
-        name => logs.iter().filter(|log| log.id.contains(name)).collect(),
-    };
-    let log = match found.as_slice() {
-        [only] => *only,
-        [] => {
-            return Err(format!(
-                "show the log: no build is called {name}; `dfbuild logs` lists them"
-            )
-            .into());
-        }
-        several => {
-            let ids: Vec<&str> = several.iter().map(|log| log.id.as_str()).collect();
-            return Err(format!("show the log: {name} may be {}", ids.join(" or ")).into());
+    let log = find(&logs, name).map_err(|why| format!("show the log: {why}"))?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    let shown = match args.tail {
+        None => show(&engine, log, args, &mut out),
+        Some(most) => {
+            let mut tail = Tail { most, lines: VecDeque::new() };
+            show(&engine, log, args, &mut tail)
+                .and_then(|()| Ok(tail.lines.iter().try_for_each(|line| out.write_all(line))?))
         }
     };
-    let wanted = |step: &&StepLog| !args.failed || step.failed;
-    match show(&engine, log, args, log.steps.iter().filter(wanted)) {
+    match shown.and_then(|()| Ok(out.flush()?)) {
         // `dfbuild logs last | head` is no failure.
         Err(error) if is_broken_pipe(&*error) => Ok(()),
         shown => shown,
@@ -56,6 +49,61 @@ fn last(logs: &[BuildLog]) -> Option<&BuildLog> {
     };
     let guilty = logs.iter().find(is_guilty);
     guilty.filter(|_| newest.end == Some(LogEnd::Cancelled)).or(Some(newest))
+}
+
+/// The build that is meant: the last of all, the last of that name, or that of an id.
+fn find<'a>(logs: &'a [BuildLog], name: &str) -> Result<&'a BuildLog, String> {
+    /// As many as somebody reads.
+    const MOST: usize = 10;
+    let bare = |tag: &str| tag.strip_suffix(":latest").unwrap_or(tag).to_owned();
+    let is_called = |log: &&BuildLog| {
+        let is_tag = |tag: &String| bare(tag) == bare(name);
+        log.tags.iter().any(is_tag) || (log.tags.is_empty() && log.dockerfile == name)
+    };
+    let named = if name == "last" { last(logs) } else { logs.iter().find(is_called) };
+    if let Some(log) = named {
+        return Ok(log);
+    }
+    let found: Vec<&BuildLog> = logs.iter().filter(|log| log.id.contains(name)).collect();
+    match found.as_slice() {
+        [only] => Ok(*only),
+        [] => Err(format!("no build is called {name}; `dfbuild logs` lists them")),
+        several => {
+            let mut text = format!("{name} may be each of these:");
+            for log in several.iter().take(MOST) {
+                text.push_str(&format!("\n  {}", log.id));
+            }
+            if several.len() > MOST {
+                text.push_str(&format!("\n  and {} more", several.len() - MOST));
+            }
+            Err(text)
+        }
+    }
+}
+
+/// Keeps the last lines of what is written.
+struct Tail {
+    most: usize,
+    lines: VecDeque<Vec<u8>>,
+}
+
+impl Write for Tail {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match self.lines.back_mut() {
+                Some(line) if !line.ends_with(b"\n") => line.extend_from_slice(part),
+                _ => self.lines.push_back(part.to_vec()),
+            }
+            if self.lines.len() > self.most {
+                self.lines.pop_front();
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
@@ -84,14 +132,13 @@ fn list(logs: &[BuildLog], now: SystemTime) -> String {
 }
 
 /// Writes everything that steps wrote, each under a line that names it.
-fn show<'a>(
+fn show(
     engine: &Engine,
     log: &BuildLog,
     args: &LogsArgs,
-    steps: impl Iterator<Item = &'a StepLog>,
+    out: &mut dyn Write,
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    for step in steps {
+    for step in log.steps.iter().filter(|step| !args.failed || step.failed) {
         let mut output = BufReader::new(engine.step_log(log, step)?);
         if args.format == FormatArg::Json {
             let mut bytes = Vec::new();
@@ -114,18 +161,18 @@ fn show<'a>(
         };
         let label = label(&step.prefix, step.number, step.total, &step.text);
         writeln!(out, "=== {label} (line {}): {end}", step.line)?;
-        copy_lines(&mut output, &mut out)?;
+        copy_lines(&mut output, out)?;
     }
     match (&log.end, args.format) {
         (Some(LogEnd::Failed(reason)), FormatArg::Table) => writeln!(out, "=== failed: {reason}")?,
         (Some(LogEnd::Cancelled), FormatArg::Table) => writeln!(out, "=== cancelled")?,
         _ => {}
     }
-    Ok(out.flush()?)
+    Ok(())
 }
 
 /// Copies what a command wrote, and ends its last line.
-fn copy_lines(from: &mut impl BufRead, to: &mut impl Write) -> io::Result<()> {
+fn copy_lines(from: &mut impl BufRead, to: &mut dyn Write) -> io::Result<()> {
     let mut last = b'\n';
     loop {
         let bytes = from.fill_buf()?;

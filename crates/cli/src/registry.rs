@@ -83,11 +83,32 @@ pub(crate) fn push(args: &PushArgs, root: PathBuf) -> Result<(), Box<dyn StdErro
     }
     let reference: Reference = args.name.parse()?;
     let engine = Engine::open(root)?;
-    let (digest, _) =
+    let references =
+        if args.all_tags { all_tags(&engine, &args.name, &reference)? } else { vec![reference] };
+    let (digests, _) =
         transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
-            engine.push(&reference, show, cancel)
+            let push = |reference: &Reference| engine.push(reference, show, cancel);
+            references.iter().map(push).collect::<Result<Vec<_>, _>>()
         })?;
-    print(&digest.to_string())
+    digests.iter().try_for_each(|digest| print(&digest.to_string()))
+}
+
+/// The images of a name, whatever their tags.
+fn all_tags(
+    engine: &Engine,
+    name: &str,
+    reference: &Reference,
+) -> Result<Vec<Reference>, Box<dyn StdError>> {
+    if name.rsplit('/').next().is_some_and(|last| last.contains([':', '@'])) {
+        return Err(format!("--all-tags pushes all tags of a name: {name} has one already").into());
+    }
+    let images = engine.images()?.into_iter().map(|image| image.reference);
+    let place = |it: &Reference| (it.registry.clone(), it.repository.clone());
+    let found: Vec<Reference> = images.filter(|it| place(it) == place(reference)).collect();
+    if found.is_empty() {
+        return Err(format!("push {name}: no image in the store has that name").into());
+    }
+    Ok(found)
 }
 
 /// Does work that shows what happens, and that Ctrl-C ends. Gives the engine back with its result.

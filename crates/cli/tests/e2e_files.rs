@@ -161,7 +161,7 @@ fn logs_are_whole(bed: &Bed) {
     let list = bed.run(&["logs"]).succeeds().stdout;
     let newest: Vec<&str> = list.lines().nth(1).unwrap().split_whitespace().collect();
     assert!(newest.ends_with(&["2", "failed", "app"]), "{list}");
-    for name in [newest[0], "last"] {
+    for name in [newest[0], "last", "app"] {
         let shown = bed.run(&["logs", name]).succeeds().stdout;
         let lines: Vec<&str> = shown.lines().collect();
         assert_eq!(lines.len(), 3004, "{name}");
@@ -173,6 +173,8 @@ fn logs_are_whole(bed: &Bed) {
     }
     let failed = bed.run(&["logs", "last", "--failed", "--format", "json"]).succeeds();
     assert_eq!(json(&failed.stdout)["output"], "***no end");
+    let tail = bed.run(&["logs", "app:latest", "--tail", "2"]).succeeds().stdout;
+    assert!(tail.starts_with("***no end\n=== failed: ") && tail.lines().count() == 2, "{tail}");
     fails(bed.run(&["logs", "nope"]), &["no build is called nope"]);
     // What is cached ran before.
     bed.write("Dockerfile", "FROM base\n");

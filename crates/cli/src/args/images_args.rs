@@ -31,8 +31,9 @@ pub(crate) struct ImagesArgs {
     #[arg(long)]
     pub(crate) digests: bool,
 
-    /// Only images of this name: reference=NAME, as docker has it; none is dangling
-    #[arg(short, long, value_name = "reference=NAME|dangling=BOOL", value_parser = parse_filter)]
+    /// Only images of this name or with this label, as docker has it; none is dangling
+    #[arg(short, long, value_name = "reference=NAME|label=KEY[=VALUE]|dangling=BOOL",
+          value_parser = parse_filter)]
     pub(crate) filter: Vec<ImagesFilter>,
 
     /// All images have names here
@@ -47,13 +48,19 @@ pub(crate) enum ImagesFilter {
     Reference(String),
     /// One without a name, which no image here is; or one with a name.
     Dangling(bool),
+    /// One with this label, of any value if none is given.
+    Label(String, Option<String>),
 }
 
 fn parse_filter(text: &str) -> Result<ImagesFilter, String> {
     match text.split_once('=') {
         Some(("reference", name)) => Ok(ImagesFilter::Reference(name.to_owned())),
+        Some(("label", label)) => Ok(match label.split_once('=') {
+            Some((key, value)) => ImagesFilter::Label(key.to_owned(), Some(value.to_owned())),
+            None => ImagesFilter::Label(label.to_owned(), None),
+        }),
         Some(("dangling", "true" | "1")) => Ok(ImagesFilter::Dangling(true)),
         Some(("dangling", "false" | "0")) => Ok(ImagesFilter::Dangling(false)),
-        _ => Err("there are reference=NAME and dangling=true|false".to_owned()),
+        _ => Err("there are reference=NAME, label=KEY[=VALUE] and dangling=true|false".to_owned()),
     }
 }

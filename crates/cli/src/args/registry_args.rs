@@ -60,6 +60,10 @@ pub(crate) struct PushArgs {
     /// What to push: the name of an image in the store
     pub(crate) name: String,
 
+    /// Push all tags of that name, which has none itself
+    #[arg(short, long)]
+    pub(crate) all_tags: bool,
+
     #[command(flatten)]
     pub(crate) transfer: TransferArgs,
 

@@ -43,6 +43,10 @@ pub(crate) struct PruneArgs {
     /// Do not ask
     #[arg(short, long)]
     pub(crate) force: bool,
+
+    /// As with docker; there are no volumes
+    #[arg(long, hide = true)]
+    pub(crate) volumes: bool,
 }
 
 /// Look for damage in the store

@@ -21,6 +21,8 @@ pub(super) struct Json<W> {
     out: W,
     source: Source,
     lines: HashMap<StepId, LineBuffer>,
+    /// When the last line was written: time does not run backwards in the log.
+    last: f64,
 }
 
 /// A line of the log.
@@ -178,11 +180,12 @@ impl<'a> From<&'a Wait> for WaitRecord<'a> {
 
 impl<W: Write> Json<W> {
     pub(super) fn new(out: W, source: Source) -> Self {
-        Self { out, source, lines: HashMap::new() }
+        Self { out, source, lines: HashMap::new(), last: 0.0 }
     }
 
     fn write(&mut self, at: f64, message: Message<'_>) {
-        if let Ok(line) = serde_json::to_string(&Record { at, message }) {
+        self.last = at.max(self.last);
+        if let Ok(line) = serde_json::to_string(&Record { at: self.last, message }) {
             let _ = writeln!(self.out, "{line}");
         }
     }
@@ -375,6 +378,7 @@ mod tests {
         ] {
             json.event(&event, Duration::from_millis(1500));
         }
+        json.note("late", Duration::from_secs(1));
         json.failed("it broke", &[], Duration::from_secs(2));
         let digest = diff_id();
         let expect = [
@@ -395,6 +399,7 @@ mod tests {
             &format!(
                 r#"{{"at":1.5,"event":"transfer","what":"pulling a","blob":"{digest}","size":3,"state":"moving","done":2}}"#
             ),
+            r#"{"at":1.5,"event":"notice","text":"late"}"#,
             r#"{"at":2.0,"event":"failed","error":"it broke"}"#,
         ];
         let text = String::from_utf8(json.out).unwrap();

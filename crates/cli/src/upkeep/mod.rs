@@ -54,5 +54,31 @@ fn id_of(item: &Item) -> String {
 
 /// The same, short enough for a table.
 fn shown_id(item: &Item) -> String {
-    short_id(&id_of(item)).to_owned()
+    shortened(&id_of(item))
+}
+
+fn shortened(id: &str) -> String {
+    // Scratch files are named after digests.
+    let is_digest = |part: &&str| part.len() == 64 && part.bytes().all(|it| it.is_ascii_hexdigit());
+    match id.split(['-', '/']).find(is_digest) {
+        Some(hex) => id.replace(hex, &hex[..12]),
+        None => short_id(id).to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_short_in_tables() {
+        let hex = "ab".repeat(32);
+        for (id, expect) in [
+            (format!("sha256:{hex}"), "abababababab"),
+            (format!("scratch/blocks-{hex}"), "scratch/blocks-abababababab"),
+            ("logs/20260101-1".to_owned(), "logs/20260101-1"),
+        ] {
+            assert_eq!(shortened(&id), expect);
+        }
+    }
 }

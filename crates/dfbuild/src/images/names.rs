@@ -88,11 +88,11 @@ impl Engine {
         };
         if names.len() > 1 && !force {
             let all: Vec<String> = names.iter().map(short_name).collect();
-            return Err(Error::Image {
+            return Err(Error::Transfer {
+                action: "untag".into(),
                 name: name.to_owned(),
                 reason: format!("it has {} names: {}", names.len(), all.join(", ")),
                 hint: Some("name one of them, or take all away with --force".to_owned()),
-                line: None,
                 source: None,
             });
         }

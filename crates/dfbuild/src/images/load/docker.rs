@@ -59,6 +59,7 @@ pub(super) fn load(
         found.push(Found {
             names: names.iter().filter_map(|name| name.parse::<Reference>().ok()).collect(),
             top: descriptor(MediaType::ImageManifest, digest, manifest.len() as u64),
+            only_tag: None,
             partial: false,
         });
     }

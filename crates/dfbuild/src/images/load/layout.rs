@@ -83,7 +83,8 @@ impl Loading<'_> {
             }
         }
         store.commit()?;
-        Ok(Found { names, top, partial })
+        let only_tag = note(descriptor, REF_NAME_ANNOTATION);
+        Ok(Found { names, only_tag, top, partial })
     }
 
     /// Brings a blob into the store, and before it all that it leads to.
@@ -157,10 +158,14 @@ pub(super) fn note_layers(
 /// The names of an image: a whole one as Docker and BuildKit write it, else that of the image
 /// specification, unless it is only a tag.
 fn names(descriptor: &Descriptor) -> Vec<Reference> {
-    let note = |key: &str| descriptor.annotations().as_ref()?.get(key).cloned();
-    let whole = note("io.containerd.image.name");
-    let name = whole.or_else(|| note(REF_NAME_ANNOTATION).filter(|name| name.contains([':', '/'])));
+    let whole = note(descriptor, "io.containerd.image.name");
+    let name = whole
+        .or_else(|| note(descriptor, REF_NAME_ANNOTATION).filter(|name| name.contains([':', '/'])));
     name.and_then(|name| name.parse().ok()).into_iter().collect()
+}
+
+fn note(descriptor: &Descriptor, key: &str) -> Option<String> {
+    descriptor.annotations().as_ref()?.get(key).cloned()
 }
 
 /// The descriptor without what an archive notes on it.

@@ -86,6 +86,8 @@ pub struct LoadedImage {
 /// An image whose blobs are in the store, before it is named.
 struct Found {
     names: Vec<Reference>,
+    /// The tag that an archive has for it, where it has no name.
+    only_tag: Option<String>,
     top: Descriptor,
     partial: bool,
 }
@@ -122,7 +124,7 @@ impl Engine {
         let files = Files::read(self, source, &staging).map_err(failed)?;
         let mut found = if files.has("index.json") {
             layout::load(self, &files)
-        } else if files.has("manifest.json") {
+        } else if files.has("manifest.json") && !files.has(DIRECTORY_VERSION) {
             docker::load(self, &files, &staging)
         } else {
             Err(not_an_archive(&files))
@@ -138,10 +140,16 @@ impl Engine {
             }
             _ => {}
         }
-        if found.iter().any(|image| image.names.is_empty()) {
-            return Err(failed(
-                LoadError::new("an image in it has no name").hint("give it one with --tag NAME"),
-            ));
+        if let Some(image) = found.iter().find(|image| image.names.is_empty()) {
+            return Err(failed(match &image.only_tag {
+                None => {
+                    LoadError::new("an image in it has no name").hint("give it one with --tag NAME")
+                }
+                Some(tag) => {
+                    LoadError::new(format!("an image in it has no name, only the tag {tag}"))
+                        .hint(format!("give it one with --tag NAME:{tag}"))
+                }
+            }));
         }
         found.into_iter().map(|image| self.named(image)).collect()
     }
@@ -161,7 +169,14 @@ impl Engine {
     }
 }
 
+/// The file that tells folders of skopeo's own form from others.
+const DIRECTORY_VERSION: &str = "version";
+
 fn not_an_archive(files: &Files) -> LoadError {
+    if files.has("manifest.json") {
+        return LoadError::new("skopeo's dir: form is not read")
+            .hint("copy it to oci: or docker-archive: with skopeo");
+    }
     if files.has("repositories") {
         return LoadError::new("it was written by a Docker before 1.10")
             .hint("load it into a newer Docker and save it again");
@@ -177,7 +192,7 @@ const WHAT_THERE_IS: &str =
 #[derive(Debug)]
 struct LoadError {
     reason: String,
-    hint: Option<&'static str>,
+    hint: Option<String>,
     cause: Option<Cause>,
 }
 
@@ -186,8 +201,8 @@ impl LoadError {
         Self { reason: reason.into(), hint: None, cause: None }
     }
 
-    fn hint(mut self, hint: &'static str) -> Self {
-        self.hint = Some(hint);
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 
@@ -196,7 +211,7 @@ impl LoadError {
             action: "load".into(),
             name: name.to_owned(),
             reason: self.reason,
-            hint: self.hint.map(str::to_owned),
+            hint: self.hint,
             source: self.cause,
         }
     }

@@ -210,4 +210,33 @@ mod tests {
         assert_eq!(id(&[beside]).as_deref(), Some("beside"));
         assert_eq!(id(&[]), None);
     }
+
+    #[test]
+    fn a_build_is_meant_by_what_it_built_or_by_its_id() {
+        let named = |id: &str, tags: &[&str]| {
+            let mut build = log(id, 1, 2, &json!(null));
+            build.tags = tags.iter().map(|tag| (*tag).to_owned()).collect();
+            build
+        };
+        let logs = [
+            named("a-2", &["app:latest"]),
+            named("a-1", &["app:latest", "app:1"]),
+            named("b", &[]),
+        ];
+        let check = |name: &str, expect: Result<&str, &str>| {
+            let found = find(&logs, name);
+            let found = found.as_ref().map(|log| log.id.as_str()).map_err(String::as_str);
+            assert_eq!(found, expect, "{name}");
+        };
+        check("last", Ok("a-2"));
+        check("app", Ok("a-2"));
+        check("app:1", Ok("a-1"));
+        check("Dockerfile", Ok("b"));
+        check("b", Ok("b"));
+        check("a-", Err("a- may be each of these:\n  a-2\n  a-1"));
+        check("c", Err("no build is called c; `dfbuild logs` lists them"));
+        let many: Vec<BuildLog> = (0..12).map(|number| named(&format!("x{number}"), &[])).collect();
+        let text = find(&many, "x").unwrap_err();
+        assert!(text.ends_with("\n  x9\n  and 2 more"), "{text}");
+    }
 }

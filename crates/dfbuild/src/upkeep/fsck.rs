@@ -142,3 +142,35 @@ fn has_digest(path: &Path, digest: &Digest) -> io::Result<bool> {
 fn same_file(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Mutex;
+
+    use dfbuild_image::Digest;
+
+    use super::*;
+
+    /// Objects are written in place, a page after the other.
+    #[test]
+    fn what_a_killed_build_left_of_an_object_is_no_damage() {
+        let root = tempfile::tempdir().unwrap();
+        let engine = Engine::open(root.path()).unwrap();
+        let bytes = vec![b'x'; 3 * 4096 + 7];
+        let digest = Digest::of(&bytes);
+        engine.store().put_object(&digest, &bytes).unwrap();
+        let path = root.path().join("objects").join(&digest.hex()[..2]).join(digest.hex());
+        let check = |length: usize, expect: &[bool]| {
+            fs::write(&path, &bytes[..length]).unwrap();
+            let found = Mutex::new(Vec::new());
+            let tell = |finding: &Finding| found.lock().unwrap().push(finding.is_damage);
+            engine.fsck(&Fsck::default(), &tell).unwrap();
+            assert_eq!(*found.lock().unwrap(), expect, "{length}");
+        };
+        check(bytes.len(), &[]);
+        check(0, &[false]);
+        check(2 * 4096, &[false]);
+        check(4097, &[true]);
+    }
+}

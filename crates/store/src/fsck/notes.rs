@@ -7,6 +7,9 @@ use super::{Check, Outcome};
 use crate::files::read_checked;
 use crate::snapshots::{digest_of_name, list};
 
+/// The smallest page of Linux, in bytes; the others are multiples of it.
+const PAGE: usize = 4096;
+
 impl Check<'_> {
     /// Small files that only save work or explain.
     pub(super) fn notes(&self) {
@@ -17,9 +20,21 @@ impl Check<'_> {
             self.note(&path, read_checked(&path).is_some());
         }
         for path in files_below(&self.store.path("objects")) {
-            let found = fs::read(&path).ok().map(Digest::of);
-            self.note(&path, found == digest_of_name(&path));
+            self.object(&path);
         }
+    }
+
+    /// An object is written in place: a build that was killed leaves the first of its pages, or none.
+    fn object(&self, path: &Path) {
+        let Ok(bytes) = fs::read(path) else { return self.note(path, false) };
+        if digest_of_name(path) == Some(Digest::of(&bytes)) {
+            return;
+        }
+        if bytes.len() % PAGE != 0 {
+            return self.note(path, false);
+        }
+        let problem = "a build that was killed wrote a part of it".to_owned();
+        let _ = self.found(path, problem, false, || Ok(self.remove(path).unwrap_or(Outcome::Left)));
     }
 
     fn note(&self, path: &Path, is_good: bool) {

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use dfbuild_cache::{
@@ -186,12 +185,13 @@ impl Session<'_> {
             }
         };
         store.history(&text).into_iter().chain(store.history(&anywhere)).for_each(&mut add);
+        let others = self.text_notes.get_or_init(|| self.text_notes());
+        // An instruction that was put in before others did not become what stood there.
+        let has_moved = |digest: &Digest| {
+            others.iter().any(|(text, notes)| *text != miss.step.text && notes.contains(digest))
+        };
         let here = store.history(&place);
-        if !here.is_empty() {
-            // An instruction that was put in before others did not become what stood there.
-            let moved = self.notes_of_others(miss.step);
-            here.into_iter().filter(|digest| !moved.contains(digest)).for_each(add);
-        }
+        here.into_iter().filter(|digest| !has_moved(digest)).for_each(add);
         let last = self.last_notes.get_or_init(|| self.last_notes());
         let run = |digest: &Digest| {
             let note = Note::decode(&store.object(digest)?)?;
@@ -201,16 +201,17 @@ impl Session<'_> {
         digests.iter().filter_map(run).collect()
     }
 
-    /// The notes of steps of this Dockerfile with another text.
-    fn notes_of_others(&self, step: &Step) -> HashSet<Digest> {
-        let store = self.engine.store();
+    /// The notes of the steps of this Dockerfile, by their text.
+    fn text_notes(&self) -> Vec<(String, Vec<Digest>)> {
         let stages = self.graph.stages.iter().enumerate();
         let steps = stages.flat_map(|(id, stage)| {
             stage.steps.iter().enumerate().map(move |(at, step)| (StageId(id), at, step))
         });
-        let others = steps.filter(|(.., other)| other.text != step.text);
-        let names = others.map(|(id, at, other)| self.names(id, at, other));
-        names.flat_map(|[_, text, _]| store.history(&text)).collect()
+        let notes = steps.map(|(id, at, step)| {
+            let [_, text, _] = self.names(id, at, step);
+            (step.text.clone(), self.engine.store().history(&text))
+        });
+        notes.collect()
     }
 
     /// What a step is the same by: its place in this Dockerfile, its text in it, and its text in

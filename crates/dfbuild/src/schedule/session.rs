@@ -55,6 +55,8 @@ pub(crate) struct Session<'a> {
     stories: Mutex<BTreeMap<StepId, Story>>,
     /// The notes of what the last build used; asked for once something is missed.
     pub(super) last_notes: OnceLock<Vec<Digest>>,
+    /// Texts of the Dockerfile's steps, and the notes of those; asked once.
+    pub(super) text_notes: OnceLock<Vec<(String, Vec<Digest>)>>,
     elsewhere: &'a Elsewhere,
     /// What ran and is not promised to others yet.
     pub(super) finished: Finished,
@@ -118,6 +120,7 @@ impl<'a> Session<'a> {
             runs: true,
             stories: Mutex::default(),
             last_notes: OnceLock::new(),
+            text_notes: OnceLock::new(),
             elsewhere,
             finished: Finished::default(),
             imports,

@@ -118,7 +118,7 @@ impl ComposeFlags {
 }
 
 /// A line for each flag that was given: its name, and what to do instead.
-fn told<'a>(flags: impl IntoIterator<Item = (bool, &'a str, &'a str)>) -> Vec<String> {
+pub(super) fn told<'a>(flags: impl IntoIterator<Item = (bool, &'a str, &'a str)>) -> Vec<String> {
     let given = flags.into_iter().filter(|(given, ..)| *given);
     given.map(|(_, name, instead)| format!("--{name} does not count here: {instead}")).collect()
 }

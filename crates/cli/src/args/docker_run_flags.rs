@@ -2,6 +2,8 @@ use std::ffi::OsString;
 
 use clap::Args;
 
+use super::docker_flags::told;
+
 /// Flags of `docker run` that mean nothing here. They are taken, so that scripts go on, and told of
 /// where somebody might count on them.
 #[derive(Debug, Default, Args)]
@@ -75,8 +77,7 @@ impl DockerRunFlags {
             (given(&self.cpuset_cpus), "cpuset-cpus", CPUS),
             (given(&self.pids_limit), "pids-limit", LIMITS),
         ];
-        let given = flags.into_iter().filter(|(given, ..)| *given);
-        given.map(|(_, name, why)| format!("--{name} does not count here: {why}")).collect()
+        told(flags)
     }
 }
 

@@ -6,7 +6,7 @@ use dfbuild::{Error, LineIndex, StepError, with_causes};
 use crate::progress::Capture;
 use crate::source::Source;
 use crate::step::Step;
-use crate::{diagnostics, excerpt, near, reasons};
+use crate::{diagnostics, excerpt, meant, reasons};
 
 /// Why there is no image, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +143,7 @@ const TRUST: &str = "--trust-archives unpacks it nevertheless";
 fn flag_hint(error: &Error) -> Option<String> {
     let source = match error {
         Error::Step { source, .. } => source,
-        Error::Context { path, .. } if !path.exists() => return near::folder(path),
+        Error::Context { path, .. } if !path.exists() => return meant::folder(path),
         Error::NoDockerfile { .. } => {
             return Some(
                 "-f FILE names the Dockerfile, -f - reads it from standard input".to_owned(),

@@ -46,7 +46,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use dfbuild::dockerfile::suggest;
 
-use crate::near;
+use crate::meant;
 
 pub(crate) use allow::Entitlement;
 pub(crate) use annotation::Annotations;
@@ -182,7 +182,7 @@ fn no_such_command(word: &OsStr, next: Option<&str>) -> Option<String> {
         // A word of two letters is two slips away from every other.
         suggest::closest(&lower, names()).filter(|_| lower.len() > 2)
     });
-    Some(match (close, near::folder(Path::new(word))) {
+    Some(match (close, meant::folder(Path::new(word))) {
         (Some(close), _) => format!("there is no command `{word}`; did you mean `{close}`?"),
         (None, Some(meant)) => format!("there is neither a command nor a folder `{word}`; {meant}"),
         (None, None) => format!("there is neither a command nor a folder `{word}`"),

@@ -3,7 +3,6 @@
 pub(crate) mod base_images;
 pub(crate) mod base_layers;
 pub(crate) mod blobs;
-mod close;
 pub(crate) mod compare;
 pub(crate) mod copy_out;
 mod daemon;
@@ -17,6 +16,7 @@ pub(crate) mod layer_report;
 pub(crate) mod layers;
 pub(crate) mod load;
 pub(crate) mod local;
+mod meant;
 pub(crate) mod meter;
 pub(crate) mod names;
 mod packing;

@@ -9,7 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use dfbuild_testkit::{Bed, DebianRegistry, Outcome, RegistrySetup, Skipped, Who, run_or_skip};
+use dfbuild_testkit::{
+    Bed, DebianRegistry, Outcome, RegistrySetup, Skipped, Who, files_below, run_or_skip,
+};
 
 const BOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/book/src");
 
@@ -42,20 +44,7 @@ fn every_command_of_the_book() {
 }
 
 fn chapters() -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![PathBuf::from(BOOK)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "md") {
-                found.push(path);
-            }
-        }
-    }
-    found.sort();
-    found
+    files_below(Path::new(BOOK), "md")
 }
 
 fn blocks(text: &str) -> Vec<Block> {

@@ -57,7 +57,7 @@ pub use proxy::{FaultProxy, Tunnel};
 pub use registry::{DebianRegistry, RegistrySetup};
 pub use skip::{Ended, Skipped, program, run_or_skip};
 pub use ssh::SshServer;
-pub use tree::{Differ, differences};
+pub use tree::{Differ, differences, files_below};
 pub use who::Who;
 
 /// Makes a module with a test `caller`, `mapped` and `single_id` for each function: it is called with

@@ -42,6 +42,16 @@ pub fn differences(left: &Path, right: &Path, may: Differ) -> Vec<String> {
     found
 }
 
+/// The files below a folder whose names end in `.extension`, sorted.
+///
+/// # Panics
+/// When a folder cannot be read.
+pub fn files_below(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let names = names(folder).into_iter().filter(|(_, metadata)| !metadata.is_dir());
+    let ends = |path: &PathBuf| path.extension().is_some_and(|found| found == extension);
+    names.map(|(name, _)| folder.join(name)).filter(ends).collect()
+}
+
 fn names(root: &Path) -> BTreeMap<PathBuf, Metadata> {
     let mut all = BTreeMap::new();
     let mut folders = vec![PathBuf::new()];

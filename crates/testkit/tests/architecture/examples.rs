@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::{files, is_test, without_tests, workspace};
+use dfbuild_testkit::files_below;
+
+use super::{is_test, without_tests, workspace};
 
 /// What people look up. Fields, variants and implementations of traits are shown where their types are.
 const KINDS: [&str; 8] = ["fn", "struct", "enum", "trait", "mod", "type", "const", "static"];
@@ -14,7 +16,9 @@ fn every_public_item_has_an_example() {
     let workspace = workspace();
     let library = workspace.iter().find(|package| package.name == "dfbuild").unwrap();
     let mut without = Vec::new();
-    for file in files(&library.folder.join("src")).into_iter().filter(|file| !is_test(file)) {
+    for file in
+        files_below(&library.folder.join("src"), "rs").into_iter().filter(|file| !is_test(file))
+    {
         let folder = file.parent().unwrap();
         let text = fs::read_to_string(&file).unwrap();
         let found = without_example(without_tests(&text), &|name| read(folder, name));

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dfbuild_testkit::files_below;
 use serde_json::Value;
 
 /// Which crate of the workspace may use which. A new arrow is the change that deserves most thought.
@@ -142,7 +143,10 @@ fn every_dependency_is_used() {
     for package in workspace() {
         let mut text = String::new();
         let folders = ["src", "tests", "benches", "examples"].map(|name| package.folder.join(name));
-        for file in folders.iter().filter(|folder| folder.is_dir()).flat_map(|folder| files(folder))
+        for file in folders
+            .iter()
+            .filter(|folder| folder.is_dir())
+            .flat_map(|folder| files_below(folder, "rs"))
         {
             text.push_str(&fs::read_to_string(file).unwrap());
         }
@@ -300,7 +304,7 @@ fn has_word(line: &str, word: &str) -> bool {
 
 /// The lines of code in a folder with their places: no comments, no tests.
 fn code(folder: &Path) -> impl Iterator<Item = (String, String)> + use<> {
-    files(folder).into_iter().filter(|file| !is_test(file)).flat_map(|file| {
+    files_below(folder, "rs").into_iter().filter(|file| !is_test(file)).flat_map(|file| {
         let text = fs::read_to_string(&file).unwrap();
         let lines: Vec<(String, String)> = without_tests(&text)
             .lines()
@@ -310,24 +314,6 @@ fn code(folder: &Path) -> impl Iterator<Item = (String, String)> + use<> {
             .collect();
         lines
     })
-}
-
-/// The files in a folder that are written in Rust, sorted.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    files
 }
 
 /// Tests are the last thing in a file.

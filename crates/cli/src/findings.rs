@@ -56,7 +56,7 @@ impl Findings {
 
     /// Lists them, as buildx does after a build. `of` is the service that is built, if it is one of several.
     pub(crate) fn show(&self, mode: Mode, of: Option<&str>) {
-        if self.is_empty() || !matches!(mode, Mode::Plain | Mode::Tty) {
+        if self.is_empty() || !matches!(mode, Mode::Plain | Mode::Grouped(_) | Mode::Tty) {
             return;
         }
         let _ = io::stderr().lock().write_all(self.text(of).as_bytes());

@@ -39,6 +39,8 @@ fn folded_logs(bed: &Bed) {
     let ran = Outcome::from(command.output().unwrap()).succeeds();
     let groups: Vec<&str> = ran.stderr.split("::group::").skip(1).collect();
     assert_eq!(groups.len(), 4, "{}", ran.stderr);
+    let end = ran.stderr.rsplit("::endgroup::").next().unwrap();
+    assert!(end.contains(" 1 warning found") && end.contains(" - JSONArgsRecommended: "), "{end}");
     for group in groups {
         assert!(group.contains("::endgroup::"), "{}", ran.stderr);
         assert!(!(group.contains(" from one") && group.contains(" from two")), "{group}");

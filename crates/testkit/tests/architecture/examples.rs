@@ -27,6 +27,20 @@ fn every_public_item_has_an_example() {
     assert!(without.is_empty(), "these have no example:\n{}", without.join("\n"));
 }
 
+/// The guide's are compiled, as are all examples of the documentation.
+#[test]
+fn the_ten_lines_are_those_of_the_guide() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |page: &str| fs::read_to_string(root.join(page)).unwrap();
+    let guide = read("crates/dfbuild/src/guide/embed.md");
+    let (_, lines) = guide.split_once("```no_run\n").unwrap();
+    let lines = &lines[..=lines.find("\n```").unwrap()];
+    assert_eq!(lines.lines().filter(|line| !line.is_empty()).count(), 10, "{lines}");
+    for page in ["README.md", "docs/book/src/how-to/embed.md"] {
+        assert!(read(page).contains(&format!("\n{lines}```\n")), "{page} has not\n{lines}");
+    }
+}
+
 /// A page, or the documentation at the top of a module.
 fn read(folder: &Path, name: &str) -> String {
     let paths =

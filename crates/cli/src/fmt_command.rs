@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use dfbuild::Diagnostic;
 use dfbuild::dockerfile::format::format;
 use dfbuild::dockerfile::tree;
+use similar::Algorithm;
+use similar::udiff::unified_diff;
 
 use crate::args::FmtArgs;
 use crate::source::{Source, dockerfile_at};
@@ -26,12 +28,17 @@ pub(crate) fn run(args: &FmtArgs) -> ExitCode {
     }
     let formatted = format(&source.text);
     let changes = formatted != source.text;
-    if args.check {
-        if changes {
-            let _ = writeln!(io::stdout().lock(), "{}", source.name);
-            return ExitCode::FAILURE;
+    if args.check || args.diff {
+        if !changes {
+            return ExitCode::SUCCESS;
         }
-        return ExitCode::SUCCESS;
+        let text = if args.diff {
+            patch(&source.name, &source.text, &formatted)
+        } else {
+            format!("{}\n", source.name)
+        };
+        let _ = io::stdout().lock().write_all(text.as_bytes());
+        return ExitCode::FAILURE;
     }
     if args.write && args.file != Path::new("-") {
         return if changes {
@@ -43,6 +50,12 @@ pub(crate) fn run(args: &FmtArgs) -> ExitCode {
     let mut out = io::stdout().lock();
     let _ = out.write_all(formatted.as_bytes()).and_then(|()| out.flush());
     ExitCode::SUCCESS
+}
+
+/// What `patch` takes.
+fn patch(name: &str, read: &str, formatted: &str) -> String {
+    const CONTEXT: usize = 3;
+    unified_diff(Algorithm::Myers, read, formatted, CONTEXT, Some((name, name)))
 }
 
 /// Writes the file, unless what was read of it is not all that it holds.

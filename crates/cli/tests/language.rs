@@ -138,6 +138,10 @@ fn formatting() {
     check(&["."], 0, neat);
     check(&["--check"], 1, "Dockerfile\n");
     check(&["--check", "neat"], 0, "");
+    check(&["--diff", "neat"], 0, "");
+    let patch = "--- Dockerfile\n+++ Dockerfile\n@@ -1,6 +1,5 @@\n-from  a\n-Run x  \\  \n+FROM a\n\
+                 +RUN x  \\\n   y\n \n-\n-user   b\n\\ No newline at end of file\n+USER b\n";
+    check(&["--diff"], 1, patch);
     check(&["-w", "."], 0, "");
     assert_eq!(fs::read_to_string(folder.path().join("Dockerfile")).expect("readable"), neat);
     check(&["--check"], 0, "");

@@ -17,7 +17,11 @@ pub(crate) struct FmtArgs {
     #[arg(long)]
     pub(crate) check: bool,
 
+    /// Print what would change as a patch, and exit with 1 then
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) diff: bool,
+
     /// Change the file
-    #[arg(short, long, conflicts_with = "check")]
+    #[arg(short, long, conflicts_with_all = ["check", "diff"])]
     pub(crate) write: bool,
 }

@@ -18,15 +18,16 @@ pub(crate) fn save(args: &SaveArgs, root: PathBuf) -> Result<(), Box<dyn std::er
         return Err("save images: an archive does not go to a terminal; give -o FILE".into());
     }
     let engine = Engine::open(root)?;
+    let platform = args.platform.as_ref();
     if let Some(path) = file {
         let bars = Progress::bars();
-        let saved = engine.save(&args.images, path, &bars);
+        let saved = engine.save(&args.images, platform, path, &bars);
         bars.close();
         return Ok(saved?);
     }
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     // Behind a pipe there is somebody who may draw bars of their own.
-    engine.save_to(&args.images, &mut out, &|_: &Event| {})?;
+    engine.save_to(&args.images, platform, &mut out, &|_: &Event| {})?;
     Ok(out.flush()?)
 }
 

@@ -15,8 +15,8 @@ pub(crate) fn run(args: &CopyArgs, root: PathBuf) -> Result<(), Box<dyn std::err
     // Layers are unpacked with the owners that they have.
     let engine = engine::open(root, SnapshotterChoice::Auto)?;
     let (image, path) = args.source.clone();
-    let (follow_link, platform) = (args.follow_link, args.platform.clone());
-    let from = CopyFrom { image, path, follow_link, platform };
+    let (follow_link, owners, platform) = (args.follow_link, args.archive, args.platform.clone());
+    let from = CopyFrom { image, path, follow_link, owners, platform };
     if !to_stdout {
         return engine.copy_out(&from, &args.dest).or_else(|error| meant(&engine, &from, error));
     }

@@ -101,7 +101,7 @@ fn by_program(
         Err(error) => return Some(Err(failed(error.to_string()))),
     };
     let mut input = child.stdin.take()?;
-    let sent = engine.save_to(names, &mut input, bars);
+    let sent = engine.save_to(names, None, &mut input, bars);
     let _ = input.flush();
     drop(input);
     let output = match child.wait_with_output() {

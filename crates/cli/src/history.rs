@@ -13,13 +13,13 @@ use crate::units;
 /// Prints how an image came about, the last instruction first, as `docker history` does.
 pub(crate) fn run(args: &HistoryArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let image = Engine::open(root)?.inspect(&args.image, args.platform.as_ref())?;
-    let rows = rows(&image, args.no_trunc, SystemTime::now());
+    let rows = rows(&image, args, SystemTime::now());
     let text = match &args.format {
         _ if args.quiet => rows.iter().flat_map(|row| [row.id.as_str(), "\n"]).collect(),
         ListFormat::Json => output::json_lines(&rows)?,
         ListFormat::Template(template) => output::templated(&rows, template, false)?,
         ListFormat::TableOf(template) => output::templated(&rows, template, true)?,
-        ListFormat::Table => table(&rows),
+        ListFormat::Table => table(&rows, args.human),
     };
     Ok(output::print(&text)?)
 }
@@ -37,9 +37,10 @@ struct Row {
     size: String,
 }
 
-fn rows(image: &ImageDetails, no_trunc: bool, now: SystemTime) -> Vec<Row> {
+fn rows(image: &ImageDetails, args: &HistoryArgs, now: SystemTime) -> Vec<Row> {
     /// As much as docker shows.
     const MOST: usize = 45;
+    let HistoryArgs { no_trunc, human, .. } = *args;
     let lines = image.history().into_iter().rev().enumerate();
     let rows = lines.map(|(at, line)| {
         // What made no layer may have no time of its own; it came with the image.
@@ -62,18 +63,17 @@ fn rows(image: &ImageDetails, no_trunc: bool, now: SystemTime) -> Vec<Row> {
                 // Those below are no images of their own.
                 _ => "<missing>".to_owned(),
             },
-            size: units::human_size(line.size),
+            size: if human { units::human_size(line.size) } else { line.size.to_string() },
         }
     });
     rows.collect()
 }
 
-fn table(rows: &[Row]) -> String {
+fn table(rows: &[Row], human: bool) -> String {
     let mut table = vec![["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"]];
-    table.extend(
-        rows.iter().map(|row| {
-            [&*row.id, &*row.created_since, &*row.created_by, &*row.size, &*row.comment]
-        }),
-    );
+    table.extend(rows.iter().map(|row| {
+        let created = if human { &row.created_since } else { &row.created_at };
+        [&*row.id, created, &*row.created_by, &*row.size, &*row.comment]
+    }));
     columns(&table)
 }

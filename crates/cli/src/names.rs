@@ -40,6 +40,10 @@ pub(crate) fn remove(args: &RemoveArgs, root: PathBuf) -> Result<(), Box<dyn std
         for name in &names {
             text.push_str(&format!("Untagged: {name}\n"));
         }
+        // Nothing finds it any more, although its blobs are there.
+        if let Some(id) = removed.nameless {
+            text.push_str(&format!("Deleted: {id}\n"));
+        }
     }
     if unused > 0 && args.format == FormatArg::Table {
         let size = units::human_size(unused);

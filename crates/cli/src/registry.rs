@@ -49,15 +49,11 @@ pub(crate) fn network(
 
 /// Pulls an image into the store.
 pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdError>> {
-    let reference: Reference = args.name.parse()?;
-    let platform = match &args.platform {
-        Some(text) => text.parse()?,
-        None => Platform::host(),
-    };
+    let platform = args.platform.clone().unwrap_or_else(Platform::host);
     let engine = Engine::open(root)?;
     let (pulled, _) =
         transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
-            engine.pull(&reference, &platform, show, cancel)
+            engine.pull(&args.name, &platform, show, cancel)
         })?;
     print(pulled.digest().as_ref())
 }
@@ -87,7 +83,9 @@ pub(crate) fn push(args: &PushArgs, root: PathBuf) -> Result<(), Box<dyn StdErro
         if args.all_tags { all_tags(&engine, &args.name, &reference)? } else { vec![reference] };
     let (digests, _) =
         transfer(engine, &args.transfer, &args.registries, |engine, show, cancel| {
-            let push = |reference: &Reference| engine.push(reference, show, cancel);
+            let push = |reference: &Reference| {
+                engine.push(reference, args.platform.as_ref(), show, cancel)
+            };
             references.iter().map(push).collect::<Result<Vec<_>, _>>()
         })?;
     digests.iter().try_for_each(|digest| print(&digest.to_string()))

@@ -70,14 +70,13 @@ pub(crate) fn run(args: &RunArgs, root: PathBuf) -> ExitCode {
 
 /// The engine, with the image in its store if it can be had.
 fn with_image(engine: Engine, args: &RunArgs) -> Result<Engine, Box<dyn std::error::Error>> {
-    let reference = args.image.parse::<Reference>();
+    let reference: Reference = args.image.parse()?;
     let wanted = match args.pull {
         PullArg::Always => true,
         PullArg::Never => false,
         PullArg::Missing => {
             let found = engine.inspect(&args.image, args.platform.as_ref());
             if let Err(Error::Image { hint: Some(hint), .. }) = &found
-                && reference.is_ok()
                 && !args.registries.offline
             {
                 tell(&format!("{} is not in the store ({hint}); asking its registry", args.image));
@@ -85,10 +84,9 @@ fn with_image(engine: Engine, args: &RunArgs) -> Result<Engine, Box<dyn std::err
             matches!(found, Err(Error::Image { .. }))
         }
     };
-    // What is no name of an image cannot be pulled, and the store says so.
-    let (true, Ok(reference)) = (wanted && !args.registries.offline, reference) else {
+    if !wanted || args.registries.offline {
         return Ok(engine);
-    };
+    }
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     registry::pull_for_run(engine, &reference, &platform, &args.registries)
 }

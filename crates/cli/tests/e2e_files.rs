@@ -47,6 +47,10 @@ fn files_are_copied_out(bed: &Bed) -> Result<(), Skipped> {
     let copied = fs::metadata(out.join("one")).unwrap();
     let mine = fs::metadata(&out).unwrap();
     assert_eq!((copied.mode() & 0o7777, copied.uid()), (0o640, mine.uid()));
+    let _ = bed.run(&["cp", "-a", "app:/srv/tree/one", text(&out.join("owned"))]).succeeds();
+    let owner = fs::metadata(out.join("owned")).unwrap().uid();
+    assert_eq!(owner != mine.uid(), !bed.has_one_id(), "{owner}");
+    fs::remove_file(out.join("owned")).unwrap();
     // A folder under its name, under another one, and what is in it.
     let _ = cp("/srv/tree", &out).succeeds();
     let _ = cp("srv/tree", &out.join("new")).succeeds();

@@ -86,6 +86,12 @@ fn names_come_and_go(bed: &Bed) {
     fails(bed.run(&["rm", id]), &["it has 2 names: app:1, registry.example/app:latest", "--force"]);
     let removed = bed.run(&["rmi", "app:1"]).succeeds();
     assert_eq!(removed.stdout, "Untagged: app:1\n");
+    let _ = bed.run(&["tag", id, "me/third"]).succeeds();
+    let removed = bed.run(&["rm", "-f", id]).succeeds().stdout;
+    let lines: Vec<&str> = removed.lines().collect();
+    assert_eq!(lines[..2], ["Untagged: me/third:latest", "Untagged: registry.example/app:latest"]);
+    assert!(lines[2].strip_prefix("Deleted: sha256:").unwrap().starts_with(id), "{removed}");
+    app(bed, &["registry.example/app"]);
     let removed = bed.run(&["rm", "--format", "json", id]).succeeds();
     let removed = json(&removed.stdout);
     assert_eq!(removed["Untagged"][0], "registry.example/app:latest");

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use dfbuild::testing::engine;
 use dfbuild::{
-    Build, BuildContext, CacheSource, Cancel, Error, Event, Output, OutputKind, Platform,
+    Build, BuildContext, CacheSource, Cancel, Error, Event, LoadSource, Output, OutputKind,
+    Platform, Reference, with_causes,
 };
 use dfbuild_testkit::noise;
 use tempfile::TempDir;
@@ -95,8 +96,61 @@ fn a_large_archive_tells_how_far_it_is() {
             told.lock().unwrap().push((*done, *size));
         }
     };
-    engine.save(&["big"], &folder.path().join("big.tar"), &observer).unwrap();
+    engine.save(&["big"], None, &folder.path().join("big.tar"), &observer).unwrap();
     let told = told.into_inner().unwrap();
     assert!(told.len() >= 3 && told.is_sorted(), "{told:?}");
     assert!(told.iter().all(|(done, size)| done <= size), "{told:?}");
+}
+
+#[test]
+fn one_platform_of_an_image_is_saved_and_pushed() {
+    let folder = TempDir::new().unwrap();
+    let store = engine(folder.path().join("store")).unwrap();
+    let build = |name: &str, platforms: &[&str]| {
+        let build = of("FROM scratch\nLABEL a=b\n").tag(name);
+        let build = platforms.iter().fold(build, |build, one| build.platform(platform(one)));
+        build.run(&store, &|_: &Event| {}, &Cancel::new()).unwrap();
+    };
+    build("registry.example/both", &["linux/amd64", "linux/arm64"]);
+    let arm = platform("linux/arm64");
+    let name: Reference = "registry.example/both".parse().unwrap();
+    let push = |platform| store.push(&name, platform, &|_: &Event| {}, &Cancel::new()).unwrap();
+    let (pushed, all) = (push(Some(&arm)), push(None));
+    assert_ne!(pushed, all);
+    let archive = folder.path().join("arm.tar");
+    let save = |name: &str| store.save(&[name], Some(&arm), &archive, &|_: &Event| {});
+    save("registry.example/both").unwrap();
+    let other = engine(folder.path().join("other")).unwrap();
+    let loaded = other.load(LoadSource::Path(archive.clone()), &[]).unwrap();
+    assert_eq!(loaded[0].names, [name]);
+    assert_eq!(loaded[0].descriptor.digest().to_string(), pushed.to_string());
+    let details = other.inspect("registry.example/both", None).unwrap();
+    assert_eq!(details.platforms, std::slice::from_ref(&arm));
+    build("one", &["linux/amd64"]);
+    let error = with_causes(&save("one").unwrap_err());
+    assert!(error.contains("it is for linux/amd64, and not for linux/arm64"), "{error}");
+    build("two", &["linux/amd64", "linux/riscv64"]);
+    let error = with_causes(&save("two").unwrap_err());
+    assert!(error.contains("linux/arm64"), "{error}");
+}
+
+#[test]
+fn an_archive_that_has_only_a_tag_wants_a_name_with_it() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path().join("store")).unwrap();
+    let layout = folder.path().join("layout");
+    let output = Output::new(OutputKind::OciDirectory(layout.clone()));
+    let build = of("FROM scratch\nLABEL a=b\n").tag("app:7").output(output);
+    build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+    // As skopeo writes it: the annotation that has the whole name is BuildKit's.
+    let index = std::fs::read_to_string(layout.join("index.json")).unwrap();
+    let index = index.replace("io.containerd.image.name", "example.note");
+    std::fs::write(layout.join("index.json"), index).unwrap();
+    let error = engine.load(LoadSource::Path(layout.clone()), &[]).unwrap_err();
+    let hint = error.hint().unwrap();
+    assert_eq!(hint, "give it one with --tag NAME:7");
+    let error = with_causes(&error);
+    assert!(error.ends_with("an image in it has no name, only the tag 7"), "{error}");
+    let loaded = engine.load(LoadSource::Path(layout), &["app:7".parse().unwrap()]).unwrap();
+    assert_eq!(loaded[0].names[0].familiar_name(), "app");
 }

@@ -40,6 +40,6 @@ fn a_sandbox_and_a_registry_of_the_embedders_work() {
     let engine = engine.with_sandbox(FakeSandbox::new(|_| 0)).with_registry(registry.clone());
     build(&engine, "FROM scratch\nRUN true\n").unwrap();
     let name = "r.example/app".parse().unwrap();
-    engine.push(&name, &|_: &Event| {}, &Cancel::new()).unwrap();
+    engine.push(&name, None, &|_: &Event| {}, &Cancel::new()).unwrap();
     assert_eq!(registry.names(), ["r.example/app:latest"]);
 }

@@ -76,15 +76,16 @@ impl<'de> Deserialize<'de> for Reference {
 pub struct ParseReferenceError {
     /// The text that was given.
     pub text: String,
-    /// What is wrong with it.
-    pub reason: &'static str,
+    /// What is wrong with it, and what to write instead if that is known.
+    pub reason: String,
 }
 
 impl FromStr for Reference {
     type Err = ParseReferenceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |reason| ParseReferenceError { text: text.to_owned(), reason };
+        let error =
+            |reason: &str| ParseReferenceError { text: text.to_owned(), reason: reason.to_owned() };
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
                 (rest, Some(digest.parse().map_err(|_| error("malformed digest"))?))
@@ -108,7 +109,7 @@ impl FromStr for Reference {
             path
         };
         if repository.bytes().any(|b| b.is_ascii_uppercase()) {
-            return Err(error("repository name must be lowercase"));
+            return Err(error(&has_capitals(text, name)));
         }
         if !repository.split('/').all(is_component) {
             return Err(error("expected `[registry/]name[:tag][@digest]`"));
@@ -123,6 +124,18 @@ impl FromStr for Reference {
             tag: tag.map(ToOwned::to_owned),
             digest,
         })
+    }
+}
+
+/// What is wrong with capitals, and the name without them if there is nothing else wrong with it.
+fn has_capitals(text: &str, name: &str) -> String {
+    let host = name.split_once('/').map_or("", |(host, _)| host);
+    let host = if is_host(host) { host } else { "" };
+    let (path, rest) = text.split_at(name.len());
+    let instead = format!("{host}{}{rest}", path[host.len()..].to_ascii_lowercase());
+    match instead.parse::<Reference>() {
+        Ok(_) => format!("repository name must be lowercase: write `{instead}`"),
+        Err(_) => "repository name must be lowercase".to_owned(),
     }
 }
 
@@ -179,6 +192,21 @@ mod tests {
         let pinned = format!("x@{}", Digest::of("m"));
         let reference: Reference = pinned.parse().unwrap();
         assert_eq!((reference.tag, reference.digest), (None, Some(Digest::of("m"))));
+    }
+
+    #[test]
+    fn capitals_have_small_letters_instead() {
+        for (text, instead) in [
+            ("Bad:V1", Some("bad:V1")),
+            ("me/App", Some("me/app")),
+            ("Host/App:1", Some("Host/app:1")),
+            ("127.0.0.1:5000/A/b", Some("127.0.0.1:5000/a/b")),
+            ("No Name", None),
+        ] {
+            let ParseReferenceError { reason, .. } = text.parse::<Reference>().unwrap_err();
+            let expect = instead.map_or(String::new(), |instead| format!(": write `{instead}`"));
+            assert_eq!(reason, format!("repository name must be lowercase{expect}"), "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use dfbuild::{
     BuildContext, CacheExport, CacheSource, Platform, SnapshotterChoice, StoreLimit, Ulimit,
 };
 
+use super::image_args::parse_tag;
 use super::upkeep_args::parse_limit;
 use super::{
     Annotations, CacheFlag, DockerFlags, Entitlement, FlagKind, KeyValue, OnErrorArg, OutputFlag,
@@ -66,7 +67,8 @@ pub(crate) struct BuildArgs {
     call: Option<Call>,
 
     /// Name of the image, as app or me/app:1.0; repeatable
-    #[arg(short, long, value_name = "NAME[:TAG]", help_heading = "What comes out")]
+    #[arg(short, long, value_name = "NAME[:TAG]", value_parser = parse_tag,
+          help_heading = "What comes out")]
     pub(crate) tag: Vec<String>,
 
     /// Where the image goes beside the store; only a folder means type=local

@@ -1,6 +1,7 @@
-use dfbuild::{CacheExport, CacheMode, CacheSource, CacheTarget, Digest, Reference};
+use dfbuild::{CacheExport, CacheMode, CacheSource, CacheTarget, Digest};
 
 use super::csv;
+use super::image_args::parse_reference;
 use super::outputs::{parse_compression, with_level};
 
 /// The value of `--cache-from` or `--cache-to`.
@@ -37,11 +38,11 @@ const DEFAULT_TAG: &str = "latest";
 /// is only a name is a registry's, as docker has it.
 pub(super) fn parse_from(text: &str) -> Result<CacheFlag<CacheSource>, String> {
     if !text.contains('=') {
-        return Ok(CacheFlag::Cache(CacheSource::Registry(reference(text)?)));
+        return Ok(CacheFlag::Cache(CacheSource::Registry(parse_reference(text)?)));
     }
     let mut fields = Fields::read(text)?;
     let source = match fields.kind.as_str() {
-        "registry" => CacheSource::Registry(reference(&fields.need("ref")?)?),
+        "registry" => CacheSource::Registry(parse_reference(&fields.need("ref")?)?),
         "local" => CacheSource::Local {
             folder: fields.need("src")?.into(),
             tag: fields.take("tag"),
@@ -61,12 +62,12 @@ pub(super) fn parse_from(text: &str) -> Result<CacheFlag<CacheSource>, String> {
 /// `mode=min|max` and `compression=…`.
 pub(super) fn parse_to(text: &str) -> Result<CacheFlag<CacheExport>, String> {
     if !text.contains('=') {
-        let target = CacheTarget::Registry(reference(text)?);
+        let target = CacheTarget::Registry(parse_reference(text)?);
         return Ok(CacheFlag::Cache(CacheExport::new(target)));
     }
     let mut fields = Fields::read(text)?;
     let mut export = CacheExport::new(match fields.kind.as_str() {
-        "registry" => CacheTarget::Registry(reference(&fields.need("ref")?)?),
+        "registry" => CacheTarget::Registry(parse_reference(&fields.need("ref")?)?),
         "local" => CacheTarget::Local {
             folder: fields.need("dest")?.into(),
             tag: fields.take("tag").unwrap_or_else(|| DEFAULT_TAG.to_owned()),
@@ -133,10 +134,6 @@ impl Fields {
     }
 }
 
-fn reference(text: &str) -> Result<Reference, String> {
-    text.parse().map_err(|error: <Reference as std::str::FromStr>::Err| error.to_string())
-}
-
 fn parse_digest(text: &str) -> Result<Digest, String> {
     text.parse().map_err(|_| format!("`digest={text}`: it is sha256: and 64 digits"))
 }
@@ -144,6 +141,8 @@ fn parse_digest(text: &str) -> Result<Digest, String> {
 #[cfg(test)]
 mod tests {
     use dfbuild::Compression;
+
+    use dfbuild::Reference;
 
     use super::*;
 

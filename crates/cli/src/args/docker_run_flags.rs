@@ -15,6 +15,14 @@ pub(crate) struct DockerRunFlags {
     #[arg(short, long, hide = true)]
     label: Vec<OsString>,
     #[arg(long, hide = true)]
+    label_file: Vec<OsString>,
+    #[arg(long, hide = true)]
+    annotation: Vec<OsString>,
+    #[arg(long, hide = true)]
+    detach_keys: Option<OsString>,
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
+    #[arg(long, hide = true)]
     expose: Vec<OsString>,
     #[arg(long, hide = true)]
     log_driver: Option<OsString>,
@@ -31,6 +39,8 @@ pub(crate) struct DockerRunFlags {
 
     #[arg(long, hide = true)]
     init: bool,
+    #[arg(short, long, hide = true)]
+    attach: Vec<OsString>,
     #[arg(short, long, hide = true)]
     publish: Vec<OsString>,
     #[arg(short = 'P', long, hide = true)]
@@ -63,9 +73,11 @@ impl DockerRunFlags {
             "limit dfbuild itself, as `systemd-run --user --scope -p MemoryMax=1G dfbuild run …`";
         const CPUS: &str =
             "limit dfbuild itself, as `systemd-run --user --scope -p CPUQuota=200% dfbuild run …`";
+        const STREAMS: &str = "the command has this one's output and error, and with -i its input";
         let given = Option::is_some;
         let flags = [
             (self.init, "init", INIT),
+            (!self.attach.is_empty(), "attach", STREAMS),
             (!self.publish.is_empty(), "publish", PORTS),
             (self.publish_all, "publish-all", PORTS),
             (self.restart.is_some(), "restart", "a command runs once"),
@@ -82,37 +94,69 @@ impl DockerRunFlags {
 }
 
 /// Flags of `docker run` that promise what is not kept here, and why.
-const REFUSED: [(&str, &str); 26] = [
-    ("--cap-add", CAPABILITIES),
-    ("--cap-drop", CAPABILITIES),
-    ("--security-opt", CAPABILITIES),
-    ("--group-add", "give the groups with the user: `--user USER:GROUP`"),
-    ("--device", "the command has the six nodes of /dev that every container has"),
-    ("--gpus", "the command has the six nodes of /dev that every container has"),
-    ("--volumes-from", CONTAINERS),
-    ("--link", CONTAINERS),
-    ("--cidfile", CONTAINERS),
-    ("--network-alias", NETWORK),
-    ("--ip", NETWORK),
-    ("--ip6", NETWORK),
-    ("--mac-address", NETWORK),
-    ("--dns", RESOLVER),
-    ("--dns-search", RESOLVER),
-    ("--dns-option", RESOLVER),
-    ("--sysctl", NAMESPACES),
-    ("--pid", NAMESPACES),
-    ("--ipc", NAMESPACES),
-    ("--uts", NAMESPACES),
-    ("--userns", NAMESPACES),
-    ("--cgroupns", NAMESPACES),
-    ("--cgroup-parent", NAMESPACES),
-    ("--runtime", "dfbuild runs the command itself"),
-    ("--volume-driver", "there are no volumes, only folders: `-v FOLDER:TARGET`"),
-    ("--storage-opt", "what the command writes goes to the disk of the store"),
+const REFUSED: &[(&[&str], &str)] = &[
+    (&["--cap-add", "--cap-drop", "--security-opt"], CAPABILITIES),
+    (&["--group-add"], "give the groups with the user: `--user USER:GROUP`"),
+    (&["--device", "--device-cgroup-rule", "--gpus"], DEVICES),
+    (&["--volumes-from", "--link", "--cidfile"], CONTAINERS),
+    (&["--network-alias", "--ip", "--ip6", "--link-local-ip", "--mac-address"], NETWORK),
+    (&["--dns", "--dns-search", "--dns-option"], RESOLVER),
+    (
+        &[
+            "--sysctl",
+            "--pid",
+            "--ipc",
+            "--uts",
+            "--userns",
+            "--cgroupns",
+            "--cgroup-parent",
+            "--isolation",
+        ],
+        NAMESPACES,
+    ),
+    (&["--domainname"], "give it with the name: `--hostname NAME.DOMAIN`"),
+    (&["--runtime"], "dfbuild runs the command itself"),
+    (&["--sig-proxy"], "signals always go to the command"),
+    (&["--use-api-socket"], "there is no daemon"),
+    (&["--volume-driver"], "there are no volumes, only folders: `-v FOLDER:TARGET`"),
+    (&["--storage-opt"], "what the command writes goes to the disk of the store"),
+    (
+        &[
+            "--blkio-weight",
+            "--blkio-weight-device",
+            "--cpu-period",
+            "--cpu-quota",
+            "--cpu-rt-period",
+            "--cpu-rt-runtime",
+            "--cpuset-mems",
+            "--device-read-bps",
+            "--device-read-iops",
+            "--device-write-bps",
+            "--device-write-iops",
+            "--kernel-memory",
+            "--memory-reservation",
+            "--memory-swappiness",
+            "--oom-kill-disable",
+            "--oom-score-adj",
+        ],
+        "limit dfbuild itself, with the properties of `systemd-run --user --scope`",
+    ),
+    (
+        &[
+            "--health-cmd",
+            "--health-interval",
+            "--health-retries",
+            "--health-start-interval",
+            "--health-start-period",
+            "--health-timeout",
+        ],
+        "a command runs in the foreground, and nobody asks for its health",
+    ),
 ];
 
 const CAPABILITIES: &str = "a command has docker's default capabilities and filter of system calls, or with --privileged all \
      of them and none";
+const DEVICES: &str = "the command has the six nodes of /dev that every container has";
 const CONTAINERS: &str = "there are no containers that could be named";
 const NETWORK: &str = "there are this machine's network, and none with --network none";
 const RESOLVER: &str = "the command has this machine's /etc/resolv.conf; another one is \
@@ -121,6 +165,6 @@ const NAMESPACES: &str = "a command has namespaces of its own, all but that of t
 
 /// Why a flag of `docker run` is not taken.
 pub(super) fn refused(flag: &str) -> Option<String> {
-    let (name, why) = REFUSED.iter().find(|(name, _)| *name == flag)?;
-    Some(format!("{name} is not there: {why}"))
+    let (_, why) = REFUSED.iter().find(|(names, _)| names.contains(&flag))?;
+    Some(format!("{flag} is not there: {why}"))
 }

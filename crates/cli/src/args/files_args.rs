@@ -7,6 +7,7 @@ use dfbuild::Platform;
 
 use super::FormatArg;
 use super::build_args::parse_platform;
+use super::image_args::parse_image;
 
 /// `cp`.
 #[derive(Debug, Args)]
@@ -28,6 +29,14 @@ pub(crate) struct CopyArgs {
     #[arg(short = 'L', long)]
     pub(crate) follow_link: bool,
 
+    /// Keep the owners that files have in the image, as far as this user may give them
+    #[arg(short, long)]
+    pub(crate) archive: bool,
+
+    /// Nothing is told anyway
+    #[arg(short, long, hide = true)]
+    pub(crate) quiet: bool,
+
     /// The platform to look at, of an image for several
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
     pub(crate) platform: Option<Platform>,
@@ -38,11 +47,11 @@ pub(crate) struct CopyArgs {
 #[command(after_help = "Exits with 0 if the images are the same, with 1 if they differ.")]
 pub(crate) struct DiffArgs {
     /// Name of an image, or the beginning of its id
-    #[arg(value_name = "BEFORE")]
+    #[arg(value_name = "BEFORE", value_parser = parse_image)]
     pub(crate) before: String,
 
     /// The image to compare it with
-    #[arg(value_name = "AFTER")]
+    #[arg(value_name = "AFTER", value_parser = parse_image)]
     pub(crate) after: String,
 
     /// Let different times of files count
@@ -63,7 +72,7 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Args)]
 pub(crate) struct LayersArgs {
     /// Name of an image, or the beginning of its id
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", value_parser = parse_image)]
     pub(crate) image: String,
 
     /// Print what each layer does to which file
@@ -90,7 +99,7 @@ fn parse_source(text: &str) -> Result<(String, String), String> {
     let at = text.rfind(":/").or_else(|| text.rfind(':'));
     match at.map(|at| (&text[..at], &text[at + 1..])) {
         Some((image, path)) if !image.is_empty() && !path.is_empty() => {
-            Ok((image.to_owned(), path.to_owned()))
+            Ok((parse_image(image)?, path.to_owned()))
         }
         _ => Err("give IMAGE:PATH, as app:/etc/passwd".to_owned()),
     }
@@ -107,11 +116,11 @@ mod tests {
             ("app:1.0:/etc/x", "app:1.0", "/etc/x"),
             ("localhost:5000/a/b:1:/x", "localhost:5000/a/b:1", "/x"),
             ("app:etc", "app", "etc"),
-            ("app@sha256:ab:/", "app@sha256:ab", "/"),
+            ("abcdef123456:/", "abcdef123456", "/"),
         ] {
             assert_eq!(parse_source(text), Ok((image.to_owned(), path.to_owned())), "{text}");
         }
-        for bad in ["app", ":/etc", "app:"] {
+        for bad in ["app", ":/etc", "app:", "App:/etc"] {
             assert!(parse_source(bad).is_err(), "{bad}");
         }
     }

@@ -5,7 +5,7 @@ const HINTS: &[(&str, &str)] = &[
         "--fix",
         "`dfbuild fmt --write` changes what is a matter of form; other fixes are shown as patches",
     ),
-    ("--diff", "`dfbuild fmt FILE | diff FILE -` shows what would change"),
+    ("--diff", "`dfbuild fmt --diff` shows what formatting would change"),
     (
         "--cpus",
         "limit dfbuild itself and its commands with it, as `systemd-run --user --scope -p CPUQuota=200% dfbuild …`",
@@ -42,7 +42,19 @@ const HINTS: &[(&str, &str)] = &[
     ("--verbosity", "`--progress=plain` prints all, `-q` the image alone"),
 ];
 
+/// The same where it depends on the command: its names, the flags, what to do.
+const OF_COMMANDS: [(&[&str], &[&str], &str); 4] = [
+    (&["rm", "rmi"], &["--platform"], "a name is taken away for all its platforms"),
+    (&["load"], &["--platform"], "all platforms are loaded; `inspect` and `run` choose one"),
+    (&["images"], &["--tree"], "`dfbuild inspect --format table NAME` lists the platforms"),
+    (&["pull"], &["-a", "--all-tags"], "name each tag that is wanted"),
+];
+
 /// What to say of a flag that there is not.
-pub(super) fn instead(flag: &str) -> Option<&'static str> {
-    HINTS.iter().find(|(name, _)| *name == flag).map(|(_, instead)| *instead)
+pub(super) fn instead(command: &str, flag: &str) -> Option<&'static str> {
+    let of_command = OF_COMMANDS
+        .iter()
+        .find(|(commands, flags, _)| commands.contains(&command) && flags.contains(&flag));
+    let general = || HINTS.iter().find(|(name, _)| *name == flag).map(|(_, instead)| *instead);
+    of_command.map(|(_, _, instead)| *instead).or_else(general)
 }

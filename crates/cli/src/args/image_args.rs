@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use dfbuild::{Platform, Reference};
 
 use super::build_args::parse_platform;
@@ -26,13 +26,17 @@ pub(crate) enum FormatArg {
     dfbuild inspect app | jq '.[0].Config.Env'")]
 pub(crate) struct InspectArgs {
     /// Names of images, or the beginnings of their ids
-    #[arg(value_name = "IMAGE", required = true)]
+    #[arg(value_name = "IMAGE", required = true, value_parser = parse_image)]
     pub(crate) images: Vec<String>,
 
     /// How to print them: json has docker's keys, and a template takes from it
     #[arg(short, long, value_name = "json|table|TEMPLATE", value_parser = list_format::parse,
           default_value = "json", hide_default_value = true)]
     pub(crate) format: ListFormat,
+
+    /// Of containers; the size of an image is there anyway
+    #[arg(short, long, hide = true)]
+    pub(crate) size: bool,
 
     /// What docker calls images here; there is nothing else
     #[arg(long = "type", value_name = "image", value_parser = ["image"], hide = true)]
@@ -47,7 +51,7 @@ pub(crate) struct InspectArgs {
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
     /// Name of an image, or the beginning of its id
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", value_parser = parse_image)]
     pub(crate) image: String,
 
     /// How to print it: json is one object a line, a template as docker has it
@@ -63,6 +67,12 @@ pub(crate) struct HistoryArgs {
     #[arg(long)]
     pub(crate) no_trunc: bool,
 
+    /// Print sizes and times for people; `--human=false` prints bytes and dates
+    #[arg(short = 'H', long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value_t = true, default_missing_value = "true", hide_default_value = true,
+          hide_possible_values = true, action = ArgAction::Set)]
+    pub(crate) human: bool,
+
     /// The platform to look at, of an image for several
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
     pub(crate) platform: Option<Platform>,
@@ -72,11 +82,11 @@ pub(crate) struct HistoryArgs {
 #[derive(Debug, Args)]
 pub(crate) struct TagArgs {
     /// Name of an image, or the beginning of its id
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", value_parser = parse_image)]
     pub(crate) image: String,
 
     /// Its further name
-    #[arg(value_name = "NAME[:TAG]", value_parser = parse_reference)]
+    #[arg(value_name = "NAME[:TAG]", value_parser = parse_name)]
     pub(crate) name: Reference,
 }
 
@@ -84,13 +94,17 @@ pub(crate) struct TagArgs {
 #[derive(Debug, Args)]
 pub(crate) struct RemoveArgs {
     /// Names to take away; for the beginning of an id all names of that image
-    #[arg(value_name = "IMAGE", required = true)]
+    #[arg(value_name = "IMAGE", required = true, value_parser = parse_image)]
     pub(crate) images: Vec<String>,
 
     /// Take all names of an image away that is given by its id, and do not mind images that are not
     /// there
     #[arg(short, long)]
     pub(crate) force: bool,
+
+    /// The blobs of an image stay until `prune` anyway
+    #[arg(long, hide = true)]
+    pub(crate) no_prune: bool,
 
     /// How to print what was done; json is one object for each image
     #[arg(long, value_enum, value_name = "table|json", default_value_t = FormatArg::Table,
@@ -109,12 +123,16 @@ pub(crate) struct RemoveArgs {
 )]
 pub(crate) struct SaveArgs {
     /// Names of images, or the beginnings of their ids
-    #[arg(value_name = "IMAGE", required = true)]
+    #[arg(value_name = "IMAGE", required = true, value_parser = parse_image)]
     pub(crate) images: Vec<String>,
 
     /// File to write instead of standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Only the image for this platform, of an image for several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
+    pub(crate) platform: Option<Platform>,
 }
 
 /// `load`.
@@ -129,7 +147,7 @@ pub(crate) struct LoadArgs {
     pub(crate) input: Option<PathBuf>,
 
     /// Name of the image, instead of those in the archive; repeatable
-    #[arg(short, long, value_name = "NAME[:TAG]", value_parser = parse_reference)]
+    #[arg(short, long, value_name = "NAME[:TAG]", value_parser = parse_name)]
     pub(crate) tag: Vec<Reference>,
 
     /// How to print what was loaded; json is one object for each image
@@ -148,4 +166,23 @@ pub(crate) struct LoadArgs {
 
 pub(super) fn parse_reference(value: &str) -> Result<Reference, String> {
     value.parse().map_err(|error: <Reference as std::str::FromStr>::Err| error.to_string())
+}
+
+/// A name, or the beginning of an id, which could be a name by its form.
+pub(super) fn parse_image(value: &str) -> Result<String, String> {
+    parse_reference(value).map(|_| value.to_owned())
+}
+
+/// A name for an image, which cannot have a digest.
+pub(super) fn parse_name(value: &str) -> Result<Reference, String> {
+    let name = parse_reference(value)?;
+    match name.digest {
+        Some(_) => Err("an image cannot be given a digest as its name".to_owned()),
+        None => Ok(name),
+    }
+}
+
+/// The same, as it was written.
+pub(super) fn parse_tag(value: &str) -> Result<String, String> {
+    parse_name(value).map(|_| value.to_owned())
 }

@@ -1,5 +1,6 @@
 use clap::Args;
 
+use super::image_args::parse_image;
 use super::list_format::{self, ListFormat};
 
 /// List images
@@ -11,7 +12,7 @@ use super::list_format::{self, ListFormat};
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct ImagesArgs {
     /// Only images of this name, as app or app:1.0
-    #[arg(value_name = "NAME[:TAG]")]
+    #[arg(value_name = "NAME[:TAG]", value_parser = parse_pattern)]
     pub(crate) name: Option<String>,
 
     /// How to print them: json is one object a line, a template as docker has it
@@ -52,9 +53,14 @@ pub(crate) enum ImagesFilter {
     Label(String, Option<String>),
 }
 
+/// A name, or a pattern of names.
+fn parse_pattern(text: &str) -> Result<String, String> {
+    if text.contains(['*', '?', '[']) { Ok(text.to_owned()) } else { parse_image(text) }
+}
+
 fn parse_filter(text: &str) -> Result<ImagesFilter, String> {
     match text.split_once('=') {
-        Some(("reference", name)) => Ok(ImagesFilter::Reference(name.to_owned())),
+        Some(("reference", name)) => parse_pattern(name).map(ImagesFilter::Reference),
         Some(("label", label)) => Ok(match label.split_once('=') {
             Some((key, value)) => ImagesFilter::Label(key.to_owned(), Some(value.to_owned())),
             None => ImagesFilter::Label(label.to_owned(), None),

@@ -214,7 +214,9 @@ fn helpful(error: clap::Error, command: &OsStr, no_command: Option<&str>) -> cla
         return run.error(ErrorKind::UnknownArgument, text);
     }
     match (error.kind(), no_command) {
-        (ErrorKind::UnknownArgument, None) if let Some(instead) = flag_hints::instead(&flag) => {
+        (ErrorKind::UnknownArgument, None)
+            if let Some(instead) = flag_hints::instead(&command.to_string_lossy(), &flag) =>
+        {
             let text = format!("there is no {flag} here: {instead}");
             grammar.error(ErrorKind::UnknownArgument, text)
         }
@@ -381,6 +383,25 @@ mod tests {
             ("login -u me host", "dfbuild has no command `login`: dfbuild keeps no passwords"),
             ("ls -l x", "there is neither a command nor a folder `ls`"),
             ("check --fix", "there is no --fix here: `dfbuild fmt --write`"),
+            ("rmi --platform linux/arm64 a", "there is no --platform here: a name is taken away"),
+            ("images --tree", "there is no --tree here: `dfbuild inspect --format table NAME`"),
+            ("pull -a b", "there is no -a here: name each tag"),
+            ("load --platform linux/arm64", "there is no --platform here: all platforms"),
+            ("build -t Bad:1 .", "`Bad:1`: repository name must be lowercase: write `bad:1`"),
+            ("build -o type=docker,name=Bad .", "must be lowercase: write `bad`"),
+            ("tag a Bad:1", "`Bad:1`: repository name must be lowercase: write `bad:1`"),
+            ("tag Bad:1 a", "must be lowercase: write `bad:1`"),
+            ("push Bad:1", "must be lowercase: write `bad:1`"),
+            ("pull Bad:1", "must be lowercase: write `bad:1`"),
+            ("rm a Bad:1", "must be lowercase: write `bad:1`"),
+            ("inspect Bad:1", "must be lowercase: write `bad:1`"),
+            ("history Bad:1", "must be lowercase: write `bad:1`"),
+            ("run Bad:1 ls", "must be lowercase: write `bad:1`"),
+            ("save Bad:1", "must be lowercase: write `bad:1`"),
+            ("images Bad", "must be lowercase: write `bad`"),
+            ("cp Bad:1:/etc .", "must be lowercase: write `bad:1`"),
+            ("run --health-cmd x a", "--health-cmd is not there: "),
+            ("run --oom-score-adj=5 a", "--oom-score-adj is not there: "),
             ("build -j 0 .", "for '--jobs <N>': give a number from 1 on"),
             ("frobnicate a b", "there is neither a command nor a folder `frobnicate`"),
         ] {

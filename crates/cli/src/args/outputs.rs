@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use dfbuild::Compression;
 
 use super::csv;
+use super::image_args::parse_tag;
 
 /// An `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +64,11 @@ pub(crate) fn parse(text: &str) -> Result<OutputFlag, String> {
             }
             "type" => kind = Some(parse_kind(&value)?),
             "dest" => dest = Some(value),
-            "name" => output.names.extend(value.split(',').map(ToOwned::to_owned)),
+            "name" => {
+                for name in value.split(',') {
+                    output.names.push(parse_tag(name)?);
+                }
+            }
             "push" => output.push = boolean(&key, &value)?,
             "tar" => folder = !boolean(&key, &value)?,
             "rewrite-timestamp" => output.rewrite_timestamp = boolean(&key, &value)?,

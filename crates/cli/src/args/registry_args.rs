@@ -1,6 +1,10 @@
 use std::path::PathBuf;
 
+use dfbuild::{Platform, Reference};
+
 use super::ProgressArg;
+use super::build_args::parse_platform;
+use super::image_args::{parse_image, parse_reference};
 
 /// How registries and web servers are reached. Credentials come from Docker's `config.json`,
 /// proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.
@@ -41,11 +45,16 @@ pub(crate) struct TransferArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct PullArgs {
     /// What to pull: `[registry/]name[:tag|@digest]`
-    pub(crate) name: String,
+    #[arg(value_parser = parse_reference)]
+    pub(crate) name: Reference,
 
     /// The platform to pull an image for
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    pub(crate) platform: Option<String>,
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
+    pub(crate) platform: Option<Platform>,
+
+    /// Docker's; no signature is looked at.
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
 
     #[command(flatten)]
     pub(crate) transfer: TransferArgs,
@@ -58,11 +67,20 @@ pub(crate) struct PullArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct PushArgs {
     /// What to push: the name of an image in the store
+    #[arg(value_parser = parse_image)]
     pub(crate) name: String,
 
     /// Push all tags of that name, which has none itself
     #[arg(short, long)]
     pub(crate) all_tags: bool,
+
+    /// Push only the image for this platform, of an image for several
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
+    pub(crate) platform: Option<Platform>,
+
+    /// Docker's; no signature is looked at.
+    #[arg(long, hide = true)]
+    disable_content_trust: bool,
 
     #[command(flatten)]
     pub(crate) transfer: TransferArgs,

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use dfbuild::{Platform, Tmpfs, Ulimit};
 
 use super::build_args::parse_platform;
+use super::image_args::parse_image;
 use super::run_mounts::{self, MountFlag, VolumeFlag};
 use super::{
     DockerRunFlags, KeyValue, NetworkArg, RegistryArgs, SecretFlag, SshFlag, hosts, key_value,
@@ -30,7 +31,7 @@ use crate::units;
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct RunArgs {
     /// Name of an image, or the beginning of its id
-    #[arg(value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", value_parser = parse_image)]
     pub(crate) image: String,
 
     /// Command and its arguments, instead of the image's

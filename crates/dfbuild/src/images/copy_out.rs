@@ -9,7 +9,7 @@ use dfbuild_layer::{Contents, Index, View, materialise, pack};
 
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
-use crate::images::export::files::{callers, merge};
+use crate::images::export::files::{callers, merge, without_devices};
 use crate::images::layers::Form;
 use crate::images::rootfs::Rootfs;
 use crate::steps::missing::not_found;
@@ -29,13 +29,13 @@ use crate::steps::tree::{Tree, entry_in, resolve, walk_in};
 ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
 /// // What is in the folder, not the folder.
 /// let path = "/etc/.".to_owned();
-/// let from = CopyFrom { image: "app".into(), path, follow_link: false, platform: None };
+/// let from = CopyFrom { image: "app".into(), path, ..CopyFrom::default() };
 /// let to = tempfile::tempdir()?;
 /// engine.copy_out(&from, to.path())?;
 /// assert!(to.path().join("app.conf").is_file());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CopyFrom {
     /// A name, or the beginning of an id.
     pub image: String,
@@ -43,6 +43,8 @@ pub struct CopyFrom {
     pub path: String,
     /// Whether a link is to be followed, instead of copied.
     pub follow_link: bool,
+    /// Whether files keep the owners that they have in the image, instead of becoming the caller's.
+    pub owners: bool,
     /// The platform, of an image for several.
     pub platform: Option<Platform>,
 }
@@ -56,8 +58,8 @@ struct Selected {
 
 impl Engine {
     /// Copies a file or a folder of an image to this machine, as `docker cp` does: into `to` if
-    /// that is a folder, else to a file or folder of that name. Everything becomes the caller's;
-    /// devices are left out.
+    /// that is a folder, else to a file or folder of that name. Everything becomes the caller's
+    /// unless owners are wanted; devices are left out.
     ///
     /// ```
     /// # use dfbuild::{Build, BuildContext, Cancel, Event};
@@ -70,12 +72,8 @@ impl Engine {
     ///     .tag("app")
     ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
     /// let to = store.path().join("copy");
-    /// let from = CopyFrom {
-    ///     image: "app".into(),
-    ///     path: "/greeting".into(),
-    ///     follow_link: false,
-    ///     platform: None,
-    /// };
+    /// let (image, path) = ("app".into(), "/greeting".into());
+    /// let from = CopyFrom { image, path, ..CopyFrom::default() };
     /// engine.copy_out(&from, &to)?;
     /// assert_eq!(std::fs::read_to_string(to)?, "hello\n");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -84,7 +82,8 @@ impl Engine {
         let failed = |error: StepError| copy_error(from, error);
         self.with_files(from, |rootfs, selected| {
             let (folder, name) = place(from, selected, to)?;
-            let index = callers(&selected.below(&name)?)?;
+            let below = selected.below(&name)?;
+            let index = if from.owners { without_devices(&below)? } else { callers(&below)? };
             let staging = tempfile::Builder::new()
                 .prefix(".dfbuild-")
                 .tempdir_in(&folder)
@@ -110,7 +109,7 @@ impl Engine {
     ///     .tag("app")
     ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
     /// let path = "/greeting".to_owned();
-    /// let from = CopyFrom { image: "app".into(), path, follow_link: false, platform: None };
+    /// let from = CopyFrom { image: "app".into(), path, ..CopyFrom::default() };
     /// let mut archive = Vec::new(); // Or the body of an answer.
     /// engine.copy_out_tar(&from, &mut archive)?;
     /// assert!(archive.starts_with(b"greeting\0"));

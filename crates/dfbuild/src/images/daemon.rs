@@ -50,7 +50,7 @@ impl Engine {
         )
         .map_err(failed)?;
         let mut body = Chunked(request);
-        let sent = self.save_to(names, &mut body, observer);
+        let sent = self.save_to(names, None, &mut body, observer);
         if let Err(error) = sent {
             // A daemon that refuses says why before it hangs up.
             return Err(match answer(&stream) {

@@ -47,7 +47,7 @@ pub(crate) fn finish(session: &Session<'_>, results: &[Arc<StageResult>]) -> Res
     if session.build.push {
         let tell = |event: &Event| session.progress.tell(event);
         for tag in &image.tags {
-            session.engine.push_tagged(tag, &tell)?;
+            session.engine.push_tagged(tag, None, &tell)?;
         }
     }
     sharing::export(session, &image);

@@ -129,6 +129,24 @@ impl Engine {
         Ok(LocalPlatform::new(found))
     }
 
+    /// What is left of an image for several platforms if only one is wanted: its manifest.
+    pub(crate) fn of_platform(
+        &self,
+        name: &str,
+        top: Descriptor,
+        platform: Option<&Platform>,
+    ) -> Result<Descriptor, Error> {
+        let Some(wanted) = platform else { return Ok(top) };
+        let image = self.local_platform(&top, platform);
+        let image = image.map_err(|error| Error::image(name, error))?;
+        let found = image.config.platform();
+        if (&found.os, &found.architecture) != (&wanted.os, &wanted.architecture) {
+            let text = format!("it is for {found}, and not for {wanted}");
+            return Err(Error::image(name, text));
+        }
+        Ok(image.manifest)
+    }
+
     /// The images of all platforms, in the order of the index.
     pub(crate) fn local_platforms(
         &self,

@@ -47,7 +47,7 @@ impl Engine {
     /// #     .tag("app")
     /// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
     /// # engine.tag("app", &name)?;
-    /// # engine.push(&name, &|_: &Event| {}, &Cancel::new())?;
+    /// # engine.push(&name, None, &|_: &Event| {}, &Cancel::new())?;
     /// engine.pull(&name, &Platform::host(), &|_: &Event| {}, &Cancel::new())?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

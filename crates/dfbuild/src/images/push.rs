@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use dfbuild_image::{Descriptor, Digest, Index, Manifest, MediaType, Reference};
+use dfbuild_image::{Descriptor, Digest, Index, Manifest, MediaType, Platform, Reference};
 use dfbuild_remote::{Pushed, Registry};
 
 use crate::cancel::Cancel;
@@ -15,7 +15,8 @@ use crate::images::transfer::{Transfers, each, once, remote, sha256};
 impl Engine {
     /// Pushes a named image of the store to its registry. Blobs that the registry has are not
     /// sent; those that another of its repositories is known to have are mounted from there.
-    /// Returns the digest of what was pushed.
+    /// Of an image for several platforms all are pushed, or `platform` alone. Returns the digest of what
+    /// was pushed.
     ///
     /// ```
     /// # use dfbuild::{Build, BuildContext, Cancel, Event};
@@ -27,25 +28,28 @@ impl Engine {
     ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
     /// let name = "registry.example/app:1.0".parse()?;
     /// engine.tag("app", &name)?;
-    /// engine.push(&name, &|_: &Event| {}, &Cancel::new())?;
+    /// engine.push(&name, None, &|_: &Event| {}, &Cancel::new())?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn push(
         &self,
         reference: &Reference,
+        platform: Option<&Platform>,
         observer: &dyn Observer,
         cancel: &Cancel,
     ) -> Result<Digest, Error> {
-        self.transfer(cancel, |engine| engine.push_tagged(reference, observer))
+        self.transfer(cancel, |engine| engine.push_tagged(reference, platform, observer))
     }
 
     pub(crate) fn push_tagged(
         &self,
         reference: &Reference,
+        platform: Option<&Platform>,
         observer: &dyn Observer,
     ) -> Result<Digest, Error> {
         let descriptor = self.store().resolve(reference).ok_or_else(|| not_here(reference));
-        let push = descriptor.and_then(|descriptor| {
+        let chosen = |descriptor| self.of_platform(&reference.to_string(), descriptor, platform);
+        let push = descriptor.and_then(chosen).and_then(|descriptor| {
             self.push_as(reference, &descriptor, &format!("pushing {reference}"), observer)
         });
         push.map_err(Error::transfer("push"))

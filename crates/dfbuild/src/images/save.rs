@@ -25,7 +25,8 @@ use crate::schedule::progress::task;
 impl Engine {
     /// Writes images to an archive that is both an OCI image layout and what `docker load` takes.
     /// Each is a name, or the beginning of an id; one that is given by its id has no name there.
-    /// Of an image for several platforms Docker's own index names that of this machine.
+    /// Of an image for several platforms all are written, or `platform` alone; Docker's own index names
+    /// that of this machine.
     ///
     /// ```
     /// # use dfbuild::{Build, BuildContext, Cancel, Event};
@@ -36,17 +37,18 @@ impl Engine {
     ///     .tag("app")
     ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
     /// let archive = store.path().join("app.tar");
-    /// engine.save(&["app"], &archive, &|_: &Event| {})?; // For `docker load`, `podman load`, `skopeo`, …
+    /// engine.save(&["app"], None, &archive, &|_: &Event| {})?; // For `docker load`, `podman load`, `skopeo`, …
     /// assert!(archive.is_file());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn save(
         &self,
         names: &[impl AsRef<str>],
+        platform: Option<&Platform>,
         path: &Path,
         observer: &dyn Observer,
     ) -> Result<(), Error> {
-        let contents = self.archive_of(names)?;
+        let contents = self.archive_of(names, platform)?;
         let what = format!("saving {}", path.display());
         write_file(path, self.ending(), |out| self.write_shown(&contents, out, &what, observer))
             .map_err(|error| exported(path, error))
@@ -63,17 +65,18 @@ impl Engine {
     ///     .tag("app")
     ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
     /// let mut archive = Vec::new();
-    /// engine.save_to(&["app"], &mut archive, &|_: &Event| {})?;
+    /// engine.save_to(&["app"], None, &mut archive, &|_: &Event| {})?;
     /// assert!(!archive.is_empty());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn save_to(
         &self,
         names: &[impl AsRef<str>],
+        platform: Option<&Platform>,
         out: &mut dyn Write,
         observer: &dyn Observer,
     ) -> Result<(), Error> {
-        let contents = self.archive_of(names)?;
+        let contents = self.archive_of(names, platform)?;
         let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         let what = format!("sending {}", names.join(", "));
         self.write_shown(&contents, out, &what, observer)
@@ -96,10 +99,15 @@ impl Engine {
         task(observer, what, || contents.write(self, &mut Counted(out, &meter)))
     }
 
-    fn archive_of(&self, names: &[impl AsRef<str>]) -> Result<Contents, Error> {
+    fn archive_of(
+        &self,
+        names: &[impl AsRef<str>],
+        platform: Option<&Platform>,
+    ) -> Result<Contents, Error> {
         let mut images: BTreeMap<String, Image> = BTreeMap::new();
         for name in names.iter().map(AsRef::as_ref) {
-            let local = self.local_image(name)?;
+            let mut local = self.local_image(name)?;
+            local.top = self.of_platform(name, local.top, platform)?;
             let key = local.top.digest().to_string();
             if !images.contains_key(&key) {
                 let failed = |error| Error::image(name, error);

@@ -148,12 +148,18 @@ fn files(
 
 /// The same files as the caller's own. Devices cannot be, and are left out.
 pub(crate) fn callers(index: &Index) -> Result<Index, StepError> {
+    let kept = without_devices(index)?;
+    let entries = kept.entries().iter().map(|entry| Entry { uid: 0, gid: 0, ..entry.clone() });
+    Ok(Index::new(entries.collect())?)
+}
+
+/// The same files, but devices.
+pub(crate) fn without_devices(index: &Index) -> Result<Index, StepError> {
     let kept = index
         .entries()
         .iter()
         .filter(|entry| !matches!(entry.kind, Kind::CharDevice { .. } | Kind::BlockDevice { .. }));
-    let entries = kept.map(|entry| Entry { uid: 0, gid: 0, ..entry.clone() });
-    Ok(Index::new(entries.collect())?)
+    Ok(Index::new(kept.cloned().collect())?)
 }
 
 /// Moves everything in `from` to `to`; folders are merged, other things replaced.

@@ -26,7 +26,7 @@ use crate::images::load::files::Files;
 /// #     .tag("app")
 /// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
 /// let mut archive = Vec::new();
-/// engine.save_to(&["app"], &mut archive, &|_: &Event| {})?;
+/// engine.save_to(&["app"], None, &mut archive, &|_: &Event| {})?;
 /// let stream = LoadSource::Stream(Box::new(std::io::Cursor::new(archive))); // Or standard input.
 /// assert_eq!(engine.load(stream, &[])?.len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -59,7 +59,7 @@ impl std::fmt::Debug for LoadSource {
 /// #     .tag("app")
 /// #     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
 /// # let archive = store.path().join("app.tar");
-/// # engine.save(&["app"], &archive, &|_: &Event| {})?;
+/// # engine.save(&["app"], None, &archive, &|_: &Event| {})?;
 /// use dfbuild::LoadSource;
 ///
 /// for image in engine.load(LoadSource::Path(archive), &[])? {
@@ -108,7 +108,7 @@ impl Engine {
     ///     .tag("app")
     ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
     /// let archive = store.path().join("app.tar");
-    /// engine.save(&["app"], &archive, &|_: &Event| {})?;
+    /// engine.save(&["app"], None, &archive, &|_: &Event| {})?;
     /// engine.untag("app", false)?;
     /// engine.load(LoadSource::Path(archive), &[])?;
     /// assert_eq!(engine.images()?.len(), 1);

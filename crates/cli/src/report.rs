@@ -7,9 +7,11 @@ use clap::error::ErrorKind;
 use crate::args::Cli;
 use crate::failure::Failure;
 
+/// What a command exits with that asks for what cannot be.
+pub(crate) const USAGE: u8 = 2;
+
 /// Says that the command line asks for what cannot be, in the words of the argument parser.
 pub(crate) fn usage(text: &str) -> ExitCode {
-    const USAGE: u8 = 2;
     let mut command = Cli::command();
     command.build();
     let build = command.find_subcommand_mut("build").expect("there is such a command");

@@ -43,6 +43,16 @@ pub(crate) enum RequestError {
     Input(String),
 }
 
+impl RequestError {
+    /// The same with another text.
+    pub(crate) fn map(self, change: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Usage(text) => Self::Usage(change(text)),
+            Self::Input(text) => Self::Input(change(text)),
+        }
+    }
+}
+
 /// What the library does not look at by itself.
 pub(crate) struct Machine<'a> {
     pub(crate) environment: &'a dyn Fn(&str) -> Option<String>,

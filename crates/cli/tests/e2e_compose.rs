@@ -137,6 +137,15 @@ fn told(bed: &Bed) {
         " a: 2 warnings found",
         " - MaintainerDeprecated: ",
     ]);
+    // For programs they are events; quiet are those that docker compose has not.
+    let raw = compose(bed, &["--progress=rawjson", "--memory=1g"]).succeeds();
+    assert!(raw.stderr.lines().all(|line| line.starts_with('{')), "{}", raw.stderr);
+    for told in odd.map(|line| line.strip_prefix("notice: ").unwrap()) {
+        let event = raw.stderr.lines().find(|line| line.contains(&told[..20]));
+        assert!(event.unwrap().contains(r#""event":"notice""#), "{}", raw.stderr);
+    }
+    let quiet = compose(bed, &["-q", "--memory=1g"]).succeeds();
+    assert_eq!(quiet.stderr.lines().collect::<Vec<_>>(), odd);
     let checked = compose(bed, &["--check"]).exits_with(1);
     let _ = checked.says(&[" a: 2 warnings found"]);
 
@@ -171,6 +180,12 @@ fn told(bed: &Bed) {
     }
     let nobody = compose(bed, &["aa"]).exits_with(1);
     let _ = nobody.says(&["there is no service `aa`: there are a; did you mean `a`?"]);
+    write("  c: {build: ., image: 'Bad:1'}\n", "");
+    let refused = compose(bed, &["--progress=rawjson"]).exits_with(2);
+    let reason =
+        "service c: invalid reference `Bad:1`: repository name must be lowercase: write `bad:1`";
+    assert!(refused.stderr.lines().last().unwrap().contains(reason), "{}", refused.stderr);
+    let _ = compose(bed, &[]).exits_with(2).says(&[&format!("ERROR: {reason}")]);
     write("  c: {build: {additional_contexts: {x: service:aa}}}\n", "");
     let _ = compose(bed, &[]).exits_with(1).says(&[
         "read compose.yml:4:40: c has the image of the service `aa` for a context, which is not there; did you mean `a`?",

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use dfbuild_compose::Service;
 
-use crate::args::{ComposeArgs, docker_verb};
+use crate::args::{ComposeArgs, ProgressArg, docker_verb};
 use crate::report;
 use files::{Files, did_you_mean};
 
@@ -24,22 +24,36 @@ pub(crate) fn run(args: &ComposeArgs, root: PathBuf, debug: bool) -> ExitCode {
         Ok(files) => files,
         Err(text) => return report::error(&text),
     };
-    let odd = files.project.notices.iter().filter_map(files::text);
-    for text in odd.chain(args.docker.notices()) {
+    let is_quiet = args.transfer.quiet || args.transfer.progress == ProgressArg::Quiet;
+    let mut notices: Vec<String> = files.project.notices.iter().filter_map(files::text).collect();
+    if is_quiet {
+        // As with docker compose, which does not keep quiet about its file.
+        tell(&std::mem::take(&mut notices));
+    }
+    notices.extend(args.docker.notices());
+    let wanted = wanted(args, &files, &mut notices);
+    if (args.print || wanted.is_err()) && !is_quiet {
+        tell(&notices);
+    }
+    match wanted {
+        Ok(wanted) if args.print => print(args, &files, &wanted),
+        Ok(wanted) => run::build(args, &files, (wanted, &notices), root, debug),
+        Err(text) => report::error(&text),
+    }
+}
+
+fn tell(notices: &[String]) {
+    for text in notices {
         let _ = writeln!(io::stderr().lock(), "notice: {text}");
     }
-    let wanted = match wanted(args, &files) {
-        Ok(wanted) => wanted,
-        Err(text) => return report::error(&text),
-    };
-    if args.print {
-        return print(args, &files, &wanted);
-    }
-    run::build(args, &files, wanted, root, debug)
 }
 
 /// The services that were asked for, and those whose images they name as contexts.
-fn wanted(args: &ComposeArgs, files: &Files) -> Result<BTreeSet<String>, String> {
+fn wanted(
+    args: &ComposeArgs,
+    files: &Files,
+    notices: &mut Vec<String>,
+) -> Result<BTreeSet<String>, String> {
     let services = &files.project.services;
     let mut names: Vec<&str> = args.services.iter().map(String::as_str).collect();
     // `docker compose build web`.
@@ -66,10 +80,9 @@ fn wanted(args: &ComposeArgs, files: &Files) -> Result<BTreeSet<String>, String>
     let mut wanted = BTreeSet::new();
     for name in &rest {
         if services.get(name).is_some_and(|service| service.build.is_none()) {
-            let _ = writeln!(
-                io::stderr().lock(),
-                "notice: {name} has no `build` section: its image is pulled by whoever runs it"
-            );
+            notices.push(format!(
+                "{name} has no `build` section: its image is pulled by whoever runs it"
+            ));
         }
     }
     while let Some(name) = rest.pop() {

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::{Cursor, IsTerminal, Read, Write};
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ use crate::{daemon, engine, report};
 pub(super) fn build(
     args: &ComposeArgs,
     files: &Files,
-    wanted: BTreeSet<String>,
+    (wanted, notices): (BTreeSet<String>, &[String]),
     root: PathBuf,
     debug: bool,
 ) -> ExitCode {
@@ -38,6 +39,9 @@ pub(super) fn build(
         Ok(engine) => engine,
         Err(code) => return code,
     };
+    for notice in notices {
+        progress.note(notice);
+    }
     let cancel = Cancel::new();
     let told = Arc::clone(&progress);
     let on_signal = move |asked| match asked {
@@ -51,12 +55,22 @@ pub(super) fn build(
     let run = Run { args, files, engine: &engine, progress: &progress, mode, cancel, ended, debug };
     let services = match run.services(wanted) {
         Ok(services) => services,
-        Err(text) => {
-            progress.close();
-            return report::error(&text);
-        }
+        Err(error) => return refused(&error, &progress, mode),
     };
     if args.check { run.check(&services) } else { run.all(services) }
+}
+
+/// Says why nothing is built.
+fn refused(error: &RequestError, progress: &Progress, mode: Mode) -> ExitCode {
+    let (text, code) = match error {
+        RequestError::Usage(text) => (text, ExitCode::from(report::USAGE)),
+        RequestError::Input(text) => (text, ExitCode::FAILURE),
+    };
+    progress.failed(text, &[]);
+    if mode != Mode::Rawjson {
+        let _ = report::error(text);
+    }
+    code
 }
 
 /// What the builds of a run have in common.
@@ -89,7 +103,10 @@ struct State {
 
 impl<'a> Run<'a> {
     /// Reads the Dockerfiles of services, and of those whose images they begin with.
-    fn services(&self, wanted: BTreeSet<String>) -> Result<BTreeMap<String, Target<'a>>, String> {
+    fn services(
+        &self,
+        wanted: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, Target<'a>>, RequestError> {
         let images = Images::of(&self.files.project);
         let mut rest: Vec<String> = wanted.into_iter().collect();
         let mut targets: BTreeMap<String, Target<'a>> = BTreeMap::new();
@@ -110,9 +127,9 @@ impl<'a> Run<'a> {
             let file = file.unwrap_or_else(|| source.name.clone());
             let findings = Findings::of(&build_args, &source);
             if let Some(violation) = findings.violation.as_ref().filter(|_| !self.args.check) {
-                return Err(format!(
+                return Err(RequestError::Input(format!(
                     "service {name}: failed to build: failed to solve: {violation}"
-                ));
+                )));
             }
             let source = Source { name: format!("{name}: {file}"), ..source };
             targets.insert(name, Target { loaded, source, needs, findings });
@@ -120,9 +137,10 @@ impl<'a> Run<'a> {
         let needs: Needs =
             targets.iter().map(|(name, target)| (name.clone(), target.needs.clone())).collect();
         match circle(&needs) {
-            Some(circle) => {
-                Err(format!("services need each other's images: {}", circle.join(" needs ")))
-            }
+            Some(circle) => Err(RequestError::Input(format!(
+                "services need each other's images: {}",
+                circle.join(" needs ")
+            ))),
             None => Ok(targets),
         }
     }
@@ -137,20 +155,25 @@ impl<'a> Run<'a> {
             .map(str::to_owned)
     }
 
-    fn load(&self, name: &str) -> Result<(Loaded<'a>, Box<BuildArgs>), String> {
-        let (build, args) = self.request(name).map_err(|text| format!("service {name}: {text}"))?;
+    fn load(&self, name: &str) -> Result<(Loaded<'a>, Box<BuildArgs>), RequestError> {
+        let of_service = |text| format!("service {name}: {text}");
+        let (build, args) = self.request(name).map_err(|error| error.map(of_service))?;
         let loaded = build.load(self.engine, &**self.progress, &self.cancel).map_err(|error| {
             let chain = dfbuild::with_causes(&error);
-            format!("service {name}: failed to build: {chain}")
+            RequestError::Input(format!("service {name}: failed to build: {chain}"))
         });
         Ok((loaded?, args))
     }
 
     /// The build of a service.
-    fn request(&self, name: &str) -> Result<(Build, Box<BuildArgs>), String> {
+    fn request(&self, name: &str) -> Result<(Build, Box<BuildArgs>), RequestError> {
         let line = command_line::of(&self.files.project.services[name], self.files, self.args);
         let words = std::iter::once("dfbuild").chain(line.arguments.iter().map(String::as_str));
-        let cli = Cli::read(words.map(OsString::from)).map_err(|error| error.to_string())?;
+        let cli = Cli::read(words.map(OsString::from)).map_err(|error| {
+            // What is wrong with a value: its flag is no word of the compose file.
+            let reason = error.source().map(ToString::to_string);
+            RequestError::Usage(reason.unwrap_or_else(|| error.to_string()))
+        })?;
         let Command::Build(args) = cli.command else { unreachable!("it begins with `build`") };
         let dockerfile = line.dockerfile.unwrap_or_default().into_bytes();
         let mut machine = Machine {
@@ -159,9 +182,7 @@ impl<'a> Run<'a> {
             resolv_conf: fs::read("/etc/resolv.conf").ok(),
             stdout_is_terminal: io::stdout().is_terminal(),
         };
-        let request = Request::new(&args, &mut machine).map_err(|error| match error {
-            RequestError::Usage(text) | RequestError::Input(text) => text,
-        })?;
+        let request = Request::new(&args, &mut machine)?;
         for notice in &request.notices {
             self.progress.note(&format!("{name}: {notice}"));
         }

@@ -11,7 +11,7 @@ use dfbuild_store::Store;
 
 use crate::ending::Ending;
 use crate::error::Error;
-use crate::images::layers::{Form, LayerCache};
+use crate::images::layer_cache::{Form, LayerCache};
 use crate::network::Network;
 use crate::options::{SnapshotterChoice, StoreLimit};
 use crate::registry::Checked;

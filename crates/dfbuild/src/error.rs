@@ -8,26 +8,11 @@ use dfbuild_dockerfile::Diagnostic;
 use dfbuild_image::{Digest, Platform};
 use serde::{Deserialize, Serialize};
 
-use crate::causes::with_causes;
-use crate::damage::Damaged;
+use crate::causes::{Cause, with_causes};
+use crate::damaged::Damaged;
 use crate::event::StepInfo;
 use crate::exit_code::{explain_exit_code, explain_signal};
 use crate::relayed::{self, Relayed};
-
-/// The cause of an error, of any type.
-///
-/// ```
-/// # let store = tempfile::tempdir()?;
-/// # let engine = dfbuild::testing::engine(store.path())?;
-/// use dfbuild::{Cause, Error, LoadSource};
-///
-/// let error = engine.load(LoadSource::Path("/nothing.tar".into()), &[]).unwrap_err();
-/// let Error::Transfer { source: Some(cause), .. } = error else { panic!() };
-/// let cause: Cause = cause;
-/// assert!(cause.to_string().contains("/nothing.tar"), "{cause:?}");
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why there is no image.
 ///

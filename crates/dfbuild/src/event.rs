@@ -6,7 +6,7 @@ use dfbuild_image::{Digest, ImageConfig, Platform};
 pub use dfbuild_sandbox::CpuTime;
 use serde::{Deserialize, Serialize};
 
-use crate::explanation::Bust;
+use crate::bust::Bust;
 
 /// A step of a build: its place in [`Event::Planned`].
 ///

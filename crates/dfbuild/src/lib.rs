@@ -28,10 +28,12 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod bust;
 mod cancel;
 mod causes;
 mod contexts;
 mod damage;
+mod damaged;
 pub mod doctor;
 mod elsewhere;
 mod ending;
@@ -67,9 +69,10 @@ mod verify;
 pub mod worker;
 
 pub use build::{Build, Built};
+pub use bust::Bust;
 pub use cancel::Cancel;
-pub use causes::with_causes;
-pub use damage::Damaged;
+pub use causes::{Cause, with_causes};
+pub use damaged::Damaged;
 pub use dfbuild_cache::{Change, Declared, FileChange, FilesChange, Label as PartLabel, Reason};
 /// The Dockerfile language: parser, expansion, lint.
 pub use dfbuild_dockerfile as dockerfile;
@@ -84,13 +87,13 @@ pub use dfbuild_remote as remote;
 pub use dfbuild_remote::Registry;
 pub use dfbuild_sandbox::Error as SandboxError;
 pub use engine::Engine;
-pub use error::{Cause, Error, IgnoreRule, StepError};
+pub use error::{Error, IgnoreRule, StepError};
 pub use event::{
     Base, CpuTime, Event, Observer, PackingState, StepId, StepInfo, StepResult, Stream,
     TransferState, Usage, Wait,
 };
 pub use exit_code::{explain_exit_code, explain_signal};
-pub use explanation::{Bust, EarlyEnd, ExplainedStep, Explanation, Fate};
+pub use explanation::{EarlyEnd, ExplainedStep, Explanation, Fate};
 pub use image_list::ImageSummary;
 pub use images::compare::{ConfigDiff, FileDiff, ImageDiff, TreeChange};
 pub use images::copy_out::CopyFrom;

@@ -80,7 +80,7 @@ pub(crate) mod cause {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::Relayed;
-    use crate::error::Cause;
+    use crate::causes::Cause;
 
     #[expect(clippy::ref_option, reason = "serde hands it over like this")]
     pub(crate) fn serialize<S: Serializer>(

@@ -10,11 +10,12 @@ use dfbuild_layer::{
 use dfbuild_store::{StagedFile, Staging};
 use serde::{Deserialize, Serialize};
 
-use crate::damage::Damaged;
+use crate::damaged::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::images::last_layer::{LastLayer, Lineage};
+use crate::images::last_layer::LastLayer;
 use crate::images::layers::LayerRef;
+use crate::images::lineage::Lineage;
 use crate::images::meter::{Counted, archive_size};
 use crate::images::packing::PackingTask;
 use crate::images::rootfs::Rootfs;
@@ -79,7 +80,7 @@ impl Engine {
             return self.keep_plainly(&folder, rootfs, index, contents, clock);
         };
         let (diff_id, tar_size) = (outline.diff_id(), outline.tar_size());
-        self.keep_outline(lineage, outline);
+        self.layers().keep_outline(lineage, outline);
         self.keep_folder(&folder, index, diff_id, tar_size, clock)
     }
 
@@ -282,7 +283,7 @@ impl Engine {
     ) -> Result<Option<FinalLayer>, StepError> {
         let encoding = task.encoding;
         let (Some((lineage, outline)), Encoding::Gzip(level)) =
-            (self.outline(&layer.diff_id), encoding)
+            (self.layers().outline(&layer.diff_id), encoding)
         else {
             return Ok(None);
         };

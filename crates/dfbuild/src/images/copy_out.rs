@@ -10,7 +10,7 @@ use dfbuild_layer::{Contents, Index, View, materialise, pack};
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::images::export::files::{callers, merge, without_devices};
-use crate::images::layers::Form;
+use crate::images::layer_cache::Form;
 use crate::images::rootfs::Rootfs;
 use crate::steps::missing::not_found;
 use crate::steps::tree::{Tree, entry_in, resolve, walk_in};

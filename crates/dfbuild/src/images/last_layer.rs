@@ -3,35 +3,13 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use dfbuild_image::{Digest, Hasher};
 use dfbuild_layer::{Earlier, Index, Members, Outline, decode_blocks, encode_blocks};
 
 use crate::engine::Engine;
-use crate::images::layers::Form;
-
-/// Names a step through its changes: where it stands, whatever it is made of. Two steps of one name cost
-/// time and nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Lineage(Digest);
-
-impl Lineage {
-    /// The lineage of what is known by these parts.
-    pub(crate) fn of(parts: &[&str]) -> Self {
-        let mut hasher = Hasher::new();
-        for part in parts {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        Self(hasher.finish())
-    }
-
-    /// The lineage of the same layers with the times of `SOURCE_DATE_EPOCH`.
-    pub(crate) fn with_other_times(self) -> Self {
-        Self::of(&[&self.0.hex(), "times"])
-    }
-}
+use crate::images::layer_cache::Form;
+use crate::images::lineage::Lineage;
 
 /// The last layer of a lineage.
 pub(crate) struct LastLayer {
@@ -69,18 +47,6 @@ impl Engine {
         Some((self.known_index_once(&diff_id)?, folder))
     }
 
-    /// Keeps an outline until its layer is compressed.
-    pub(crate) fn keep_outline(&self, lineage: Lineage, outline: Outline) {
-        let mut outlines = self.layers().outlines.lock().unwrap_or_else(PoisonError::into_inner);
-        outlines.insert(outline.diff_id(), (lineage, Arc::new(outline)));
-    }
-
-    /// The outline of a layer that was made in this process.
-    pub(crate) fn outline(&self, diff_id: &Digest) -> Option<(Lineage, Arc<Outline>)> {
-        let outlines = self.layers().outlines.lock().unwrap_or_else(PoisonError::into_inner);
-        outlines.get(diff_id).cloned()
-    }
-
     /// Remembers how a layer was made. Failing to costs time later and nothing else.
     pub(crate) fn remember_blocks(&self, lineage: Lineage, outline: &Outline, members: &Members) {
         let path = self.blocks_path(lineage);
@@ -91,6 +57,6 @@ impl Engine {
     }
 
     fn blocks_path(&self, lineage: Lineage) -> PathBuf {
-        self.store().scratch_path(&format!("blocks-{}", lineage.0.hex()))
+        self.store().scratch_path(&format!("blocks-{}", lineage.hex()))
     }
 }

@@ -1,21 +1,21 @@
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use dfbuild_cache::ClockTimes;
 use dfbuild_image::{Descriptor, Digest, HashingWriter, digest_of};
 use dfbuild_layer::archive::{Compression, Limits, decompress_within, detect};
 use dfbuild_layer::upper::ScanOptions;
-use dfbuild_layer::{Directory, Index, Outline, UnpackOptions, View, XattrNamespace, materialise};
+use dfbuild_layer::{Directory, Index, UnpackOptions, View, XattrNamespace, materialise};
 use dfbuild_sandbox::IdMode;
 
-use crate::damage::{Damaged, is_bomb};
+use crate::damage::is_bomb;
+use crate::damaged::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::event::StepId;
-use crate::images::last_layer::Lineage;
+use crate::images::layer_cache::Form;
 use crate::images::rootfs::Rootfs;
 
 /// A layer of a stage.
@@ -33,38 +33,6 @@ pub(crate) struct LayerRef {
     pub(crate) step: Option<StepId>,
 }
 
-/// What the folder of a layer holds beside the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// The notes of an overlay, so that it can be a part of one: whiteouts, opaque directories.
-    Overlay,
-    /// Nothing. Whoever reads it asks the index what is there.
-    Plain,
-}
-
-/// What is known of layers in this process.
-#[derive(Debug, Default)]
-pub(crate) struct LayerCache {
-    indexes: Mutex<HashMap<Digest, Arc<Index>>>,
-    /// How the archives of layers that were just made are cut, until they are compressed.
-    pub(super) outlines: Mutex<HashMap<Digest, (Lineage, Arc<Outline>)>>,
-    /// Layers that are being unpacked, so that two stages do it once.
-    unpacking: Locks,
-    /// Blobs that are being fetched, so that two images do it once.
-    pub(crate) fetching: Locks,
-}
-
-/// One lock for each digest.
-#[derive(Debug, Default)]
-pub(crate) struct Locks(Mutex<HashMap<Digest, Arc<Mutex<()>>>>);
-
-impl Locks {
-    pub(crate) fn of(&self, digest: &Digest) -> Arc<Mutex<()>> {
-        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(locks.entry(*digest).or_default())
-    }
-}
-
 impl Engine {
     /// What is in a layer.
     pub(crate) fn index(&self, diff_id: &Digest) -> Result<Arc<Index>, StepError> {
@@ -77,7 +45,7 @@ impl Engine {
 
     /// What is in a layer, if it was looked into before.
     pub(crate) fn known_index(&self, diff_id: &Digest) -> Option<Arc<Index>> {
-        self.remembered(diff_id).or_else(|| {
+        self.layers().index(diff_id).or_else(|| {
             let index = self.stored_index(diff_id)?;
             Some(self.remember(diff_id, Arc::new(index)))
         })
@@ -85,12 +53,7 @@ impl Engine {
 
     /// The same for whoever asks once: it does not stay in memory.
     pub(crate) fn known_index_once(&self, diff_id: &Digest) -> Option<Arc<Index>> {
-        self.remembered(diff_id).or_else(|| self.stored_index(diff_id).map(Arc::new))
-    }
-
-    fn remembered(&self, diff_id: &Digest) -> Option<Arc<Index>> {
-        let indexes = &self.layers().indexes;
-        indexes.lock().unwrap_or_else(PoisonError::into_inner).get(diff_id).cloned()
+        self.layers().index(diff_id).or_else(|| self.stored_index(diff_id).map(Arc::new))
     }
 
     fn stored_index(&self, diff_id: &Digest) -> Option<Index> {
@@ -99,8 +62,7 @@ impl Engine {
 
     /// Keeps an index in memory.
     pub(crate) fn remember(&self, diff_id: &Digest, index: Arc<Index>) -> Arc<Index> {
-        let mut indexes = self.layers().indexes.lock().unwrap_or_else(PoisonError::into_inner);
-        indexes.insert(*diff_id, Arc::clone(&index));
+        self.layers().keep_index(*diff_id, Arc::clone(&index));
         index
     }
 

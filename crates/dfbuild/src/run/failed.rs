@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::event::StepInfo;
-use crate::images::layers::Form;
+use crate::images::layer_cache::Form;
 use crate::images::rootfs::Rootfs;
 use crate::run::files::shell;
 use crate::run::prepare::{execute, with_variables};

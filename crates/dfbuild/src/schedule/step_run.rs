@@ -10,7 +10,7 @@ use dfbuild_store::Staging;
 
 use crate::error::{Error, StepError};
 use crate::event::{StepId, Usage, Wait};
-use crate::images::last_layer::Lineage;
+use crate::images::lineage::Lineage;
 use crate::images::meter::{archive_size, content_size};
 use crate::images::rootfs::Rootfs;
 use crate::leaks::Leaks;

@@ -8,7 +8,7 @@ use dfbuild_store::Layout;
 
 use super::origin::Origin;
 use crate::causes::with_causes;
-use crate::damage::Damaged;
+use crate::damaged::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::transfer::{Transfers, each};

@@ -7,7 +7,7 @@ use dfbuild_sandbox::{Mount, Spec};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
-use crate::images::layers::Form;
+use crate::images::layer_cache::Form;
 use crate::images::rootfs::Rootfs;
 use crate::leaks::Leaks;
 use crate::snapshots::placed::Placed;

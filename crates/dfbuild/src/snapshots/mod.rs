@@ -6,6 +6,7 @@
 mod copies;
 mod overlays;
 mod placed;
+mod roots;
 mod support;
 mod trees;
 
@@ -23,7 +24,8 @@ use crate::steps::stubs::Stubs;
 
 pub(crate) use copies::Copies;
 pub(crate) use overlays::Overlays;
-pub(crate) use support::{Roots, Support};
+pub(crate) use roots::Roots;
+pub(crate) use support::Support;
 
 /// A way to give commands the files of a stack of layers.
 pub(crate) trait Snapshotter {

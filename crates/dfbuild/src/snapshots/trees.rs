@@ -6,7 +6,7 @@ use dfbuild_layer::{Contents, Directory, Index, View, apply, materialise};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
-use crate::images::layers::Form;
+use crate::images::layer_cache::Form;
 use crate::images::rootfs::Rootfs;
 use crate::steps::tree;
 

@@ -9,7 +9,7 @@ use dfbuild_store::Staging;
 
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::images::layers::Form;
+use crate::images::layer_cache::Form;
 use crate::steps::tree::Tree;
 
 /// Copies what is at `entry` of a tree, and returns where it is. The copy lies as deep as in the

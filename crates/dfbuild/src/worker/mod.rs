@@ -39,6 +39,7 @@ mod build;
 mod engine;
 mod fds;
 mod frame;
+mod greeting;
 mod line;
 mod message;
 mod network;

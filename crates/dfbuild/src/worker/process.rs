@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::message::{Greeting, VERSION};
+use super::greeting::{Greeting, VERSION};
 use super::{ARGUMENT, fds, frame};
 use crate::error::Error;
 

@@ -9,8 +9,9 @@ use std::thread;
 
 use super::fds::receive;
 use super::frame;
+use super::greeting::{Greeting, VERSION};
 use super::line::{Line, Streamed};
-use super::message::{Finished, Greeting, Message, Request, VERSION, Work};
+use super::message::{Finished, Message, Request, Work};
 use super::{ARGUMENT, build::something_else, engine::SentEngine, network::SentNetwork};
 use crate::cancel::Cancel;
 use crate::ending::Ending;

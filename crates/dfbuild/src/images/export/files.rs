@@ -14,7 +14,7 @@ use super::{Task, write_file};
 use crate::error::StepError;
 use crate::images::finish::Image;
 use crate::images::image::PlatformImage;
-use crate::images::layers::Form;
+use crate::images::layer_cache::Form;
 use crate::images::meter::{Counted, archive_size, content_size};
 use crate::images::rootfs::Rootfs;
 use crate::options::Output;

@@ -10,7 +10,7 @@ use dfbuild_image::{
 use serde_json::json;
 
 use super::{ONE_PLATFORM, Task, write_file};
-use crate::damage::Damaged;
+use crate::damaged::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::finish::Image;

@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 use dfbuild_image::{Descriptor, Digest, Reference};
 
+use crate::causes::Cause;
 use crate::engine::Engine;
-use crate::error::{Cause, Error};
+use crate::error::Error;
 use crate::images::load::files::Files;
 
 /// Where images are loaded from.

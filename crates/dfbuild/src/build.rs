@@ -5,14 +5,9 @@ use std::time::Duration;
 use dfbuild_image::{Descriptor, Digest, Platform, Reference};
 use serde::{Deserialize, Serialize};
 
-use crate::cancel::Cancel;
-use crate::engine::Engine;
-use crate::error::Error;
-use crate::event::Observer;
 use crate::options::{
     Annotation, AnnotationTarget, BuildContext, Output, Secret, SecretLeak, SshAgent, Ulimit,
 };
-use crate::schedule::scheduler::Loaded;
 use crate::sharing::{CacheExport, CacheSource};
 
 /// What to build. Each method changes one thing and returns the build, so that calls can be
@@ -669,59 +664,6 @@ impl Build {
     pub fn fast_paths(mut self, fast: bool) -> Self {
         self.fast_paths = fast;
         self
-    }
-
-    /// Builds. Blocks until the image is there.
-    ///
-    /// ```
-    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
-    /// # let store = tempfile::tempdir()?;
-    /// # let engine = dfbuild::testing::engine(store.path())?;
-    /// use dfbuild::{Error, StepError};
-    ///
-    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nCOPY app /\n");
-    /// match build.run(&engine, &|_: &Event| {}, &Cancel::new()) {
-    ///     Ok(built) => println!("{}", built.image_id),
-    ///     Err(Error::Step { step, source }) => {
-    ///         assert_eq!((step.line, step.text.as_str()), (2, "COPY app /"));
-    ///         assert!(matches!(*source, StepError::NotFound { .. }));
-    ///     }
-    ///     Err(error) => println!("failed to {error}"),
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn run(
-        &self,
-        engine: &Engine,
-        observer: &dyn Observer,
-        cancel: &Cancel,
-    ) -> Result<Built, Error> {
-        match engine.worker() {
-            Some(worker) => worker.build(self, engine, observer, &|| cancel.is_cancelled()),
-            None => self.load(engine, observer, cancel)?.run(observer),
-        }
-    }
-
-    /// Gets the context from where it is and reads the Dockerfile, for who wants to look at that
-    /// before it is built.
-    ///
-    /// ```
-    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
-    /// # let store = tempfile::tempdir()?;
-    /// # let engine = dfbuild::testing::engine(store.path())?;
-    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
-    /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
-    /// let explanation = loaded.explain(&|_: &Event| {})?;
-    /// assert_eq!(explanation.missed().count(), 1); // Nothing ran.
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn load<'e>(
-        &self,
-        engine: &'e Engine,
-        observer: &dyn Observer,
-        cancel: &Cancel,
-    ) -> Result<Loaded<'e>, Error> {
-        Loaded::new(self, engine, observer, cancel)
     }
 }
 

@@ -7,11 +7,11 @@ use aho_corasick::AhoCorasick;
 use dfbuild_image::{Entry, Kind, TreePath};
 use dfbuild_layer::{Contents, Index};
 
+use crate::build::Build;
 use crate::error::StepError;
-use crate::event::StepInfo;
 use crate::options::SecretLeak;
 use crate::redact::trimmed;
-use crate::schedule::session::Session;
+use crate::secrets::Secrets;
 
 /// Looks for the values of secrets in the files of a layer, while these are read anyway.
 pub(crate) struct Leaks {
@@ -38,11 +38,11 @@ const BUFFER: usize = 128 << 10;
 
 impl Leaks {
     /// Looks for the secrets of a build, unless it does not care.
-    pub(crate) fn of(session: &Session<'_>) -> Self {
-        if session.build.secret_leak == SecretLeak::Off {
+    pub(crate) fn of(build: &Build, secrets: &Secrets) -> Self {
+        if build.secret_leak == SecretLeak::Off {
             return Self::none();
         }
-        let values = session.secrets().values();
+        let values = secrets.values();
         Self::new(values.iter().map(|(id, value)| ((*id).to_owned(), trimmed(value).to_vec())))
     }
 
@@ -107,25 +107,6 @@ impl Leaks {
 
     fn finder(&self) -> Finder<'_> {
         Finder { words: self.words.as_ref(), tail: Vec::new(), found: BTreeSet::new() }
-    }
-}
-
-impl Session<'_> {
-    /// Tells of secrets in a layer, or fails.
-    pub(crate) fn report_leaks(&self, leaks: &[Leak], info: &StepInfo) -> Result<(), StepError> {
-        let words = leaks.iter().map(|(path, id)| format!("secret {id} is in {path}"));
-        let words: Vec<String> = words.collect();
-        if words.is_empty() {
-            return Ok(());
-        }
-        if self.build.secret_leak == SecretLeak::Error {
-            return Err(StepError::SecretLeak { leaks: words });
-        }
-        for leak in words {
-            let place = format!("line {}: {}", info.line, info.text);
-            self.progress.notice(format!("{leak} of the layer that is made at {place}"));
-        }
-        Ok(())
     }
 }
 

@@ -109,6 +109,6 @@ pub use options::{
 pub use relayed::Relayed;
 pub use run::{BuiltStage, FailedStep, Run, RunEnd, Signaller, Streams, Tmpfs, Volume};
 pub use sandbox::Sandbox;
-pub use schedule::scheduler::Loaded;
+pub use schedule::loaded::Loaded;
 pub use sharing::{CacheExport, CacheMode, CacheSource, CacheTarget};
 pub use verify::{Difference, DifferentPart, FileDifference, Verification};

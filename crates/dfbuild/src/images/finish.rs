@@ -14,7 +14,7 @@ use crate::images::image::PlatformImage;
 use crate::images::transfer::once;
 use crate::options::{AnnotationTarget, Output, OutputKind};
 use crate::schedule::session::Session;
-use crate::schedule::stage_run::StageResult;
+use crate::schedule::stage_result::StageResult;
 use crate::sharing;
 
 /// What a build made, in the store: an image, or one for each of several platforms.

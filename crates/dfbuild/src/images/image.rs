@@ -11,7 +11,7 @@ use crate::images::blobs::{FinalLayer, Packing};
 use crate::images::layers::LayerRef;
 use crate::options::AnnotationTarget;
 use crate::schedule::session::Session;
-use crate::schedule::stage_run::StageResult;
+use crate::schedule::stage_result::StageResult;
 use crate::sharing::inline;
 
 /// The image of one platform; its blobs are in the store.

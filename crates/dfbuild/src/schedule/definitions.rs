@@ -1,5 +1,5 @@
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
 
 use dfbuild_cache::{Key, file_nodes};
 use dfbuild_image::{Digest, Platform, TreePath};
@@ -8,42 +8,10 @@ use dfbuild_sandbox::IdMode;
 
 use crate::error::Error;
 use crate::event::StepInfo;
+use crate::schedule::definition::{Definition, Forced};
 use crate::schedule::keys::{KeyInput, SourceId, chain, step_key};
 use crate::schedule::session::Session;
 use crate::schedule::sources::source_digest;
-
-/// How stages are made, by stage: the key of each step by definition.
-#[derive(Debug, Default)]
-pub(crate) struct Definitions {
-    known: Mutex<HashMap<StageId, Arc<Definition>>>,
-    /// Whether a stage runs something whatever is in the cache.
-    must_run: Mutex<HashMap<StageId, bool>>,
-}
-
-/// Why a step runs whatever is in the cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Forced {
-    /// Nothing comes from the cache.
-    All,
-    /// Nothing of its stage does.
-    Stage,
-    /// It was named.
-    Step,
-}
-
-/// The keys of one stage's steps by definition, and what its sources come to where that is known
-/// before anything runs.
-#[derive(Debug)]
-pub(crate) struct Definition {
-    /// The key of each step.
-    pub(crate) keys: Vec<Key>,
-    /// What the sources of each step come to.
-    pub(super) sources: Vec<Vec<SourceId>>,
-    /// What it begins with.
-    pub(super) start: Digest,
-    /// The key of its end.
-    pub(super) end: Digest,
-}
 
 impl Session<'_> {
     /// The keys of a stage by definition.

@@ -6,7 +6,7 @@ use crate::error::{Error, StepError};
 use crate::event::StepInfo;
 use crate::images::rootfs::Rootfs;
 use crate::schedule::session::Session;
-use crate::schedule::stage_run::step_error;
+use crate::schedule::stage_result::step_error;
 use crate::steps::copy::all_ignored;
 use crate::steps::tree::Tree;
 use crate::steps::users::Users;

@@ -74,6 +74,21 @@ pub(crate) fn link(below: &Digest, content: &Digest) -> Digest {
     hasher.finish()
 }
 
+/// What a step is the same by in any Dockerfile, on any machine.
+pub(crate) fn text_name(text: &str) -> Digest {
+    named(&["text", text])
+}
+
+/// A digest of texts, framed by their lengths.
+pub(super) fn named(texts: &[&str]) -> Digest {
+    let mut hasher = Hasher::new();
+    for text in texts {
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    }
+    hasher.finish()
+}
+
 fn run_parts(key: &mut Key, run: &RunStep, input: &KeyInput<'_>) {
     for (at, word) in run.args.iter().enumerate() {
         key.text(Label::Argument, at.to_string(), word.as_str());

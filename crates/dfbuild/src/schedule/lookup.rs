@@ -4,7 +4,7 @@ use dfbuild_cache::{Key, Record};
 use dfbuild_plan::{Step, StepKind};
 
 use crate::schedule::session::Session;
-use crate::schedule::stage_run::{StageResult, seen_below};
+use crate::schedule::stage_result::{StageResult, seen_below};
 
 /// What the cache has under a key.
 #[derive(Debug)]

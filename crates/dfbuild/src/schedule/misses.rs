@@ -4,17 +4,18 @@ use dfbuild_cache::{
     BaseNote, Change, Earlier, FilesChange, Key, Label, Missed, Note, Part, Reason, Record,
     files_change, nearest,
 };
-use dfbuild_image::{Digest, Hasher};
+use dfbuild_image::Digest;
 use dfbuild_plan::{Base, StageId, Step, TreeSource};
 
 use crate::event::StepId;
 use crate::redact::Redaction;
 use crate::schedule::declared::declared;
-use crate::schedule::definitions::Forced;
+use crate::schedule::definition::Forced;
+use crate::schedule::keys::{named, text_name};
 use crate::schedule::lookup::Unusable;
 use crate::schedule::session::Session;
 use crate::schedule::sources::{Handle, selected_paths};
-use crate::schedule::stage_run::StageResult;
+use crate::schedule::stage_result::StageResult;
 use crate::sharing::revealed;
 
 /// A step that does not come from the cache.
@@ -265,19 +266,4 @@ fn part_name(step: &Step, number: usize) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// What a step is the same by in any Dockerfile, on any machine.
-pub(crate) fn text_name(text: &str) -> Digest {
-    named(&["text", text])
-}
-
-/// A digest of texts, framed by their lengths.
-fn named(texts: &[&str]) -> Digest {
-    let mut hasher = Hasher::new();
-    for text in texts {
-        hasher.update((text.len() as u64).to_le_bytes());
-        hasher.update(text);
-    }
-    hasher.finish()
 }

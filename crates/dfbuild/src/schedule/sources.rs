@@ -11,7 +11,7 @@ use crate::images::rootfs::Rootfs;
 use crate::schedule::keys::{SourceId, is_given};
 use crate::schedule::nodes::Keep;
 use crate::schedule::session::Session;
-use crate::schedule::stage_run::StageResult;
+use crate::schedule::stage_result::StageResult;
 use crate::steps::copy_step::Selection;
 use crate::steps::missing::not_found;
 use crate::steps::tree::{Tree, resolve};

@@ -1,45 +1,26 @@
 use std::sync::Arc;
 use std::thread;
 
-use dfbuild_cache::{Key, LayerRecord, Record};
-use dfbuild_image::{Digest, Timestamp, TreePath};
-use dfbuild_plan::{Base, Stage, StageId, Step, StepKind, TreeSource};
+use dfbuild_cache::{Key, Record};
+use dfbuild_image::{Timestamp, TreePath};
+use dfbuild_plan::{Base, Stage, StageId, Step, TreeSource};
 use dfbuild_store::KeyLock;
 
 use crate::error::{Error, StepError};
-use crate::event::{StepId, StepInfo};
+use crate::event::StepInfo;
 use crate::explanation::Story;
-use crate::images::layers::LayerRef;
 use crate::images::rootfs::Rootfs;
 use crate::leaks::Leaks;
-use crate::schedule::definitions::Definition;
-use crate::schedule::keys::{SourceId, chain, is_given, link, step_key};
+use crate::schedule::definition::Definition;
+use crate::schedule::keys::{SourceId, is_given, link, step_key};
 use crate::schedule::lookup::{Lookup, Unusable};
 use crate::schedule::misses::{Miss, Told};
 use crate::schedule::session::{Failed, Session};
 use crate::schedule::sources::{Handle, source_ids};
+use crate::schedule::stage_result::{StageResult, layer_ref, step_error};
 use crate::schedule::step_run::Place;
 use crate::steps::draft::Draft;
 use crate::turn::Turn;
-
-/// A finished stage.
-#[derive(Debug)]
-pub(crate) struct StageResult {
-    /// Its layers, the lowest first.
-    pub(crate) layers: Vec<LayerRef>,
-    /// The content of them all.
-    pub(crate) content: Digest,
-    /// Whether a step of it, or of what it was built from, ran in this build.
-    pub(crate) ran: bool,
-    /// When each of its steps was made.
-    pub(crate) created: Vec<Timestamp>,
-    /// The time of what the builder itself makes.
-    pub(crate) made_at: i64,
-    /// The last of the steps below its end that ran, or would.
-    pub(crate) ran_step: Option<StepId>,
-    /// Whether what it comes to is not known, because nothing runs.
-    pub(crate) unknown: bool,
-}
 
 /// What became of a step that was not in the cache.
 enum Went {
@@ -85,7 +66,7 @@ impl Session<'_> {
                         let by_content = self.content_key(stage, at, &definition, &result);
                         let keys: Vec<&Key> =
                             [by_definition].into_iter().chain(&by_content).collect();
-                        self.used.note(self, (id, at), &keys, &record, &result.layers);
+                        self.note_used((id, at), &keys, &record, &result.layers);
                         self.take_cached(info, &record, &mut result);
                         self.note_place(id, at, step, &record);
                         continue;
@@ -112,13 +93,7 @@ impl Session<'_> {
                 match self.lookup(step, &key, &result) {
                     Lookup::Hit(record) => {
                         self.remember(by_definition, &record);
-                        self.used.note(
-                            self,
-                            (id, at),
-                            &[by_definition, &key],
-                            &record,
-                            &result.layers,
-                        );
+                        self.note_used((id, at), &[by_definition, &key], &record, &result.layers);
                         self.take_cached(info, &record, &mut result);
                         self.note_place(id, at, step, &record);
                         continue;
@@ -132,7 +107,7 @@ impl Session<'_> {
             let record = match self.run_missed(&miss, info, &ids)? {
                 Went::Cached(record) => {
                     self.remember(by_definition, &record);
-                    self.used.note(self, (id, at), &[by_definition, key], &record, &result.layers);
+                    self.note_used((id, at), &[by_definition, key], &record, &result.layers);
                     self.take_cached(info, &record, &mut result);
                     self.note_place(id, at, step, &record);
                     continue;
@@ -148,7 +123,7 @@ impl Session<'_> {
             };
             self.remember(by_definition, &record);
             self.remember(key, &record);
-            self.used.note(self, (id, at), &[by_definition, key], &record, &result.layers);
+            self.note_used((id, at), &[by_definition, key], &record, &result.layers);
             if let Some(lock) = lock {
                 self.give_back_later(lock);
             }
@@ -290,55 +265,7 @@ impl Session<'_> {
     }
 }
 
-impl StageResult {
-    /// A stage that so far is no more than what it begins with.
-    pub(crate) fn on(layers: &[LayerRef]) -> Self {
-        Self {
-            layers: layers.to_vec(),
-            content: chain(layers.iter().map(|layer| &layer.content_id)),
-            ran: false,
-            created: Vec::new(),
-            made_at: Timestamp::NO_CLOCK.seconds(),
-            ran_step: None,
-            unknown: false,
-        }
-    }
-
-    pub(crate) fn push(&mut self, step: StepId, record: &Record) {
-        self.content = link(&self.content, &record.layer.content_id);
-        self.layers.push(layer_of(step, &record.layer));
-        self.created.push(record.created);
-    }
-}
-
 /// Of the answers for both keys of a step the one that says more.
 fn worst(before: Option<Unusable>, now: Unusable) -> Unusable {
     before.filter(|_| now == Unusable::NoRecord).unwrap_or(now)
-}
-
-/// The layer of a step of this build.
-pub(super) fn layer_of(step: StepId, record: &LayerRecord) -> LayerRef {
-    LayerRef { step: Some(step), ..layer_ref(record) }
-}
-
-pub(crate) fn layer_ref(record: &LayerRecord) -> LayerRef {
-    LayerRef {
-        diff_id: record.diff_id,
-        content_id: record.content_id,
-        clock: Some(record.clock.clone()),
-        blob: None,
-        step: None,
-    }
-}
-
-/// The content that a step is made on; a linked copy does not see any.
-pub(crate) fn seen_below(step: &Step, below: &StageResult) -> Digest {
-    match &step.kind {
-        StepKind::Copy(copy) if copy.link && copy.chmod.is_none() => chain([]),
-        _ => below.content,
-    }
-}
-
-pub(crate) fn step_error(info: &StepInfo, source: StepError) -> Error {
-    Error::Step { step: Box::new(info.clone()), source: Box::new(source) }
 }

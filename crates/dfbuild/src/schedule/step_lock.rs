@@ -1,6 +1,6 @@
 use std::cell::Cell;
+use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dfbuild_cache::{Key, Record};
@@ -11,22 +11,8 @@ use crate::error::Error;
 use crate::event::{StepInfo, Wait};
 use crate::schedule::lookup::Lookup;
 use crate::schedule::session::Session;
-use crate::schedule::stage_run::StageResult;
+use crate::schedule::stage_result::StageResult;
 use crate::turn::{LOOK_INTERVAL, Turn};
-
-/// The locks of steps that ran, until the store has promised their results to all: whoever gets one
-/// of them before that would run the step again.
-#[derive(Debug)]
-pub(crate) struct Finished {
-    locks: Mutex<Vec<KeyLock>>,
-    committed: Mutex<Instant>,
-}
-
-impl Default for Finished {
-    fn default() -> Self {
-        Self { locks: Mutex::default(), committed: Mutex::new(Instant::now()) }
-    }
-}
 
 /// Syncing costs tens of milliseconds on a busy file system, a lost step its whole time.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);

@@ -18,7 +18,7 @@ use crate::schedule::keys::SourceId;
 use crate::schedule::nodes::forget;
 use crate::schedule::session::Session;
 use crate::schedule::sources::{Handle, Mounted, source_digest};
-use crate::schedule::stage_run::{StageResult, layer_of, seen_below};
+use crate::schedule::stage_result::{StageResult, layer_of, seen_below};
 use crate::steps::copy_step::copy;
 use crate::steps::draft::Finished;
 use crate::steps::run_step::run_command;
@@ -137,7 +137,7 @@ impl Session<'_> {
         let looked_into = self.is_looked_into(id, at);
         let nothing = Rootfs::empty(self.engine);
         let tree = trees.first().copied().unwrap_or(&nothing);
-        let leaks = Leaks::of(self);
+        let leaks = self.leaks();
         let lineage = leaks.are_none().then(|| self.lineage(id, at)).flatten();
         let place = if looked_into { Place::Folder } else { Place::Blob(info.id) };
         let record = self.keep(&staging, &rootfs, &finished, tree, place, &leaks, lineage)?;

@@ -13,6 +13,7 @@ use dfbuild_plan::StageId;
 use super::document::{ANNOTATION, Document};
 use super::gather::Gather;
 use super::options::{CacheExport, CacheMode, CacheTarget};
+use super::steps::steps_of;
 use crate::causes::with_causes;
 use crate::error::{Error, StepError};
 use crate::event::Event;
@@ -49,7 +50,7 @@ pub(crate) fn inline(
     let mut gather = Gather::new(session, packing);
     gather.image(target, files, layers, packing.encoding);
     let lineage = session.graph.lineage(target);
-    let steps = session.used.of(session, CacheMode::Min).into_iter();
+    let steps = steps_of(session, CacheMode::Min).into_iter();
     for step in steps.filter(|step| lineage.contains(&step.stage)) {
         gather.step(&step, packing.encoding).ok()?;
     }
@@ -110,7 +111,7 @@ fn gather(
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
         gather.image(*target, &platform.files, &layers, wanted);
     }
-    for step in session.used.of(session, cache.mode) {
+    for step in steps_of(session, cache.mode) {
         gather.step(&step, wanted)?;
     }
     gather.finish().map_err(StepError::io("write notes to", session.engine.store().root()))

@@ -15,7 +15,7 @@ use crate::error::StepError;
 use crate::images::blobs::{FinalLayer, Packing, Times, compressor};
 use crate::images::layers::LayerRef;
 use crate::schedule::session::Session;
-use crate::schedule::stage_run::layer_ref;
+use crate::schedule::stage_result::layer_ref;
 
 /// Gathers steps with their layers, each once.
 pub(super) struct Gather<'a> {
@@ -97,7 +97,7 @@ impl<'a> Gather<'a> {
             Some(shared) => (shared.clone(), self.as_in_image(&step.record, shared)),
             None => (self.packed(step, encoding)?, step.record.clone()),
         };
-        let record = Record { note: self.notes.add(self.session, step), ..record };
+        let record = Record { note: self.note(step), ..record };
         let keys = self.session.imports.keys_of(&step.keys, &layer.diff_id);
         self.records.push(SharedRecord::new(keys, &record));
         self.layers.insert(shared.diff_id, shared);
@@ -105,6 +105,17 @@ impl<'a> Gather<'a> {
             self.base(base);
         }
         Ok(())
+    }
+
+    /// Adds what a step depended on.
+    fn note(&mut self, step: &UsedStep) -> Option<Digest> {
+        let Session { engine, imports, graph, .. } = self.session;
+        let note = step.record.note?;
+        if !engine.store().has_object(&note) {
+            imports.take_notes(engine);
+        }
+        let text = &graph.stage(step.stage).steps[step.at].text;
+        self.notes.add(engine.store(), &note, text)
     }
 
     /// The record of a step whose layer went into the image with other times.

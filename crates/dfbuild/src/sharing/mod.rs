@@ -9,6 +9,7 @@ mod obtain;
 mod options;
 mod origin;
 mod source;
+mod steps;
 mod used;
 
 pub(crate) use export::{export, inline};

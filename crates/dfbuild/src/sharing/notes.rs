@@ -17,10 +17,8 @@ use dfbuild_layer::Gzip;
 use dfbuild_layer::archive::{Compression, decompress};
 use dfbuild_store::Store;
 
-use super::used::UsedStep;
 use crate::engine::Engine;
-use crate::schedule::misses::text_name;
-use crate::schedule::session::Session;
+use crate::schedule::keys::text_name;
 
 /// The media type of the archive.
 const MEDIA_TYPE: &str = "application/vnd.dfbuild.cache.notes.v1.tar+gzip";
@@ -36,14 +34,9 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// Adds what a step depended on. Returns its note's new digest; `None` if nothing is known.
-    pub(super) fn add(&mut self, session: &Session<'_>, step: &UsedStep) -> Option<Digest> {
-        let store = session.engine.store();
-        let known = step.record.note?;
-        if !store.has_object(&known) {
-            session.imports.take_notes(session.engine);
-        }
-        let note = hidden(Note::decode(&store.object(&known)?)?);
+    /// Adds what a step of that text depended on, by its note. Returns its note's new digest; `None` if nothing is known.
+    pub(super) fn add(&mut self, store: &Store, note: &Digest, text: &str) -> Option<Digest> {
+        let note = hidden(Note::decode(&store.object(note)?)?);
         for part in note.key.parts().iter().filter(|part| part.label == Label::SourceFiles) {
             if let Ok(node) = part.value.parse() {
                 self.add_node(store, &node);
@@ -52,9 +45,7 @@ impl Notes {
         let bytes = note.encode();
         let digest = Digest::of(&bytes);
         self.objects.insert(digest, bytes);
-        let stage = session.graph.stage(step.stage);
-        let name = text_name(&stage.steps[step.at].text);
-        self.histories.entry(name).or_default().insert(digest);
+        self.histories.entry(text_name(text)).or_default().insert(digest);
         Some(digest)
     }
 

@@ -15,7 +15,6 @@ use crate::error::StepError;
 use crate::event::{StepInfo, Stream, Usage};
 use crate::images::blobs::is_clock_time;
 use crate::images::rootfs::Rootfs;
-use crate::leaks::Leaks;
 use crate::options::Ulimit;
 use crate::redact::Redaction;
 use crate::run::failed::{Remains, keep};
@@ -105,7 +104,7 @@ pub(crate) fn run_command(
         }
         return Err(error);
     }
-    let Changes { index, diff_id, tar_size, leaks } = workspace.commit(&Leaks::of(session))?;
+    let Changes { index, diff_id, tar_size, leaks } = workspace.commit(&session.leaks())?;
     session.report_leaks(&leaks, info)?;
     let clock = clock_times(rootfs, &index, started)?;
     engine.keep(index.into(), diff_id, tar_size, clock)

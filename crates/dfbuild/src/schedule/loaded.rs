@@ -4,9 +4,8 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
-use dfbuild_dockerfile::{Dockerfile, parse, suggest};
-use dfbuild_image::Platform;
-use dfbuild_plan::{BaseRequest, Graph, Input, NamedContext, Need, Outcome, context_key, plan};
+use dfbuild_dockerfile::parse;
+use dfbuild_plan::{BaseRequest, Outcome, plan};
 use dfbuild_sandbox::IdMode;
 
 use crate::build::{Build, Built};
@@ -20,20 +19,75 @@ use crate::engine::Engine;
 use crate::error::Error;
 use crate::event::{Base, Event, Observer};
 use crate::explanation::{EarlyEnd, Explanation};
-use crate::images::base_images::BaseImages;
 use crate::images::base_layers::BaseLayers;
 use crate::images::export::check_outputs;
 use crate::images::finish::parse_tags;
 use crate::logs::{LogEnd, Logging};
-use crate::options::{BuildContext, OutputKind};
+use crate::options::OutputKind;
 use crate::schedule::last_build::LastBuild;
-use crate::schedule::meant::{close_stage, placed, stage_names};
+use crate::schedule::no_cache::{check_lines, unknown_stages};
+use crate::schedule::planning::{make_plan, plan_input, platforms};
 use crate::schedule::progress::Progress;
 use crate::schedule::session::Session;
 use crate::schedule::slots::Slots;
 use crate::secrets::Secrets;
 use crate::sharing::{Imports, Lost};
 use crate::verify::{self, Verification};
+
+impl Build {
+    /// Builds. Blocks until the image is there.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// use dfbuild::{Error, StepError};
+    ///
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nCOPY app /\n");
+    /// match build.run(&engine, &|_: &Event| {}, &Cancel::new()) {
+    ///     Ok(built) => println!("{}", built.image_id),
+    ///     Err(Error::Step { step, source }) => {
+    ///         assert_eq!((step.line, step.text.as_str()), (2, "COPY app /"));
+    ///         assert!(matches!(*source, StepError::NotFound { .. }));
+    ///     }
+    ///     Err(error) => println!("failed to {error}"),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run(
+        &self,
+        engine: &Engine,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Built, Error> {
+        match engine.worker() {
+            Some(worker) => worker.build(self, engine, observer, &|| cancel.is_cancelled()),
+            None => self.load(engine, observer, cancel)?.run(observer),
+        }
+    }
+
+    /// Gets the context from where it is and reads the Dockerfile, for who wants to look at that
+    /// before it is built.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nRUN make\n");
+    /// let loaded = build.load(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let explanation = loaded.explain(&|_: &Event| {})?;
+    /// assert_eq!(explanation.missed().count(), 1); // Nothing ran.
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn load<'e>(
+        &self,
+        engine: &'e Engine,
+        observer: &dyn Observer,
+        cancel: &Cancel,
+    ) -> Result<Loaded<'e>, Error> {
+        Loaded::new(self, engine, observer, cancel)
+    }
+}
 
 /// A build whose context is here and whose Dockerfile was read.
 ///
@@ -404,40 +458,6 @@ fn known(bases: &BTreeMap<BaseRequest, BaseLayers>) -> Vec<Base> {
     known.collect()
 }
 
-/// The lines whose steps are to run must have some.
-fn check_lines(build: &Build, source: &Source, graph: &Graph) -> Result<(), Error> {
-    let has_step = |line: &usize| {
-        let mut steps = graph.stages.iter().flat_map(|stage| &stage.steps);
-        steps.any(|step| (step.lines.start..=step.lines.end).contains(line))
-    };
-    match build.no_cache_steps.iter().find(|line| !has_step(line)) {
-        None => Ok(()),
-        Some(line) => Err(Error::Option {
-            option: format!("--no-cache-step={}:{line}", source.name),
-            reason: "this build has no RUN, COPY, ADD or WORKDIR at that line".to_owned(),
-        }),
-    }
-}
-
-/// What to say of stages that are to run and are not in the file. BuildKit says nothing.
-fn unknown_stages(build: &Build, source: &Source) -> Vec<String> {
-    let parsed = parse(&source.text);
-    let count = parsed.dockerfile.stages().len();
-    let names: Vec<&str> = stage_names(&parsed.dockerfile).map(|name| &*name.value).collect();
-    let is_known = |name: &str| {
-        name.is_empty()
-            || names.contains(&name.to_lowercase().as_str())
-            || name.parse::<usize>().is_ok_and(|index| index < count)
-    };
-    let unknown = build.no_cache_filter.iter().filter(|name| !is_known(name));
-    let told = unknown.map(|name| {
-        let close = suggest::closest(&name.to_lowercase(), names.iter().copied());
-        let meant = close.map(|close| format!("; did you mean {close}?")).unwrap_or_default();
-        format!("--no-cache-filter={name}: there is no such stage{meant}")
-    });
-    told.collect()
-}
-
 /// What to say of damage that was repaired.
 fn repair(damaged: Damaged) -> Option<String> {
     match damaged {
@@ -457,83 +477,4 @@ const SINGLE_ID: &str = "only one user id can be mapped here: commands run as ro
 /// Steps mostly wait, for the network or for each other, so there are more than processors.
 fn default_jobs() -> usize {
     thread::available_parallelism().map_or(1, usize::from).saturating_mul(4).max(16)
-}
-
-fn make_plan(
-    build: &Build,
-    engine: &Engine,
-    imports: &Imports,
-    source: &Source,
-    observer: &dyn Observer,
-) -> Result<(Graph, BTreeMap<BaseRequest, BaseLayers>), Error> {
-    let images = BaseImages::new(build, engine, imports, observer);
-    let mut bases: BTreeMap<BaseRequest, BaseLayers> = BTreeMap::new();
-    let parsed = parse(&source.text);
-    let platforms = platforms(build);
-    let mut input = plan_input(build, &parsed.dockerfile);
-    // What all platforms need is asked for together.
-    loop {
-        let mut graphs = Vec::new();
-        let mut needed: BTreeMap<BaseRequest, Need> = BTreeMap::new();
-        for platform in &platforms {
-            input.platform = platform.clone();
-            let outcome = plan(&input).map_err(|diagnostics| Error::Dockerfile {
-                name: source.name.clone(),
-                text: source.text.clone(),
-                diagnostics,
-            })?;
-            match outcome {
-                Outcome::Ready(graph) => graphs.push(graph),
-                Outcome::Need(requests) => needed.extend(requests),
-            }
-        }
-        if needed.is_empty() {
-            let mut graph = Graph::join(graphs);
-            graph.warnings.splice(0..0, parsed.diagnostics);
-            return Ok((graph, bases));
-        }
-        let needed: Vec<(BaseRequest, Need)> = needed.into_iter().collect();
-        for (request, need) in &needed {
-            if let Some(meant) = close_stage(&parsed.dockerfile, &request.name, need.span)
-                && images.is_elsewhere(&request.name)
-            {
-                // Before a registry is asked: that can take long.
-                let name = &request.name;
-                let text = format!("no stage and no local image is called {name}: {meant}");
-                observer.event(&Event::Notice { text });
-            }
-        }
-        let found = images.find_all(&needed);
-        for ((request, need), found) in needed.into_iter().zip(found) {
-            let file = &parsed.dockerfile;
-            let placed = |error| placed(error, file, &source.text, &request, need.span);
-            let base = found.map_err(placed)?;
-            input.bases.insert(request.clone(), base.for_plan());
-            bases.insert(request, base);
-        }
-    }
-}
-
-fn platforms(build: &Build) -> Vec<Platform> {
-    match build.platforms.as_slice() {
-        [] => vec![Platform::host()],
-        given => given.to_vec(),
-    }
-}
-
-fn plan_input<'f>(build: &Build, file: &'f Dockerfile<'f>) -> Input<'f> {
-    let named = build.build_contexts.iter().map(|(name, context)| {
-        let kind = match context {
-            BuildContext::OciLayout(..) | BuildContext::Image(_) => NamedContext::Image,
-            _ => NamedContext::Directory,
-        };
-        (context_key(name), kind)
-    });
-    Input {
-        target: build.target.clone(),
-        build_args: build.build_args.clone(),
-        labels: build.labels.clone(),
-        named_contexts: named.collect(),
-        ..Input::new(file)
-    }
 }

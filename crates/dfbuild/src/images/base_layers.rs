@@ -10,7 +10,7 @@ use crate::error::{Error, StepError};
 use crate::images::base_images::BaseImages;
 use crate::images::blobs::Packing;
 use crate::images::intake::{Intake, Reading};
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 use crate::images::transfer::each;
 
 /// An image that a stage begins with or copies from. Its blobs are in the store.

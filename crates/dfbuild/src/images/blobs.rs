@@ -14,7 +14,7 @@ use crate::damaged::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
 use crate::images::last_layer::LastLayer;
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::{LayerRef, is_clock_time};
 use crate::images::lineage::Lineage;
 use crate::images::meter::{Counted, archive_size};
 use crate::images::packing::PackingTask;
@@ -432,14 +432,4 @@ impl Times {
 /// The time of an entry, with `epoch` in the place of one that is not the user's.
 fn at_epoch(entry: &Entry, clock: &ClockTimes, epoch: i64) -> i64 {
     if is_clock_time(entry, clock) { epoch } else { entry.mtime }
-}
-
-/// Whether the time of an entry came from a clock or from the builder.
-pub(crate) fn is_clock_time(entry: &Entry, clock: &ClockTimes) -> bool {
-    let from_clock = match clock {
-        ClockTimes::Since(start) => entry.mtime >= *start,
-        ClockTimes::At(epoch) => entry.mtime == *epoch,
-        ClockTimes::Paths(paths) => paths.binary_search(&entry.path).is_ok(),
-    };
-    from_clock && entry.kind != Kind::Whiteout
 }

@@ -10,22 +10,12 @@ use crate::error::Error;
 use crate::event::Event;
 use crate::images::blobs::Packing;
 use crate::images::export::export;
-use crate::images::image::PlatformImage;
+use crate::images::image::{Image, PlatformImage};
 use crate::images::transfer::once;
 use crate::options::{AnnotationTarget, Output, OutputKind};
 use crate::schedule::session::Session;
 use crate::schedule::stage_result::StageResult;
 use crate::sharing;
-
-/// What a build made, in the store: an image, or one for each of several platforms.
-#[derive(Debug, Clone)]
-pub(crate) struct Image {
-    /// In the order that was asked for; at least one.
-    pub(crate) platforms: Vec<PlatformImage>,
-    /// The manifest, or the index of the manifests.
-    pub(crate) top: Descriptor,
-    pub(crate) tags: Vec<Reference>,
-}
 
 /// Makes the images of the targets, puts them into the store, tags them and hands them out.
 pub(crate) fn finish(session: &Session<'_>, results: &[Arc<StageResult>]) -> Result<Built, Error> {

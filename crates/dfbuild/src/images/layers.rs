@@ -3,8 +3,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
-use dfbuild_cache::ClockTimes;
-use dfbuild_image::{Descriptor, Digest, HashingWriter, digest_of};
+use dfbuild_image::{Digest, HashingWriter, digest_of};
 use dfbuild_layer::archive::{Compression, Limits, decompress_within, detect};
 use dfbuild_layer::upper::ScanOptions;
 use dfbuild_layer::{Directory, Index, UnpackOptions, View, XattrNamespace, materialise};
@@ -14,24 +13,8 @@ use crate::damage::is_bomb;
 use crate::damaged::Damaged;
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::event::StepId;
 use crate::images::layer_cache::Form;
 use crate::images::rootfs::Rootfs;
-
-/// A layer of a stage.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct LayerRef {
-    pub(crate) diff_id: Digest,
-    /// Its content without times.
-    pub(crate) content_id: Digest,
-    /// Which of its times `SOURCE_DATE_EPOCH` replaces; `None` for a layer of a base image, which
-    /// is never touched.
-    pub(crate) clock: Option<ClockTimes>,
-    /// The blob of a layer of a base image.
-    pub(crate) blob: Option<Descriptor>,
-    /// The step of this build that it is the layer of.
-    pub(crate) step: Option<StepId>,
-}
 
 impl Engine {
     /// What is in a layer.

@@ -7,7 +7,7 @@ use dfbuild_store::Tag;
 
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 
 /// An image of the store that has a name.
 #[derive(Debug, Clone)]

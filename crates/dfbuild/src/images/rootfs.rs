@@ -9,9 +9,9 @@ use dfbuild_layer::{Index, Layers, View};
 
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::images::blobs::is_clock_time;
 use crate::images::layer_cache::Form;
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
+use crate::images::layer_ref::is_clock_time;
 use crate::images::transfer::each;
 
 /// The files of a stage or an image: a stack of layers, the lowest first. Nothing is read before

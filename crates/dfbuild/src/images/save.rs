@@ -15,7 +15,7 @@ use crate::event::{Event, Observer};
 use crate::images::blobs::FinalLayer;
 use crate::images::export::layout::{Contents, descriptors, docker_manifest};
 use crate::images::export::write_file;
-use crate::images::finish::Image;
+use crate::images::image::Image;
 use crate::images::image::PlatformImage;
 use crate::images::local::{LocalPlatform, short_name};
 use crate::images::meter::{Counted, Meter};

@@ -2,7 +2,7 @@
 
 pub(crate) mod failed;
 pub(crate) mod files;
-mod prepare;
+pub(crate) mod prepare;
 pub(crate) mod stages;
 
 use std::fmt;

@@ -3,18 +3,18 @@ use std::path::{Path, PathBuf};
 
 use dfbuild_image::{ImageConfig, Platform};
 use dfbuild_sandbox::{
-    Child, IdMode, Mount, Network, Privileges, Spec, Streams, emulation, spawn_with,
+    Child, IdMode, Mount, Network, Privileges, Rlimit, Spec, Streams, emulation, spawn_with,
 };
 use dfbuild_store::Staging;
 
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 use crate::images::rootfs::Rootfs;
+use crate::options::Ulimit;
 use crate::run::files::{DEFAULT_PATH, file, hosts, shell};
 use crate::run::{Run, RunEnd, Signaller, Tmpfs, command, end_of};
 use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};
-use crate::steps::run_step::{pretend_for_apt, rlimits};
 use crate::steps::stubs::Stubs;
 use crate::steps::users::Users;
 
@@ -195,6 +195,25 @@ pub(super) fn with_variables(env: &mut Vec<(String, String)>, more: &[(String, S
             None => env.push((name.clone(), value.clone())),
         }
     }
+}
+
+/// With a single id apt cannot become its own user, and notices that it did not. `APT_CONFIG`
+/// names a file that it reads before all others.
+pub(crate) fn pretend_for_apt(env: &mut Vec<OsString>, mounts: &mut Vec<Mount>) {
+    const PATH: &str = "/dev/dfbuild/apt.conf";
+    let is_set = env.iter().any(|variable| variable.as_encoded_bytes().starts_with(b"APT_CONFIG="));
+    if !is_set {
+        env.push(format!("APT_CONFIG={PATH}").into());
+        mounts.push(file(PATH.into(), b"APT::Sandbox::User \"root\";\n".to_vec(), 0o644));
+    }
+}
+
+/// The limits as the sandbox takes them.
+pub(crate) fn rlimits(limits: &[Ulimit]) -> Vec<Rlimit> {
+    limits
+        .iter()
+        .map(|limit| Rlimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard })
+        .collect()
 }
 
 #[cfg(test)]

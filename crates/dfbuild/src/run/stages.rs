@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::error::StepError;
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 use crate::schedule::session::Session;
 
 /// A stage of the last build of a store.

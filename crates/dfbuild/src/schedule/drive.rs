@@ -11,7 +11,7 @@ use crate::build::Built;
 use crate::error::{Error, StepError};
 use crate::explanation::Explanation;
 use crate::images::finish::finish;
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 use crate::schedule::session::{Failed, Session, Stacked};
 use crate::schedule::stage_result::{StageResult, step_error};
 use crate::snapshots::Roots;

@@ -16,7 +16,7 @@ use crate::event::{StepId, StepInfo};
 use crate::explanation::{Explanation, Story};
 use crate::images::base_layers::BaseLayers;
 use crate::images::blobs::{Packing, Times};
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 use crate::leaks::{Leak, Leaks};
 use crate::options::{Compression, Output, OutputKind, SecretLeak};
 use crate::schedule::definition::Definitions;

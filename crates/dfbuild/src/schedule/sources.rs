@@ -6,7 +6,7 @@ use dfbuild_plan::{RunMount, Step, StepKind, TreeSource};
 
 use crate::elsewhere::Fetcher;
 use crate::error::StepError;
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 use crate::images::rootfs::Rootfs;
 use crate::schedule::keys::{SourceId, is_given};
 use crate::schedule::nodes::Keep;

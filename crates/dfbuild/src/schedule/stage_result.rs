@@ -4,7 +4,7 @@ use dfbuild_plan::{Step, StepKind};
 
 use crate::error::{Error, StepError};
 use crate::event::{StepId, StepInfo};
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 use crate::schedule::keys::{chain, link};
 
 /// A finished stage.

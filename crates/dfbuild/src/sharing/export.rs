@@ -20,8 +20,8 @@ use crate::event::Event;
 use crate::images::blobs::{FinalLayer, Packing};
 use crate::images::export::layout::{Blob, MARKER, blob_path};
 use crate::images::export::write_file;
-use crate::images::finish::Image;
-use crate::images::layers::LayerRef;
+use crate::images::image::Image;
+use crate::images::layer_ref::LayerRef;
 use crate::schedule::session::{Session, encoding};
 
 /// Writes the caches that a build was asked for. One that cannot be written is told of, and the

@@ -13,7 +13,7 @@ use super::notes::Notes;
 use super::used::UsedStep;
 use crate::error::StepError;
 use crate::images::blobs::{FinalLayer, Packing, Times, compressor};
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 use crate::schedule::session::Session;
 use crate::schedule::stage_result::layer_ref;
 

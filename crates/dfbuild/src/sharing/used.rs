@@ -4,7 +4,7 @@ use dfbuild_cache::{Key, Record};
 use dfbuild_image::Digest;
 use dfbuild_plan::StageId;
 
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 
 /// A step of a build, with its result.
 #[derive(Debug, Clone)]

@@ -8,17 +8,17 @@ use dfbuild_cache::{ClockTimes, LayerRecord};
 use dfbuild_dockerfile::ast::{Network as NetworkFlag, Security};
 use dfbuild_layer::Index;
 use dfbuild_plan::RunStep;
-use dfbuild_sandbox::{Exit, IdMode, Mount, Network, Privileges, Rlimit, Spec};
+use dfbuild_sandbox::{Exit, IdMode, Network, Privileges, Spec};
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
 use crate::event::{StepInfo, Stream, Usage};
-use crate::images::blobs::is_clock_time;
+use crate::images::layer_ref::is_clock_time;
 use crate::images::rootfs::Rootfs;
-use crate::options::Ulimit;
 use crate::redact::Redaction;
 use crate::run::failed::{Remains, keep};
 use crate::run::files::{file, hosts};
+use crate::run::prepare::{pretend_for_apt, rlimits};
 use crate::sandbox::Ended;
 use crate::schedule::session::Session;
 use crate::schedule::sources::Mounted;
@@ -185,17 +185,6 @@ fn environment(run: &RunStep, mounts: &Mounts, home: &str) -> Vec<(String, Strin
     all.cloned().collect()
 }
 
-/// With a single id apt cannot become its own user, and notices that it did not. `APT_CONFIG`
-/// names a file that it reads before all others.
-pub(crate) fn pretend_for_apt(env: &mut Vec<OsString>, mounts: &mut Vec<Mount>) {
-    const PATH: &str = "/dev/dfbuild/apt.conf";
-    let is_set = env.iter().any(|variable| variable.as_encoded_bytes().starts_with(b"APT_CONFIG="));
-    if !is_set {
-        env.push(format!("APT_CONFIG={PATH}").into());
-        mounts.push(file(PATH.into(), b"APT::Sandbox::User \"root\";\n".to_vec(), 0o644));
-    }
-}
-
 fn host_name(session: &Session<'_>) -> String {
     let given = session.build.build_args.get("BUILDKIT_SANDBOX_HOSTNAME");
     given.filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| HOST_NAME.to_owned())
@@ -221,13 +210,6 @@ fn privileges(session: &Session<'_>, run: &RunStep) -> Result<Privileges, StepEr
             "security.insecure is not allowed; grant it with --allow security.insecure".to_owned(),
         )),
     }
-}
-
-pub(crate) fn rlimits(limits: &[Ulimit]) -> Vec<Rlimit> {
-    limits
-        .iter()
-        .map(|limit| Rlimit { name: limit.name.clone(), soft: limit.soft, hard: limit.hard })
-        .collect()
 }
 
 fn seconds_now() -> i64 {

@@ -12,7 +12,7 @@ use super::records::promised_by;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::images::blobs::Packing;
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 
 pub use dfbuild_store::{Finding, Looked, Outcome};
 

@@ -8,7 +8,7 @@ use super::{Difference, DifferentPart, FileDifference};
 use crate::build::Built;
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
-use crate::images::layers::LayerRef;
+use crate::images::layer_ref::LayerRef;
 use crate::images::local::LocalPlatform;
 use crate::images::rootfs::Rootfs;
 

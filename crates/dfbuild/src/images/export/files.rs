@@ -12,8 +12,7 @@ use dfbuild_sandbox::IdMode;
 
 use super::{Task, write_file};
 use crate::error::StepError;
-use crate::images::finish::Image;
-use crate::images::image::PlatformImage;
+use crate::images::image::{Image, PlatformImage};
 use crate::images::layer_cache::Form;
 use crate::images::meter::{Counted, archive_size, content_size};
 use crate::images::rootfs::Rootfs;

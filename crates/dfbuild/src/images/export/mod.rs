@@ -15,7 +15,7 @@ use crate::build::Build;
 use crate::ending::Ending;
 use crate::error::{Error, StepError};
 use crate::event::Event;
-use crate::images::finish::Image;
+use crate::images::image::Image;
 use crate::images::meter::Meter;
 use crate::options::{Output, OutputKind};
 use crate::schedule::session::Session;

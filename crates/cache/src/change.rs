@@ -9,6 +9,9 @@ pub struct FilesChange {
     pub total: u64,
     /// The first of those that differ, in their order.
     pub files: Vec<FileChange>,
+    /// Whether they are files of a context, not those that a stage or an image has.
+    #[serde(default)]
+    pub in_context: bool,
 }
 
 /// How a file differs.

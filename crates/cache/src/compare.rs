@@ -259,7 +259,7 @@ mod tests {
             after: "",
             below: None,
             stages: &[],
-            files: &|_, _| FilesChange { differ: 1, total: 2, files: Vec::new() },
+            files: &|_, _| FilesChange { differ: 1, total: 2, ..FilesChange::default() },
         };
         let (_, reasons) = nearest(&missed, [&Earlier { note, used: None }]).unwrap();
         assert_eq!(reasons, expect, "{old:?} {new:?}");
@@ -312,7 +312,7 @@ mod tests {
             &[(F, "exclude", "b"), (F, "exclude", "a")],
             &[Reason::Order { label: F }],
         );
-        let change = FilesChange { differ: 1, total: 2, files: Vec::new() };
+        let change = FilesChange { differ: 1, total: 2, ..FilesChange::default() };
         let mount = Some("/m".to_owned());
         check(&[(S, "/m", "a")], &[(S, "/m", "b")], &[Reason::Files { mount, change }]);
         check(
@@ -368,7 +368,7 @@ mod tests {
                 files: &|old, _| FilesChange {
                     differ: old.value.parse().unwrap(),
                     total: 9,
-                    files: Vec::new(),
+                    ..FilesChange::default()
                 },
             };
             let (found, _) = nearest(&missed, runs).unwrap();

@@ -60,5 +60,5 @@ pub(crate) fn finish(all: Vec<Found>, total: u64) -> FilesChange {
     files.sort_by(|a, b| a.path.cmp(&b.path));
     let differ = files.len() as u64;
     files.truncate(MOST);
-    FilesChange { differ, total: total + uncounted, files }
+    FilesChange { differ, total: total + uncounted, files, in_context: false }
 }

@@ -217,7 +217,7 @@ fn shortened(text: &str) -> String {
 }
 
 fn files(change: &FilesChange) -> String {
-    let FilesChange { differ, total, files, .. } = change;
+    let FilesChange { differ, total, files, in_context } = change;
     let verb = if *differ == 1 { "differs" } else { "differ" };
     let plural = |number: u64| if number == 1 { "file" } else { "files" };
     let mut text = if *differ == 0 {
@@ -236,7 +236,8 @@ fn files(change: &FilesChange) -> String {
     if more > 0 {
         text.push_str(&format!(" and {more} more"));
     }
-    if more == 0 && !files.is_empty() && files.iter().all(|file| is_umask(&file.changes)) {
+    let is_umask = || files.iter().all(|file| is_umask(&file.changes));
+    if *in_context && more == 0 && !files.is_empty() && is_umask() {
         text.push_str("; see --normalise-modes");
     }
     text
@@ -290,13 +291,13 @@ mod tests {
         let file = |path: &str, change| FileChange { path: path.into(), changes: vec![change] };
         let mode = Change::Mode { old: "0644".into(), new: "0755".into() };
         let files = vec![file("app/settings.py", Change::Content), file("run.sh", mode)];
-        let change = FilesChange { differ: 2, total: 812, files };
+        let change = FilesChange { differ: 2, total: 812, files, ..FilesChange::default() };
         assert_eq!(
             line(&[Reason::Files { mount: None, change }]),
             "2 of 812 files differ: app/settings.py (content), run.sh (mode 0644 → 0755)"
         );
         let files = vec![file("a", Change::Removed); 12];
-        let change = FilesChange { differ: 20, total: 0, files };
+        let change = FilesChange { differ: 20, total: 0, files, ..FilesChange::default() };
         let text = line(&[Reason::Files { mount: Some("/m".into()), change }]);
         assert!(text.starts_with("mount /m: 20 files differ: a (removed), "), "{text}");
         assert!(text.ends_with(" and 10 more"), "{text}");
@@ -318,7 +319,8 @@ mod tests {
             let changes = modes.iter().map(mode).chain(other).map(|change| vec![change]);
             let file = |changes| FileChange { path: "a".into(), changes };
             let files: Vec<FileChange> = changes.map(file).collect();
-            let change = FilesChange { differ: files.len() as u64, total: 9, files };
+            let differ = files.len() as u64;
+            let change = FilesChange { differ, total: 9, files, in_context: true };
             line(&[Reason::Files { mount: None, change }])
         };
         let hinted = |line: String| line.contains("--normalise-modes");
@@ -329,6 +331,10 @@ mod tests {
         assert!(hinted(line(&[("0644", "0664"), ("0775", "0755")], None)));
         assert!(!hinted(line(&[("0644", "0755")], None)));
         assert!(!hinted(line(&[("0644", "0600")], Some(Change::Content))));
+        let changes = vec![Change::Mode { old: "0644".into(), new: "0600".into() }];
+        let files = vec![FileChange { path: "a".into(), changes }];
+        let of_stage = FilesChange { differ: 1, total: 9, files, in_context: false };
+        assert!(!hinted(super::line(&[Reason::Files { mount: None, change: of_stage }])));
     }
 
     #[test]

@@ -126,7 +126,9 @@ impl Session<'_> {
         let load =
             |digest: &Digest| self.nodes.get(digest).or_else(|| self.engine.store().object(digest));
         let mut change = files_change(&before, &now, &paths.unwrap_or_default(), &load);
-        let Some((_, handle)) = handle else { return change };
+        let Some((number, handle)) = handle else { return change };
+        let source = miss.step.sources().into_iter().nth(number);
+        change.in_context = matches!(source, Some(TreeSource::Context | TreeSource::Named(_)));
         for file in &mut change.files {
             let path = file.path.as_str().into();
             if file.changes == [Change::Removed] && handle.tree().ignored_by(&path).is_some() {

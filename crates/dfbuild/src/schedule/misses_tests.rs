@@ -1,6 +1,7 @@
 //! What misses are told of, with commands that do nothing.
 
 use std::fs;
+use std::sync::Mutex;
 
 use dfbuild_cache::{Change, Label, Reason};
 use tempfile::TempDir;
@@ -123,6 +124,36 @@ fn files_are_compared_with_the_last_build() {
     let reasons = bed.first(text);
     let [Reason::Files { change, .. }] = reasons.as_slice() else { panic!("{reasons:?}") };
     assert_eq!((change.differ, &*change.files[0].changes), (2, &[Change::Content][..]));
+}
+
+/// Modes of a context can be taken as git keeps them, those of a stage cannot.
+#[test]
+fn files_of_a_stage_are_in_no_context() {
+    let bed = Bed::new();
+    bed.write("a", "1");
+    let with = |mode: &str| {
+        format!(
+            "FROM scratch AS made\nCOPY --chmod={mode} a /\nFROM scratch\nCOPY --from=made a /\nCOPY a /b\n"
+        )
+    };
+    bed.build(&with("644")).unwrap();
+    bed.write("a", "2");
+    let found = Mutex::new(Vec::new());
+    let observer = |event: &Event| {
+        if let Event::Missed { reasons, .. } = event {
+            found.lock().unwrap().extend(reasons.iter().filter_map(|reason| match reason {
+                Reason::Files { change, .. } => {
+                    Some((change.files[0].changes.len(), change.in_context))
+                }
+                _ => None,
+            }));
+        }
+    };
+    bed.of(&with("600")).run(&bed.engine, &observer, &Cancel::new()).unwrap();
+    let mut found = found.into_inner().unwrap();
+    found.sort_unstable();
+    // Of the context its content; of the stage its mode too.
+    assert_eq!(found, [(1, true), (1, true), (2, false)]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::{env, fs};
 use dfbuild::{Built, Cancel, Engine, Error, Event, LineIndex, Loaded, Observer, Run};
 
 use crate::args::{BuildArgs, OnErrorArg};
+use crate::colour::{is_dumb, wants_colour};
 use crate::failure::{self, Failure};
 use crate::findings::Findings;
 use crate::ignore_file::is_seen;
@@ -173,17 +174,6 @@ pub(crate) fn request(args: &BuildArgs) -> Result<Request, RequestError> {
             stdout_is_terminal: io::stdout().is_terminal(),
         },
     )
-}
-
-/// A terminal that cannot move its cursor.
-pub(crate) fn is_dumb() -> bool {
-    env::var_os("TERM").is_some_and(|term| term == "dumb")
-}
-
-/// See no-color.org: any value but the empty one switches colours off.
-pub(crate) fn wants_colour() -> bool {
-    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    !refused && !is_dumb() && io::stderr().is_terminal()
 }
 
 fn finish(args: &BuildArgs, begun: &Begun<'_>, built: &Built) -> ExitCode {

@@ -7,6 +7,7 @@ mod archives;
 mod args;
 mod build;
 mod check;
+mod colour;
 mod completions;
 mod compose;
 mod copy_out;

@@ -17,7 +17,7 @@ use crate::options::{SnapshotterChoice, StoreLimit};
 use crate::registry::Checked;
 use crate::sandbox::{Namespaces, Sandbox};
 use crate::sharing::Lost;
-use crate::snapshots::Support;
+use crate::snapshots::support::Support;
 use crate::teller::Teller;
 use crate::worker::Worker;
 

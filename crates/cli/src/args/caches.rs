@@ -1,8 +1,8 @@
 use dfbuild::{CacheExport, CacheMode, CacheSource, CacheTarget, Digest};
 
 use super::csv;
-use super::image_args::parse_reference;
 use super::outputs::{parse_compression, with_level};
+use super::values::parse_reference;
 
 /// The value of `--cache-from` or `--cache-to`.
 #[derive(Debug, Clone, PartialEq, Eq)]

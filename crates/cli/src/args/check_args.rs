@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use dfbuild::Platform;
 
-use super::{BuildArgs, KeyValue, build_args, key_value};
+use super::{BuildArgs, KeyValue, key_value, values};
 
 /// Look for what is legal in a Dockerfile, but had better be changed
 #[derive(Debug, Args)]
@@ -44,7 +44,7 @@ pub(crate) struct CheckArgs {
     pub(crate) target: Option<String>,
 
     /// Platform to build for, as linux/arm64 [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = build_args::parse_platform)]
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = values::parse_platform)]
     pub(crate) platform: Option<Platform>,
 }
 

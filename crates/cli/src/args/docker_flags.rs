@@ -1,8 +1,7 @@
+use super::values::parse_attestation;
 use std::ffi::OsString;
 
 use clap::Args;
-
-use super::build_args::parse_attestation;
 
 /// Flags of `docker build` that mean nothing here. They are taken, so that scripts go on, and told of
 /// where somebody might count on them.

@@ -6,8 +6,7 @@ use clap::Args;
 use dfbuild::Platform;
 
 use super::FormatArg;
-use super::build_args::parse_platform;
-use super::image_args::parse_image;
+use super::values::{parse_image, parse_platform};
 
 /// `cp`.
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 use dfbuild::{Platform, Reference};
 
-use super::build_args::parse_platform;
 use super::list_format::{self, ListFormat};
+use super::values::{parse_image, parse_name, parse_platform};
 
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -162,27 +162,4 @@ pub(crate) struct LoadArgs {
     /// Print ids only
     #[arg(short, long)]
     pub(crate) quiet: bool,
-}
-
-pub(super) fn parse_reference(value: &str) -> Result<Reference, String> {
-    value.parse().map_err(|error: <Reference as std::str::FromStr>::Err| error.to_string())
-}
-
-/// A name, or the beginning of an id, which could be a name by its form.
-pub(super) fn parse_image(value: &str) -> Result<String, String> {
-    parse_reference(value).map(|_| value.to_owned())
-}
-
-/// A name for an image, which cannot have a digest.
-pub(super) fn parse_name(value: &str) -> Result<Reference, String> {
-    let name = parse_reference(value)?;
-    match name.digest {
-        Some(_) => Err("an image cannot be given a digest as its name".to_owned()),
-        None => Ok(name),
-    }
-}
-
-/// The same, as it was written.
-pub(super) fn parse_tag(value: &str) -> Result<String, String> {
-    parse_name(value).map(|_| value.to_owned())
 }

@@ -1,7 +1,7 @@
 use clap::Args;
 
-use super::image_args::parse_image;
 use super::list_format::{self, ListFormat};
+use super::values::parse_image;
 
 /// List images
 #[derive(Debug, Args)]

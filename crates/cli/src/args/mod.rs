@@ -38,6 +38,7 @@ mod ssh;
 mod step_place;
 mod ulimits;
 mod upkeep_args;
+mod values;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ use crate::meant;
 
 pub(crate) use allow::Entitlement;
 pub(crate) use annotation::Annotations;
-pub(crate) use build_args::{BuildArgs, NetworkArg, ProgressArg, SecretLeakArg};
+pub(crate) use build_args::BuildArgs;
 pub(crate) use caches::CacheFlag;
 pub(crate) use check_args::{CheckArgs, CheckFormat};
 pub(crate) use completions_args::{CompletionsArgs, ManArgs};
@@ -80,6 +81,7 @@ pub(crate) use secrets::{SecretFlag, SecretOrigin};
 pub(crate) use ssh::{SshFlag, USE_AN_AGENT};
 pub(crate) use step_place::StepPlace;
 pub(crate) use upkeep_args::{DuArgs, FsckArgs, PruneArgs, UpkeepFormat};
+pub(crate) use values::{NetworkArg, ProgressArg, SecretLeakArg};
 
 /// The whole command line.
 #[derive(Debug, Parser)]

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use dfbuild::Compression;
 
 use super::csv;
-use super::image_args::parse_tag;
+use super::values::parse_tag;
 
 /// An `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]

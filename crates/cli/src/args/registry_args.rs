@@ -3,8 +3,7 @@ use std::path::PathBuf;
 use dfbuild::{Platform, Reference};
 
 use super::ProgressArg;
-use super::build_args::parse_platform;
-use super::image_args::{parse_image, parse_reference};
+use super::values::{parse_image, parse_platform, parse_reference};
 
 /// How registries and web servers are reached. Credentials come from Docker's `config.json`,
 /// proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`.

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 use dfbuild::{Platform, Tmpfs, Ulimit};
 
-use super::build_args::parse_platform;
-use super::image_args::parse_image;
 use super::run_mounts::{self, MountFlag, VolumeFlag};
+use super::values::{parse_image, parse_platform};
 use super::{
     DockerRunFlags, KeyValue, NetworkArg, RegistryArgs, SecretFlag, SshFlag, hosts, key_value,
     secrets, ssh, ulimits,

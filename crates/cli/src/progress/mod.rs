@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use dfbuild::{Bust, Event, Observer, StepId, StepResult};
 
 use crate::args::ProgressArg;
+use crate::colour::{is_dumb, wants_colour};
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
@@ -123,8 +124,8 @@ impl Progress {
 
     /// Shows how far something is on a terminal, and nothing elsewhere.
     pub(crate) fn bars() -> Self {
-        let terminal = !crate::build::is_dumb() && io::stderr().is_terminal();
-        Self::new(if terminal { Mode::Tty } else { Mode::Quiet }, crate::build::wants_colour())
+        let terminal = !is_dumb() && io::stderr().is_terminal();
+        Self::new(if terminal { Mode::Tty } else { Mode::Quiet }, wants_colour())
     }
 
     /// The Dockerfile that is built, in which messages have their places.

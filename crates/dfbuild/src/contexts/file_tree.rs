@@ -11,7 +11,8 @@ use dfbuild_store::Staging;
 use crate::elsewhere::UrlFile;
 use crate::error::StepError;
 use crate::steps::archive;
-use crate::steps::draft::{Draft, Finished, Origin};
+use crate::steps::draft::{Draft, Finished};
+use crate::steps::origin::Origin;
 use crate::steps::tree::{Tree, entry_in, names_in, walk_in};
 
 /// The files of an archive as `ADD` would unpack it: owners and devices are those of the archive,

@@ -4,7 +4,7 @@ use dfbuild_image::{Entry, Kind, TreePath};
 
 use super::open::Opened;
 use crate::error::{IgnoreRule, StepError};
-use crate::steps::draft::Origin;
+use crate::steps::origin::Origin;
 use crate::steps::tree::Tree;
 
 /// A context whose modes are those that git keeps: folders 0755, files 0755 if their owner may run

@@ -6,7 +6,7 @@ use dfbuild_image::{Entry, Kind, TreePath};
 use dfbuild_pattern::PatternSet;
 
 use crate::error::StepError;
-use crate::steps::draft::Origin;
+use crate::steps::origin::Origin;
 use crate::steps::tree::{Tree, resolve};
 
 /// The files of a commit, or of a folder in it. What git does not know of a file is the same

@@ -7,7 +7,7 @@ mod copies;
 mod overlays;
 mod placed;
 mod roots;
-mod support;
+pub(crate) mod support;
 mod trees;
 
 use std::path::PathBuf;
@@ -25,7 +25,6 @@ use crate::steps::stubs::Stubs;
 pub(crate) use copies::Copies;
 pub(crate) use overlays::Overlays;
 pub(crate) use roots::Roots;
-pub(crate) use support::Support;
 
 /// A way to give commands the files of a stack of layers.
 pub(crate) trait Snapshotter {

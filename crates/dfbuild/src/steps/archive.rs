@@ -10,7 +10,8 @@ use dfbuild_layer::archive::{
 use dfbuild_store::Staging;
 
 use crate::error::StepError;
-use crate::steps::draft::{Draft, Making, Origin};
+use crate::steps::draft::{Draft, Making};
+use crate::steps::origin::Origin;
 
 /// A tar header block.
 const BLOCK: usize = 512;

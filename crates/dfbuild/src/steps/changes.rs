@@ -2,7 +2,7 @@ use std::mem;
 
 use dfbuild_image::{Entry, TreePath};
 
-use crate::steps::draft::Origin;
+use crate::steps::origin::Origin;
 
 /// An entry that was put into a draft.
 pub(super) struct Change {

@@ -12,8 +12,9 @@ use dfbuild_pattern::{PatternSet, glob};
 
 use crate::elsewhere::UrlFile;
 use crate::error::{IgnoreRule, StepError};
-use crate::steps::draft::{Draft, Making, Origin};
+use crate::steps::draft::{Draft, Making};
 use crate::steps::missing::not_found;
+use crate::steps::origin::Origin;
 use crate::steps::tree::{Place, Tree, resolve};
 
 /// How entries change on the way.

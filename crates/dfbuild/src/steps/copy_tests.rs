@@ -13,7 +13,8 @@ use crate::error::StepError;
 use crate::steps::copy::{
     CopyRules, copy_inline, copy_match, copy_with_parents, find, find_with_parents,
 };
-use crate::steps::draft::{Draft, Making, Origin};
+use crate::steps::draft::{Draft, Making};
+use crate::steps::origin::Origin;
 use crate::steps::tree::Tree;
 
 /// A tree in memory. A line is `path`, `path/`, `path -> target`, or `path => hard link`, each with

@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use dfbuild_image::{Entry, Kind, TreePath};
@@ -9,6 +8,7 @@ use dfbuild_layer::{Contents, Index, View};
 
 use crate::error::StepError;
 use crate::steps::changes::{Change, Changes};
+use crate::steps::origin::Origin;
 use crate::steps::tree::{Place, Tree, resolve, root_entry};
 
 /// A layer in the making: the tree below, and what changes in it. It is written straight from its
@@ -25,21 +25,6 @@ pub(crate) struct Draft<'a> {
     ready: Option<TreePath>,
     /// The time of what the builder makes.
     pub(crate) made_at: i64,
-}
-
-/// Where the bytes of a file are.
-#[derive(Debug, Clone)]
-pub(crate) enum Origin {
-    /// It has none.
-    None,
-    /// In the tree that is copied from.
-    Tree(TreePath),
-    /// Here.
-    Bytes(Arc<[u8]>),
-    /// In a file of the staging folder.
-    Spooled(PathBuf),
-    /// In the same place of the layers below: only what is said of the file changes.
-    Below,
 }
 
 /// Owner and mode of directories that are made on the way.

@@ -10,6 +10,7 @@ mod copy_tests;
 pub(crate) mod draft;
 pub(crate) mod missing;
 pub(crate) mod mounts;
+pub(crate) mod origin;
 pub(crate) mod run_step;
 pub(crate) mod ssh_agent;
 pub(crate) mod stubs;

@@ -8,7 +8,7 @@ use dfbuild_layer::View;
 
 use crate::error::{IgnoreRule, StepError};
 use crate::images::rootfs::Rootfs;
-use crate::steps::draft::Origin;
+use crate::steps::origin::Origin;
 
 /// A tree of files to copy from: a build context, a stage, an image or a git repository.
 pub(crate) trait Tree: Sync {

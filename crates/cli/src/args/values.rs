@@ -72,6 +72,9 @@ pub(super) fn parse_platform(value: &str) -> Result<Platform, String> {
         "ppc64le", "riscv64", "s390x", "wasm", "x86_64", "x86-64", "armel", "mips", "mipsle",
         "mips64", "ppc64", "riscv", "sparc64", "unknown",
     ];
+    if value.contains(',') {
+        return Err("give one platform".to_owned());
+    }
     let os_alone = ["linux", "windows", "darwin", "freebsd", "macos", "local"].contains(&value);
     let architecture = value.split('/').nth(1).unwrap_or(value);
     if !os_alone && !ARCHITECTURES.contains(&&*architecture.to_ascii_lowercase()) {
@@ -152,5 +155,6 @@ mod tests {
         assert!(parse_platform("a/arm/c/d").unwrap_err().contains("os/architecture"));
         assert!(parse_platform("linux/amd46").unwrap_err().contains("did you mean amd64?"));
         assert!(parse_platform("amd46").unwrap_err().contains("write OS/ARCH"));
+        assert_eq!(parse_platform("linux/amd64,linux/arm64").unwrap_err(), "give one platform");
     }
 }

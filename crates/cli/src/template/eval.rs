@@ -96,10 +96,21 @@ impl Scope {
         let mut last = None;
         for call in calls {
             let mut arguments = Vec::new();
+            let mut is_decided = false;
             for argument in &call.arguments {
-                arguments.push(self.argument(argument)?);
+                let value = self.argument(argument)?;
+                // As in Go, what stands behind it need not even make sense.
+                is_decided = match call.function {
+                    Some("and") => is_empty(&value),
+                    Some("or") => !is_empty(&value),
+                    _ => false,
+                };
+                arguments.push(value);
+                if is_decided {
+                    break;
+                }
             }
-            arguments.extend(last);
+            arguments.extend(last.filter(|_| !is_decided));
             last = Some(match call.function {
                 Some(function) => apply(function, &arguments)?,
                 None if arguments.len() == 1 => arguments.remove(0),

@@ -17,7 +17,7 @@ pub(super) fn apply(function: &str, arguments: &[Value]) -> Result<Value, String
         ("upper", [value]) => Ok(shown(value).to_uppercase().into()),
         ("title", [value]) => Ok(title(&shown(value)).into()),
         ("pad", [text, before, behind]) => {
-            let (before, behind) = (count(before)?, count(behind)?);
+            let (before, behind) = (width(before)?, width(behind)?);
             Ok(format!("{:before$}{}{:behind$}", "", shown(text), "").into())
         }
         ("truncate", [text, most]) => {
@@ -89,6 +89,12 @@ fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {
 fn count(value: &Value) -> Result<usize, String> {
     let count = value.as_u64().and_then(|count| usize::try_from(count).ok());
     count.ok_or_else(|| format!("`{}` is no count", shown(value)))
+}
+
+/// How far something is padded: `format!` panics over a width that takes more bits.
+fn width(value: &Value) -> Result<usize, String> {
+    let width = value.as_u64().and_then(|width| u16::try_from(width).ok());
+    width.map(usize::from).ok_or_else(|| format!("`{}` is no width", shown(value)))
 }
 
 /// Numbers are equal by value, and what a field lacks is an empty text.

@@ -197,6 +197,12 @@ mod tests {
             ),
             (r#"{{title "ab cd"}} {{truncate .Id 3}}{{pad "x" 1 2}}."#, "Ab Cd sha x  ."),
             ("{{/* nothing */}}{{- /* here */ -}} x", "x"),
+            ("{{range.RepoTags}}{{.}} {{end}}{{if(eq .Size 12)}}yes{{end}}", "a:1 b:2 yes"),
+            (
+                r#"{{if and .Config.Cmd (eq (index .Config.Cmd 0) "sh")}}sh{{else}}other{{end}}"#,
+                "other",
+            ),
+            ("{{or .Size (index .Config.Cmd 0)}}{{.Config.Env | and .Size | len}}", "121"),
         ] {
             assert_eq!(render(text).as_deref(), Ok(expect), "{text}");
         }
@@ -226,6 +232,7 @@ mod tests {
             ("{{printf \"%w\" .Id}}", "printf knows %v"),
             ("{{printf \"%s\"}}", "nothing for `%s`"),
             ("{{slice .Id 0 99}}", "no such slice"),
+            ("{{pad .Id 70000 1}}", "`70000` is no width"),
             ("{{if .Id}}{{else while}}{{end}}", "`else while` is nothing"),
         ] {
             let error = render(text).unwrap_err();

@@ -79,8 +79,10 @@ fn block(pieces: &mut impl Iterator<Item = Piece>) -> Result<(Vec<Node>, Stop), 
     Ok((nodes, Stop::Text))
 }
 
+/// `range` and `.Names` of `range .Names`, and of `range.Names`.
 fn first_word(action: &str) -> (&str, &str) {
-    let (word, rest) = action.split_once(char::is_whitespace).unwrap_or((action, ""));
+    let end = action.find(|letter: char| !letter.is_alphanumeric()).unwrap_or(action.len());
+    let (word, rest) = action.split_at(end);
     (word, rest.trim_start())
 }
 

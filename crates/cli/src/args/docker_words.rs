@@ -120,21 +120,18 @@ pub(super) fn parallel(args: &mut Vec<OsString>) {
     let mut kept: Vec<OsString> = Vec::with_capacity(args.len());
     let mut rest = std::mem::take(args).into_iter().peekable();
     while let Some(arg) = rest.next() {
-        let jobs = match arg.to_str() {
-            Some("--parallel") => {
-                let jobs = rest.peek().and_then(|next| number(next));
-                if jobs.is_some() {
-                    rest.next();
-                }
-                jobs
+        let text = arg.to_str().unwrap_or_default();
+        let jobs = if text == "--parallel" {
+            let jobs = rest.peek().and_then(|next| number(next));
+            if jobs.is_some() {
+                rest.next();
             }
-            Some(text) if let Some(value) = text.strip_prefix("--parallel=") => {
-                number(OsStr::new(value))
-            }
-            _ => {
-                kept.push(arg);
-                continue;
-            }
+            jobs
+        } else if let Some(value) = text.strip_prefix("--parallel=") {
+            number(OsStr::new(value))
+        } else {
+            kept.push(arg);
+            continue;
         };
         // Docker's -1 is as many as there are.
         kept.extend(jobs.filter(|jobs| *jobs > 0).map(|jobs| format!("--jobs={jobs}").into()));

@@ -216,13 +216,14 @@ fn helpful(error: clap::Error, command: &OsStr, no_command: Option<&str>) -> cla
         return run.error(ErrorKind::UnknownArgument, text);
     }
     match (error.kind(), no_command) {
-        (ErrorKind::UnknownArgument, None)
-            if let Some(instead) = flag_hints::instead(&command.to_string_lossy(), &flag) =>
-        {
-            let text = format!("there is no {flag} here: {instead}");
-            grammar.error(ErrorKind::UnknownArgument, text)
-        }
         (ErrorKind::UnknownArgument, Some(text)) => unknown_command(text),
+        (ErrorKind::UnknownArgument, None) => match flag_hints::instead(&command.to_string_lossy(), &flag) {
+            Some(instead) => {
+                let text = format!("there is no {flag} here: {instead}");
+                grammar.error(ErrorKind::UnknownArgument, text)
+            }
+            None => error,
+        },
         (ErrorKind::MissingRequiredArgument, _) if missing(&error) => {
             let Some(command) = grammar.find_subcommand_mut(command) else { return error };
             let text =

@@ -217,13 +217,15 @@ fn helpful(error: clap::Error, command: &OsStr, no_command: Option<&str>) -> cla
     }
     match (error.kind(), no_command) {
         (ErrorKind::UnknownArgument, Some(text)) => unknown_command(text),
-        (ErrorKind::UnknownArgument, None) => match flag_hints::instead(&command.to_string_lossy(), &flag) {
-            Some(instead) => {
-                let text = format!("there is no {flag} here: {instead}");
-                grammar.error(ErrorKind::UnknownArgument, text)
+        (ErrorKind::UnknownArgument, None) => {
+            match flag_hints::instead(&command.to_string_lossy(), &flag) {
+                Some(instead) => {
+                    let text = format!("there is no {flag} here: {instead}");
+                    grammar.error(ErrorKind::UnknownArgument, text)
+                }
+                None => error,
             }
-            None => error,
-        },
+        }
         (ErrorKind::MissingRequiredArgument, _) if missing(&error) => {
             let Some(command) = grammar.find_subcommand_mut(command) else { return error };
             let text =

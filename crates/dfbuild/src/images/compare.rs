@@ -164,7 +164,7 @@ impl Engine {
         platform: Option<&Platform>,
         times: bool,
     ) -> Result<ImageDiff, Error> {
-        let _in_use = self.store().in_use();
+        let _in_use = self.in_use();
         let look = |name: &str| {
             let image = self.local_image(name)?;
             let found = self.local_platform(&image.top, platform);

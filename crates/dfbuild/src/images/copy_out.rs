@@ -130,7 +130,7 @@ impl Engine {
         from: &CopyFrom,
         work: impl FnOnce(&Rootfs<'_>, &Selected) -> Result<T, StepError>,
     ) -> Result<Result<T, StepError>, Error> {
-        let _in_use = self.store().in_use();
+        let _in_use = self.in_use();
         let image = self.local_image(&from.image)?;
         let found = self.local_platform(&image.top, from.platform.as_ref());
         let found = found.map_err(|error| Error::image(&from.image, error))?;

@@ -25,6 +25,8 @@ pub(crate) struct LayerCache {
     pub(crate) unpacking: Locks,
     /// Blobs that are being fetched, so that two images do it once.
     pub(crate) fetching: Locks,
+    /// How many work with layers.
+    users: Mutex<usize>,
 }
 
 impl LayerCache {
@@ -47,6 +49,29 @@ impl LayerCache {
     pub(crate) fn keep_outline(&self, lineage: Lineage, outline: Outline) {
         lock(&self.outlines).insert(outline.diff_id(), (lineage, Arc::new(outline)));
     }
+
+    /// Somebody begins to work with layers.
+    pub(crate) fn begin(&self) {
+        *lock(&self.users) += 1;
+    }
+
+    /// Somebody ends it; with the last one all is forgotten but what is under way.
+    pub(crate) fn end(&self) {
+        // Held until all is forgotten: whoever comes next begins with nothing.
+        let mut users = lock(&self.users);
+        *users -= 1;
+        if *users == 0 {
+            *lock(&self.indexes) = HashMap::new();
+            *lock(&self.outlines) = HashMap::new();
+            self.unpacking.forget();
+            self.fetching.forget();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.indexes).is_empty() && lock(&self.outlines).is_empty()
+    }
 }
 
 /// One lock for each digest.
@@ -56,6 +81,11 @@ pub(crate) struct Locks(Mutex<HashMap<Digest, Arc<Mutex<()>>>>);
 impl Locks {
     pub(crate) fn of(&self, digest: &Digest) -> Arc<Mutex<()>> {
         Arc::clone(lock(&self.0).entry(*digest).or_default())
+    }
+
+    /// Forgets those that nobody holds or waits for.
+    fn forget(&self) {
+        lock(&self.0).retain(|_, lock| Arc::strong_count(lock) > 1);
     }
 }
 

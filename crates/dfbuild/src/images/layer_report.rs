@@ -156,7 +156,7 @@ impl Engine {
         name: &str,
         platform: Option<&Platform>,
     ) -> Result<Vec<LayerReport>, Error> {
-        let _in_use = self.store().in_use();
+        let _in_use = self.in_use();
         let failed = |error| Error::image(name, error);
         let details = self.inspect(name, platform)?;
         let image = self.local_image(name)?;

@@ -11,6 +11,7 @@ pub(crate) mod export;
 pub(crate) mod finish;
 pub(crate) mod image;
 mod image_making;
+pub(crate) mod in_use;
 pub(crate) mod intake;
 pub(crate) mod last_layer;
 pub(crate) mod layer_cache;

@@ -611,7 +611,7 @@ impl Run {
         if let Some(worker) = engine.worker() {
             return worker.run(self, engine, streams, started);
         }
-        let _in_use = engine.store().in_use();
+        let _in_use = engine.in_use();
         match &self.place {
             Place::Image(name) => {
                 let image = engine.local_image(name)?;

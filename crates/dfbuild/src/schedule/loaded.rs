@@ -306,7 +306,7 @@ impl<'e> Loaded<'e> {
         self.source.check()?;
         let start = Instant::now();
         // What this build sees in the store must stay there.
-        let _in_use = engine.store().in_use();
+        let _in_use = engine.in_use();
         let mut dropped = BTreeSet::new();
         loop {
             let engine = engine.for_attempt(&self.ending, &self.lost);

@@ -311,3 +311,41 @@ fn a_worker_does_not_outlive_its_embedder() {
         eventually("the worker is gone", is_gone);
     });
 }
+
+#[test]
+fn a_store_that_was_made_anew_is_another_one() {
+    test("worker: another store at the same place", |world| {
+        let folder = world.folder.path();
+        std::fs::rename(folder.join("store"), folder.join("old")).unwrap();
+        let engine = Engine::open(folder.join("store")).unwrap().with_worker(world.worker.clone());
+        let build = world.of(&format!("{BASE}RUN true\n"));
+        let image = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+        assert_eq!((image.cached, image.ran), (0, 2));
+        // Nothing of the first one is held open.
+        let pid = world.worker.pid().unwrap();
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+        let open = open.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+        let of_store: Vec<_> = open.filter(|path| path.starts_with(folder)).collect();
+        assert!(of_store.is_empty(), "{of_store:?}");
+    });
+}
+
+#[test]
+fn names_that_are_no_text_go_to_the_worker_and_back() {
+    use std::os::unix::ffi::OsStrExt;
+
+    test("worker: names that are no text", |world| {
+        let context = world.folder.path().join("context");
+        let file = context.join(std::ffi::OsStr::from_bytes(b"a\xff"));
+        std::fs::create_dir(&context).unwrap();
+        let base = BuildContext::Directory(world.folder.path().join("base"));
+        let build = Build::new(BuildContext::Directory(context))
+            .dockerfile_text(format!("{BASE}COPY . /made/\nRUN test -s /made/a*\n"))
+            .build_context("base", base);
+        for content in ["one", "two"] {
+            std::fs::write(&file, content).unwrap();
+            let image = build.run(&world.engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+            assert_eq!(image.ran, 2, "{content}");
+        }
+    });
+}

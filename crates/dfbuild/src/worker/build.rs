@@ -174,7 +174,7 @@ impl Embedder<'_> {
     /// is still to be read.
     fn say(&self, request: &Request, bytes: &[u8]) -> io::Result<()> {
         match frame::write(&self.socket, request, bytes) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if frame::is_gone(&error) => Ok(()),
             said => said,
         }
     }

@@ -2,9 +2,9 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use super::fds::receive;
@@ -57,7 +57,8 @@ fn serve() -> io::Result<()> {
     thread::scope(|scope| {
         while let Some(socket) = receive(&control)? {
             let socket = UnixStream::from(socket);
-            let Some((Request::Work(request), _)) = frame::read(&socket)? else { continue };
+            // What cannot be read ends no other work; its socket is closed, which its other end notices.
+            let Ok(Some((Request::Work(request), _))) = frame::read(&socket) else { continue };
             let engine = engine(&mut engines, &request.1.root, refused.as_ref());
             // Without a thread the socket is closed, which its other end notices.
             let work = move || drop(do_work(socket, *request, engine));
@@ -67,26 +68,30 @@ fn serve() -> io::Result<()> {
     })
 }
 
-/// Builds on one store share an engine.
+/// Builds on one store at a time share an engine. It ends with the last of them, and the memory and
+/// descriptors with it: the next one may be on a store that was made anew at the same place.
 fn engine(
-    engines: &mut HashMap<PathBuf, Engine>,
-    root: &PathBuf,
+    engines: &mut HashMap<PathBuf, Weak<Engine>>,
+    root: &Path,
     refused: Option<&Arc<dfbuild_sandbox::Error>>,
-) -> Result<Engine, Error> {
-    if !engines.contains_key(root) {
-        let mut engine = Engine::open(root)?;
-        if let Some(reason) = refused {
-            engine = engine.refusing(Arc::clone(reason));
-        }
-        engines.insert(root.clone(), engine);
+) -> Result<Arc<Engine>, Error> {
+    if let Some(engine) = engines.get(root).and_then(Weak::upgrade) {
+        return Ok(engine);
     }
-    Ok(engines[root].for_build(&Ending::default()))
+    let mut engine = Engine::open(root)?;
+    if let Some(reason) = refused {
+        engine = engine.refusing(Arc::clone(reason));
+    }
+    let engine = Arc::new(engine);
+    engines.retain(|_, engine| engine.strong_count() > 0);
+    engines.insert(root.to_owned(), Arc::downgrade(&engine));
+    Ok(engine)
 }
 
 fn do_work(
     socket: UnixStream,
     (work, sent, network): (Work, SentEngine, Option<SentNetwork>),
-    engine: Result<Engine, Error>,
+    engine: Result<Arc<Engine>, Error>,
 ) -> io::Result<()> {
     // Before anybody else reads from the socket.
     let streams = match &work {
@@ -101,7 +106,7 @@ fn do_work(
         // The listener ends with the line, also when the build panics.
         let _closing = Closing(line);
         let done = engine.and_then(|engine| {
-            let mut engine = sent.configure(engine);
+            let mut engine = sent.configure(engine.for_build(&Ending::default()));
             if let Some(network) = network {
                 engine = engine.with_network(network.options(line));
             }

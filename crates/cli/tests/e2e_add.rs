@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use dfbuild_testkit::{Bed, GitServer, HttpServer, Outcome, Reply, Skipped, as_ea
 as_each_user!(
     files_of_web_servers,
     unchanged_files_are_not_sent_again,
+    a_file_that_is_another_a_moment_later,
     files_come_at_the_same_time,
     passwords_from_secrets,
     git_repositories,
@@ -123,6 +125,24 @@ fn unchanged_files_are_not_sent_again(bed: &Bed) {
     let asked = web.requests().len();
     let again = build(bed, &pinned, &["--offline"]).succeeds();
     assert_eq!((again.ran(), web.requests().len()), (0, asked));
+}
+
+fn a_file_that_is_another_a_moment_later(bed: &Bed) {
+    let sent = AtomicUsize::new(0);
+    let web = HttpServer::start(move |request, _| {
+        let reply = |status| Reply::new(status).with("etag", "\"same\"");
+        match request.header("if-none-match") {
+            "" if sent.fetch_add(1, Ordering::Relaxed) == 0 => reply(200).body("one"),
+            "" => reply(200).body("two"),
+            _ => reply(304),
+        }
+    });
+    let add = |to: &str| format!("FROM scratch\nADD http://{}/file {to}\n", web.address());
+    let _ = build(bed, &add("/a"), &[]).succeeds();
+    // It is said to be the same, and its bytes say otherwise.
+    fails(build(bed, &add("/b"), &[]), &["/file changed while it was fetched; build again"]);
+    let _ = build(bed, &add("/b"), &[]).succeeds();
+    assert_eq!(bed.exported("b"), "two");
 }
 
 fn files_come_at_the_same_time(bed: &Bed) {

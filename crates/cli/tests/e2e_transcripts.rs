@@ -32,6 +32,7 @@ sessions![
     dockerfile,
     docker_words,
     explain,
+    errors,
     failing_run,
     images,
     images_refused,
@@ -54,6 +55,113 @@ fn every_file_is_played() {
     let mut sessions = SESSIONS.to_vec();
     sessions.sort_unstable();
     assert_eq!(files, sessions);
+}
+
+/// The commands of all sessions, and what they print.
+fn all() -> String {
+    let texts =
+        SESSIONS.iter().map(|name| fs::read_to_string(folder().join(format!("{name}.txt"))));
+    texts.collect::<Result<String, _>>().unwrap()
+}
+
+#[test]
+fn every_command_is_in_a_session() {
+    // Its page is made from the grammar.
+    let page = folder().join("../../../../docs/book/src/reference/commands.md");
+    let page = fs::read_to_string(page).unwrap();
+    let all = all();
+    let mut count = 0;
+    for command in page.lines().filter_map(|line| line.strip_prefix("## ")) {
+        count += 1;
+        let typed =
+            regex::Regex::new(&format!(r"(?m)^[$>] (.*[|&;] *|[A-Z_]+=\S+ )?dfbuild {command}\b"));
+        assert!(typed.unwrap().is_match(&all), "`dfbuild {command}` is in no session");
+    }
+    assert!(count > 25, "{count} commands were found");
+}
+
+/// What a session shows of each kind of error of the library.
+const ERRORS: &[(&str, &str)] = &[
+    ("Error::Context", "nowhere as build context: there is no such folder"),
+    ("Error::Dockerfile", "unknown instruction: FORM"),
+    ("Error::Export", "export to no/such/image.tar"),
+    ("Error::IgnoreFile", ".dockerignore line 2: syntax error in pattern"),
+    ("Error::Image", "find image missing: no local image"),
+    ("Error::Io", "read ./.dockerignore: Is a directory"),
+    ("Error::LoadContext", "load build context https://host/app.tar"),
+    ("Error::NoDockerfile", "failed to build: read Dockerfile ./Dockerfile"),
+    ("Error::Option", "failed to use --tag No Name"),
+    ("Error::Step", "failed to solve: process"),
+    ("Error::Store", "failed to create /proc/nothing"),
+    ("Error::TimedOut", "failed to finish the build within 1s"),
+    ("Error::Transfer", "failed to pull"),
+    ("StepError::BadPattern", "\"[a\": syntax error in pattern"),
+    ("StepError::Checksum", "digest mismatch [DIGEST]"),
+    ("StepError::Clash", "there is no folder nowhere/at"),
+    ("StepError::ExitCode", "did not complete successfully: exit code: 127"),
+    ("StepError::Io", "write no/such/image.tar"),
+    ("StepError::Loop", "too many levels of symbolic links"),
+    ("StepError::NoSecret", "secret token: not found"),
+    ("StepError::NoSshAgent", "no SSH key \"default\" forwarded from the client"),
+    ("StepError::NotCached", "failed to build from the cache alone"),
+    ("StepError::NotFound", "leaves it out (*.log)"),
+    ("StepError::Remote", "fetch https://host/file: the network is needed for it"),
+    ("StepError::SecretLeak", "secret token is in /kept"),
+    ("StepError::Unsupported", "security.insecure is not allowed"),
+    ("StepError::User", "unable to find user nobodyatall"),
+];
+
+/// Kinds that no session can bring about, and what tests them.
+const ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("Error::Cancelled", "dfbuild/tests/worker.rs", "it was cancelled"),
+    ("Error::Layer", "layer/tests/archive.rs", "Error::"),
+    ("Error::Relayed", "dfbuild/src/relayed.rs", "there_and_back"),
+    ("Error::Sandbox", "dfbuild/tests/without_features.rs", "Error::Sandbox"),
+    ("Error::Worker", "dfbuild/tests/worker.rs", "Error::Worker"),
+    ("StepError::Cancelled", "cli/tests/e2e_endings.rs", "130"),
+    ("StepError::Commit", "cli/tests/e2e_contexts.rs", "expected checksum to match"),
+    ("StepError::Context", "context/src/walk.rs", "Error::"),
+    ("StepError::ContextChanged", "dfbuild/tests/fakes.rs", "StepError::ContextChanged"),
+    ("StepError::Damaged", "cli/tests/e2e_damage.rs", "damage"),
+    ("StepError::ForeignPlatform", "cli/tests/e2e_outputs.rs", "cannot run a command for"),
+    ("StepError::Layer", "layer/tests/archive.rs", "Error::"),
+    ("StepError::Relayed", "dfbuild/src/relayed.rs", "there_and_back"),
+    ("StepError::Sandbox", "sandbox/tests/root.rs", "Error::"),
+    ("StepError::Signal", "dfbuild/src/exit_code.rs", "StepError::Signal"),
+    ("StepError::Store", "cli/tests/e2e_damage.rs", "damage"),
+    ("StepError::UrlChanged", "cli/tests/e2e_add.rs", "changed while it was fetched"),
+];
+
+#[test]
+fn every_kind_of_error_is_in_a_session() {
+    let source = folder().join("../../../dfbuild/src/error.rs");
+    let source = fs::read_to_string(source).unwrap();
+    let all = all();
+    let mut kinds = Vec::new();
+    for name in ["Error", "StepError"] {
+        let (_, body) = source.split_once(&format!("\npub enum {name} {{\n")).unwrap();
+        let body = body.split_once("\n}\n").unwrap().0;
+        let variants = body.lines().filter_map(|line| line.strip_prefix("    "));
+        let variants = variants.filter(|line| line.starts_with(char::is_uppercase));
+        let ends = |letter: char| !letter.is_alphanumeric();
+        kinds.extend(variants.map(|it| format!("{name}::{}", it.split(ends).next().unwrap())));
+    }
+    assert!(kinds.len() > 40, "{kinds:?}");
+    let crates = folder().join("../../..");
+    for (_, file, text) in ELSEWHERE {
+        assert!(
+            fs::read_to_string(crates.join(file)).unwrap().contains(text),
+            "{file}: no `{text}`"
+        );
+    }
+    for (kind, text) in ERRORS {
+        assert!(all.contains(text), "{kind}: no `{text}`");
+    }
+    let mut known: Vec<&str> = ERRORS.iter().map(|(kind, _)| *kind).collect();
+    known.extend(ELSEWHERE.iter().map(|(kind, ..)| *kind));
+    known.sort_unstable();
+    kinds.sort_unstable();
+    assert_eq!(known, kinds);
 }
 
 fn play(name: &str) {

@@ -53,6 +53,31 @@ fn what_a_closure_changes_becomes_the_layer() {
 }
 
 #[test]
+fn a_context_that_changes_under_a_command_is_told_of() {
+    let (folder, engine) = engine();
+    let context = folder.path().join("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("file"), "one").unwrap();
+    let file = context.join("file");
+    let engine = engine.with_sandbox(FakeSandbox::new(move |command| {
+        if command.line() == "touch" {
+            fs::write(&file, "three").unwrap();
+        }
+        0
+    }));
+    let run = |command: &str| {
+        let text = format!("FROM scratch\nRUN --mount=type=bind,target=/c {command}\n");
+        Build::new(&*context).dockerfile_text(text).run(&engine, &nobody, &Cancel::new())
+    };
+    run("look").unwrap();
+    let error = run("touch").unwrap_err();
+    let Error::Step { source, .. } = error else { panic!("{error}") };
+    assert!(matches!(*source, StepError::ContextChanged), "{source}");
+    // It is not kept as the result for what the context was.
+    assert_eq!(run("look").unwrap().ran, 1);
+}
+
+#[test]
 fn exit_codes_output_and_cancellation_are_those_of_a_command() {
     let (_folder, engine) = engine();
     let engine = engine.with_sandbox(FakeSandbox::new(|command| {

@@ -286,7 +286,7 @@ impl Error {
                 Some(format!("check that `{host}` runs, and whether a proxy is needed to reach it"))
             }
             Self::Offline { .. } => {
-                Some("pull it beforehand, or build without `--offline`".to_owned())
+                Some("go without `--offline`; what is in the store needs no network".to_owned())
             }
             Self::Unsupported { media_type, .. } if media_type.contains("manifest.v1") => Some(
                 "the image is in Docker's schema 1: push it again with a current tool".to_owned(),

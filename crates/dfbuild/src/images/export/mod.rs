@@ -85,7 +85,10 @@ pub(crate) fn write_file(
         return write(&mut ending.watch(File::create(path)?));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    let folder = folder.unwrap_or(Path::new("."));
+    // Errors of temporary files tell names that nobody has given.
+    fs::metadata(folder)?;
+    let mut file = NamedTempFile::new_in(folder)?;
     let mut out = ending.watch(BufWriter::with_capacity(1 << 20, file.as_file_mut()));
     write(&mut out)?;
     out.flush()?;

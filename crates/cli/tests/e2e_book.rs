@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use dfbuild_testkit::{
@@ -30,45 +30,70 @@ enum Block {
     Console { lines: Vec<String>, fails: bool },
 }
 
+impl Block {
+    fn commands(&self) -> Vec<(String, Vec<String>)> {
+        match self {
+            Self::File { .. } => Vec::new(),
+            Self::Console { lines, .. } => commands(lines),
+        }
+    }
+}
+
 #[test]
 fn every_command_of_the_book() {
-    let mut commands = 0;
-    for chapter in chapters() {
+    let mut count = 0;
+    for chapter in files_below(Path::new(BOOK), "md") {
         let name = chapter.strip_prefix(BOOK).unwrap().display().to_string();
-        run_or_skip(&format!("every_command_of_the_book: {name}"), || {
-            commands += try_chapter(&name, &blocks(&fs::read_to_string(&chapter).unwrap()))?;
-            Ok(())
-        });
+        let blocks = blocks(&name, &fs::read_to_string(&chapter).unwrap());
+        count += blocks.iter().map(|block| block.commands().len()).sum::<usize>();
+        run_or_skip(&format!("every_command_of_the_book: {name}"), || try_chapter(&name, &blocks));
     }
-    assert!(commands > 30, "there are {commands} commands in the book");
+    assert!(count > 60, "there are {count} commands in the book");
 }
 
-fn chapters() -> Vec<PathBuf> {
-    files_below(Path::new(BOOK), "md")
-}
+/// What is shown and not typed.
+const SHOWN: [&str; 4] = ["text", "yaml", "sh", "rust,ignore"];
 
-fn blocks(text: &str) -> Vec<Block> {
+/// The blocks of a chapter that the reader does something with. All are looked at: one that is not known here would
+/// be one that nobody tries.
+fn blocks(name: &str, text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
-        let Some(info) = line.strip_prefix("```").filter(|info| !info.is_empty()) else { continue };
+        let Some(info) = line.strip_prefix("```") else {
+            let marks = line.trim_start_matches([' ', '>', '-', '*']);
+            let is_block = marks.starts_with("```") || marks.starts_with("~~~");
+            assert!(
+                !is_block && !line.starts_with("    "),
+                "{name}: a block that is not tried: {line}"
+            );
+            continue;
+        };
         let body: Vec<String> =
             lines.by_ref().take_while(|line| *line != "```").map(str::to_owned).collect();
-        let mut words = info.split_whitespace();
-        let path = words.clone().find_map(|word| word.strip_prefix("path="));
-        if let Some(path) = path {
-            blocks.push(Block::File { path: path.to_owned(), text: body.join("\n") + "\n" });
-        } else if words.next() == Some("console") {
-            blocks.push(Block::Console { lines: body, fails: words.next() == Some("fails") });
+        let at = format!("{name}: the block `{info}` of {body:#?}");
+        match info.split_whitespace().collect::<Vec<_>>()[..] {
+            [_, path] if path.starts_with("path=") => {
+                let path = path["path=".len()..].to_owned();
+                blocks.push(Block::File { path, text: body.join("\n") + "\n" });
+            }
+            ["console"] | ["console", "fails"] => {
+                assert!(body.first().is_some_and(|line| line.starts_with("$ ")), "{at}");
+                blocks.push(Block::Console { lines: body, fails: info.ends_with("fails") });
+            }
+            [language] if SHOWN.contains(&language) => {
+                assert!(!body.iter().any(|line| line.starts_with("$ ")), "{at} has commands");
+            }
+            _ => panic!("{at} is of no kind that is known"),
         }
     }
     blocks
 }
 
-/// Does what a chapter says; how many commands that were.
-fn try_chapter(name: &str, blocks: &[Block]) -> Result<usize, Skipped> {
-    if !blocks.iter().any(|block| matches!(block, Block::Console { .. })) {
-        return Ok(0);
+/// Does what a chapter says.
+fn try_chapter(name: &str, blocks: &[Block]) -> Result<(), Skipped> {
+    if blocks.iter().all(|block| block.commands().is_empty()) {
+        return Ok(());
     }
     let bed = Bed::new(Path::new(env!("CARGO_BIN_EXE_dfbuild")), Who::Caller)?;
     stand_ins(&bed);
@@ -86,13 +111,11 @@ fn try_chapter(name: &str, blocks: &[Block]) -> Result<usize, Skipped> {
     let needs_registry = mentions(REGISTRY);
     let registry =
         needs_registry.then(|| DebianRegistry::start(RegistrySetup::default())).transpose()?;
-    let mut count = 0;
     for block in blocks {
         match block {
             Block::File { path, text } => bed.write(path, text),
             Block::Console { lines, fails } => {
                 let commands = commands(lines);
-                count += commands.len();
                 for (at, (command, shown)) in commands.iter().enumerate() {
                     let command = match &registry {
                         Some(registry) => command.replace(REGISTRY, registry.address()),
@@ -112,7 +135,7 @@ fn try_chapter(name: &str, blocks: &[Block]) -> Result<usize, Skipped> {
             }
         }
     }
-    Ok(count)
+    Ok(())
 }
 
 /// The commands of a block, each with what is shown of its output.

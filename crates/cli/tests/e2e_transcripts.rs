@@ -90,7 +90,7 @@ const ERRORS: &[(&str, &str)] = &[
     ("Error::Io", "read ./.dockerignore: Is a directory"),
     ("Error::LoadContext", "load build context https://host/app.tar"),
     ("Error::NoDockerfile", "failed to build: read Dockerfile ./Dockerfile"),
-    ("Error::Option", "failed to use --tag No Name"),
+    ("Error::Option", "failed to use --output type=docker"),
     ("Error::Step", "failed to solve: process"),
     ("Error::Store", "failed to create /proc/nothing"),
     ("Error::TimedOut", "failed to finish the build within 1s"),

@@ -25,7 +25,7 @@ use crate::units;
     dfbuild -f Dockerfile.base -t base .          another Dockerfile\n  \
     dfbuild -t app -o type=oci,dest=app.tar .     also write an OCI archive\n  \
     dfbuild -o rootfs --target test .             the files of stage `test` as a folder\n  \
-    dfbuild -t app https://host/app.git#v1:docker the folder `docker` of a tag\n  \
+    dfbuild -t app https://host/app.git#v1:dir    the folder `dir` of a tag\n  \
     tar c . | dfbuild -t app -                    an archive, compressed or not")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct BuildArgs {

@@ -51,4 +51,8 @@ fn what_the_clock_says(bed: &Bed) {
     let bad = verify(bed, "FROM base\nRUN true\n", None).exits_with(1);
     assert!(bad.stdout.contains("configuration\n  created: "), "{}", bad.stdout);
     assert!(bad.stdout.contains("hint: set SOURCE_DATE_EPOCH"), "{}", bad.stdout);
+    // Both builds are much shorter than a second, but no second sees both.
+    let dated = verify(bed, "FROM base\nRUN date +%s > /built-at\n", Some("1700000000"));
+    let dated = dated.exits_with(1);
+    assert!(dated.stdout.contains("\n  /built-at: content from byte "), "{}", dated.stdout);
 }

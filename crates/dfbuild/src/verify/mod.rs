@@ -4,6 +4,7 @@ mod compare;
 mod files;
 
 use std::borrow::Cow;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dfbuild_image::{Digest, Platform};
 use serde::{Deserialize, Serialize};
@@ -225,3 +226,24 @@ pub enum FileDifference {
 }
 
 pub(crate) use compare::compare;
+
+/// How long it takes until the clock shows another second than at `now`.
+pub(crate) fn until_next_second(now: SystemTime) -> Duration {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_nanos(1_000_000_000 - u64::from(since.subsec_nanos()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_next_second_is_another_one() {
+        for (nanos, expect) in [(0, 1_000_000_000), (1, 999_999_999), (999_999_999, 1)] {
+            let now = UNIX_EPOCH + Duration::new(1_700_000_000, nanos);
+            let wait = until_next_second(now);
+            assert_eq!(wait, Duration::from_nanos(expect));
+            assert_eq!(now + wait, UNIX_EPOCH + Duration::from_secs(1_700_000_001));
+        }
+    }
+}

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::args::{FormatArg, LoadArgs, SaveArgs};
 use crate::output;
 use crate::progress::Progress;
+use crate::registry;
 use crate::summary::short_name;
 
 /// Writes images to an archive.
@@ -17,7 +18,7 @@ pub(crate) fn save(args: &SaveArgs, root: PathBuf) -> Result<(), Box<dyn std::er
     if file.is_none() && io::stdout().is_terminal() {
         return Err("save images: an archive does not go to a terminal; give -o FILE".into());
     }
-    let engine = Engine::open(root)?;
+    let engine = registry::reach(Engine::open(root)?, &args.registries)?;
     let platform = args.platform.as_ref();
     if let Some(path) = file {
         let bars = Progress::bars();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use dfbuild::{CopyFrom, Engine, Error, SnapshotterChoice};
 
 use crate::args::CopyArgs;
-use crate::engine;
+use crate::{engine, registry};
 
 /// Copies files of an image to this machine.
 pub(crate) fn run(args: &CopyArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
@@ -14,6 +14,7 @@ pub(crate) fn run(args: &CopyArgs, root: PathBuf) -> Result<(), Box<dyn std::err
     }
     // Layers are unpacked with the owners that they have.
     let engine = engine::open(root, SnapshotterChoice::Auto)?;
+    let engine = registry::reach(engine, &args.registries)?;
     let (image, path) = args.source.clone();
     let (follow_link, owners, platform) = (args.follow_link, args.archive, args.platform.clone());
     let from = CopyFrom { image, path, follow_link, owners, platform };

@@ -1,26 +1,26 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dfbuild::{Engine, Error, ImageDiff, TreeChange};
+use dfbuild::{Engine, ImageDiff, TreeChange};
 use serde_json::{Value, json};
 
 use crate::args::{DiffArgs, FormatArg};
-use crate::failure::Failure;
-use crate::{output, report, units};
+use crate::{output, registry, report, units};
 
 /// Prints what is different between two images, and exits as `diff` does.
 pub(crate) fn run(args: &DiffArgs, root: PathBuf) -> ExitCode {
     const TROUBLE: u8 = 2;
     let compare = || {
-        let (engine, platform) = (Engine::open(root)?, args.platform.as_ref());
+        let engine = registry::reach(Engine::open(root)?, &args.registries)?;
+        let platform = args.platform.as_ref();
         let diff = engine.compare(&args.before, &args.after, platform, args.times)?;
         let id = |name: &str| engine.inspect(name, platform).map(|image| image.id);
-        Ok::<_, Error>((diff, id(&args.before)? == id(&args.after)?))
+        Ok::<_, Box<dyn std::error::Error>>((diff, id(&args.before)? == id(&args.after)?))
     };
     let (diff, same_id) = match compare() {
         Ok(compared) => compared,
         Err(error) => {
-            let _ = report::failure(&Failure::outside_build(&error));
+            let _ = report::any(&*error);
             return ExitCode::from(TROUBLE);
         }
     };

@@ -64,7 +64,6 @@ use std::process::ExitCode;
 use dfbuild::memory;
 
 use args::{CheckArgs, Cli, Command};
-use failure::Failure;
 use registry::Told;
 use signals::Interrupted;
 
@@ -173,10 +172,7 @@ fn status(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     if let Some(told) = error.downcast_ref::<Told>() {
         return ExitCode::from(told.code);
     }
-    if let Some(known) = error.downcast_ref::<dfbuild::Error>() {
-        return report::failure(&Failure::outside_build(known));
-    }
-    let code = report::error(&dfbuild::with_causes(&*error));
+    let code = report::any(&*error);
     let interrupted = error.downcast_ref::<Interrupted>();
     interrupted.map_or(code, |interrupted| ExitCode::from(interrupted.code))
 }

@@ -47,6 +47,12 @@ pub(crate) fn network(
     Ok(options)
 }
 
+/// Gives the engine its way to the registries that layers of its images were left in.
+pub(crate) fn reach(engine: Engine, args: &RegistryArgs) -> Result<Engine, Box<dyn StdError>> {
+    let options = network(args, &Arc::new(Progress::bars()))?;
+    Ok(engine.with_network(options))
+}
+
 /// Pulls an image into the store.
 pub(crate) fn pull(args: &PullArgs, root: PathBuf) -> Result<(), Box<dyn StdError>> {
     let platform = args.platform.clone().unwrap_or_else(Platform::host);

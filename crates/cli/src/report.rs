@@ -25,6 +25,14 @@ pub(crate) fn error(text: &str) -> ExitCode {
     failure(&Failure { message: text.to_owned(), hints: Vec::new() })
 }
 
+/// The same of any error, with what the library knows to do about its own.
+pub(crate) fn any(error: &(dyn std::error::Error + 'static)) -> ExitCode {
+    match error.downcast_ref::<dfbuild::Error>() {
+        Some(known) => failure(&Failure::outside_build(known)),
+        None => self::error(&dfbuild::with_causes(error)),
+    }
+}
+
 /// Says why there is no result, and what to do.
 pub(crate) fn failure(failure: &Failure) -> ExitCode {
     let _ = failure.write(&mut io::stderr().lock());

@@ -85,7 +85,8 @@ fn with_image(engine: Engine, args: &RunArgs) -> Result<Engine, Box<dyn std::err
         }
     };
     if !wanted || args.registries.offline {
-        return Ok(engine);
+        // Its layers may have been left in a registry.
+        return registry::reach(engine, &args.registries);
     }
     let platform = args.platform.clone().unwrap_or_else(Platform::host);
     registry::pull_for_run(engine, &reference, &platform, &args.registries)
@@ -96,7 +97,7 @@ pub(crate) fn shell(args: &ShellArgs, root: PathBuf) -> ExitCode {
     // A script that pipes its commands in needs no terminal.
     let tty = io::stdin().is_terminal() && io::stdout().is_terminal();
     let made = || -> Result<(Engine, Run), Box<dyn std::error::Error>> {
-        let engine = open(root)?;
+        let engine = registry::reach(open(root)?, &args.registries)?;
         let mut run = if let Some(name) = &args.place {
             image_or_stage(&engine, name, args)?
         } else {
@@ -376,10 +377,7 @@ fn failed(error: &(dyn std::error::Error + 'static)) -> ExitCode {
     if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
         return ExitCode::from(interrupted.code);
     }
-    let _ = match error.downcast_ref::<Error>() {
-        Some(known) => report::failure(&Failure::outside_build(known)),
-        None => report::error(&error.to_string()),
-    };
+    let _ = report::any(error);
     ExitCode::from(RUN_FAILED)
 }
 

@@ -440,6 +440,9 @@ impl StepError {
                 error.hint().map(ToString::to_string).or_else(code)
             }
             Self::Remote(error) => error.hint(),
+            Self::Damaged(Damaged::Remote(_)) => Some(
+                "it was left in the registry of its image: `dfbuild pull` fetches that".to_owned(),
+            ),
             Self::Relayed(relayed) => relayed.hint().map(ToOwned::to_owned),
             _ => None,
         }
@@ -568,7 +571,7 @@ impl Error {
         Self::Image {
             name: name.into(),
             reason: cause.to_string(),
-            hint: None,
+            hint: cause.downcast_ref::<StepError>().and_then(StepError::hint),
             line: None,
             source: Some(cause),
         }

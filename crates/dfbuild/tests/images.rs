@@ -3,10 +3,10 @@
 
 use std::sync::Mutex;
 
-use dfbuild::testing::engine;
+use dfbuild::testing::{FakeSandbox, MemoryRegistry, engine};
 use dfbuild::{
-    Build, BuildContext, CacheSource, Cancel, Error, Event, LoadSource, Output, OutputKind,
-    Platform, Reference, with_causes,
+    Build, BuildContext, CacheExport, CacheSource, CacheTarget, Cancel, CopyFrom, Engine, Error,
+    Event, LoadSource, Output, OutputKind, Platform, Reference, with_causes,
 };
 use dfbuild_testkit::noise;
 use tempfile::TempDir;
@@ -78,6 +78,44 @@ fn a_cache_that_is_only_an_image_here_asks_no_registry() {
     let expect =
         "cache docker.io/library/app:1 is an image of this store: its steps are used anyway";
     assert_eq!(told, [expect]);
+}
+
+/// A build that is cached elsewhere leaves its layers there.
+#[test]
+fn layers_that_were_left_in_a_registry_are_fetched_by_whoever_looks_into_them() {
+    let folder = TempDir::new().unwrap();
+    let registry = MemoryRegistry::new();
+    let store = |name: &str| Engine::open(folder.path().join(name)).unwrap();
+    let with_sandbox = |engine: Engine| engine.with_sandbox(FakeSandbox::new(|_| 0));
+    let cache: Reference = "registry.example/cache".parse().unwrap();
+    let build = of("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n").tag("registry.example/app");
+    let build = build.push(true);
+    let there = with_sandbox(store("there")).with_registry(registry.clone());
+    let export = CacheExport::new(CacheTarget::Registry(cache.clone()));
+    build.clone().cache_to(export).run(&there, &|_: &Event| {}, &Cancel::new()).unwrap();
+
+    let here = with_sandbox(store("here")).with_registry(registry.clone());
+    let build = build.cache_from(CacheSource::Registry(cache));
+    let built = build.run(&here, &|_: &Event| {}, &Cancel::new()).unwrap();
+    assert_eq!((built.cached, built.ran), (1, 0));
+    let alone = store("here");
+    let name = "registry.example/app";
+    let copy = |engine: &Engine| {
+        let from = CopyFrom { image: name.into(), path: "/greeting".into(), ..CopyFrom::default() };
+        engine.copy_out(&from, &folder.path().join("greeting"))
+    };
+    let refused = [
+        copy(&alone).unwrap_err(),
+        alone.layer_reports(name, None).unwrap_err(),
+        alone.save(&[name], None, &folder.path().join("a.tar"), &|_: &Event| {}).unwrap_err(),
+    ];
+    for error in refused {
+        assert!(error.chain().contains("cannot be fetched"), "{error}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("dfbuild pull")), "{error:?}");
+    }
+    copy(&here).unwrap();
+    assert_eq!(std::fs::read_to_string(folder.path().join("greeting")).unwrap(), "hello\n");
+    assert_eq!(alone.layer_reports(name, None).unwrap().len(), 1, "it is here now");
 }
 
 #[test]

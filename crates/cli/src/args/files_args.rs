@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use dfbuild::Platform;
 
-use super::FormatArg;
 use super::values::{parse_image, parse_platform};
+use super::{FormatArg, RegistryArgs};
 
 /// `cp`.
 #[derive(Debug, Args)]
@@ -39,6 +39,9 @@ pub(crate) struct CopyArgs {
     /// The platform to look at, of an image for several
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
     pub(crate) platform: Option<Platform>,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
 }
 
 /// `diff`.
@@ -65,6 +68,9 @@ pub(crate) struct DiffArgs {
     /// The platform to look at, of images for several
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
     pub(crate) platform: Option<Platform>,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
 }
 
 /// `layers`.
@@ -90,6 +96,9 @@ pub(crate) struct LayersArgs {
     /// The platform to look at, of an image for several
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
     pub(crate) platform: Option<Platform>,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
 }
 
 /// The path begins behind the last colon that a slash follows: tags have none. Without such a slash

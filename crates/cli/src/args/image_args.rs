@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 use dfbuild::{Platform, Reference};
 
+use super::RegistryArgs;
 use super::list_format::{self, ListFormat};
 use super::values::{parse_image, parse_name, parse_platform};
 
@@ -133,6 +134,9 @@ pub(crate) struct SaveArgs {
     /// Only the image for this platform, of an image for several
     #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_parser = parse_platform)]
     pub(crate) platform: Option<Platform>,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
 }
 
 /// `load`.

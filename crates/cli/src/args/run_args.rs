@@ -180,6 +180,9 @@ pub(crate) struct ShellArgs {
 
     #[command(flatten)]
     pub(crate) common: CommonRunArgs,
+
+    #[command(flatten)]
+    pub(crate) registries: RegistryArgs,
 }
 
 /// What happens when a RUN fails.

@@ -13,11 +13,13 @@ use serde_json::{Value, json};
 use crate::args::{FormatArg, LayersArgs};
 use crate::inspect::shorten;
 use crate::output::{self, columns};
+use crate::registry;
 use crate::units::human_size;
 
 /// Prints what the layers of an image do, or writes a page of it.
 pub(crate) fn run(args: &LayersArgs, root: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
-    let layers = Engine::open(root)?.layer_reports(&args.image, args.platform.as_ref())?;
+    let engine = registry::reach(Engine::open(root)?, &args.registries)?;
+    let layers = engine.layer_reports(&args.image, args.platform.as_ref())?;
     if let Some(path) = &args.html {
         let page = html::page(&args.image, &layers);
         fs::write(path, page).map_err(|error| {

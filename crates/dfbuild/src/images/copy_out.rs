@@ -218,10 +218,7 @@ fn place(
 }
 
 fn copy_error(from: &CopyFrom, error: StepError) -> Error {
-    let hint = match &error {
-        StepError::NotFound { close: Some(close), .. } => Some(format!("did you mean {close}?")),
-        _ => None,
-    };
+    let hint = error.hint();
     Error::Transfer {
         action: "copy".into(),
         name: format!("{}:{}", from.image, from.path),

@@ -64,7 +64,6 @@ impl Engine {
         }
     }
 
-    /// The images whose id or digest begins like this, each once.
     /// Whether an image has this name that no registry can have: it did not come from Docker Hub, and
     /// nobody but Docker pushes what has no folder there.
     pub(crate) fn is_only_here(&self, name: &Reference) -> bool {
@@ -77,6 +76,7 @@ impl Engine {
         digest.is_some_and(|digest| self.store().origins(&digest).is_empty())
     }
 
+    /// The images whose id or digest begins like this, each once.
     fn tags_with_id(&self, name: &str, tags: &[Tag]) -> Vec<Descriptor> {
         let wanted = name.strip_prefix("sha256:").unwrap_or(name);
         let is_hex = wanted.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

@@ -144,13 +144,7 @@ impl Engine {
     fn complete(&self, name: &str, platforms: &[PlatformImage]) -> Result<(), Error> {
         let layers = platforms.iter().flat_map(|platform| &platform.layers);
         let blobs: Vec<_> = layers.map(|layer| layer.blob.clone()).collect();
-        self.obtain_blobs(&once(&blobs)).map_err(|error| Error::Image {
-            name: name.to_owned(),
-            reason: error.to_string(),
-            hint: Some(format!("`dfbuild pull {name}` fetches what was left in its registry")),
-            line: None,
-            source: None,
-        })
+        self.obtain_blobs(&once(&blobs)).map_err(|error| Error::image(name, error))
     }
 }
 

@@ -636,10 +636,7 @@ impl Run {
 
 /// What is wrong with running something in an image.
 fn error_of(name: &str, error: crate::error::StepError) -> Error {
-    let hint = match &error {
-        crate::error::StepError::Sandbox(error) => error.hint().map(ToString::to_string),
-        _ => None,
-    };
+    let hint = error.hint();
     Error::Transfer {
         action: "run".into(),
         name: name.to_owned(),

@@ -58,10 +58,17 @@ impl Engine {
         if let Some(blob) = self.store().any_layer_blob(diff_id) {
             return Ok(blob);
         }
-        let blob = self.far_blob(diff_id);
-        let blob = blob.ok_or(StepError::Damaged(Damaged::Layer(*diff_id)))?;
+        let blob = self.far_blob(diff_id).ok_or_else(|| self.out_of_reach(diff_id))?;
         self.obtain_blob(&blob)?;
         Ok(blob)
+    }
+
+    /// A layer that is nowhere, or only where nobody may be asked.
+    fn out_of_reach(&self, diff_id: &Digest) -> StepError {
+        let known = self.store().known_layer_blobs(diff_id).into_iter();
+        let mut blobs = known.filter_map(|(_, blob)| digest_of(&blob));
+        let left = blobs.find(|blob| !self.can_fetch() && !self.store().origins(blob).is_empty());
+        StepError::Damaged(left.map_or(Damaged::Layer(*diff_id), Damaged::Remote))
     }
 
     /// The same for several layers, some at the same time.

@@ -96,8 +96,8 @@ fn layers_that_were_left_in_a_registry_are_fetched_by_whoever_looks_into_them() 
 
     let here = with_sandbox(store("here")).with_registry(registry.clone());
     let build = build.cache_from(CacheSource::Registry(cache));
-    let built = build.run(&here, &|_: &Event| {}, &Cancel::new()).unwrap();
-    assert_eq!((built.cached, built.ran), (1, 0));
+    let again = build.run(&here, &|_: &Event| {}, &Cancel::new()).unwrap();
+    assert_eq!((again.cached, again.ran), (1, 0));
     let alone = store("here");
     let name = "registry.example/app";
     let copy = |engine: &Engine| {

@@ -95,24 +95,28 @@ fn what_the_store_keeps_can_be_read_without_the_cache() {
 }
 
 #[test]
-fn an_image_that_was_left_in_its_registry_is_not_saved_in_part() {
-    check("places::an_image_that_was_left_in_its_registry_is_not_saved_in_part", |one| {
-        let (_registry, proxy) = registry()?;
-        let base = push_base(one, &proxy);
-        let (cache, app) = (image(&proxy, "cache:1"), image(&proxy, "app:1"));
-        project(one, &base, 1);
-        let to = format!("type=registry,ref={cache}");
-        let _ = one.build(&["-t", &app, "--push", "--cache-to", &to]).succeeds();
-        let two = one.another();
-        project(&two, &base, 2);
-        let _ = two.build(&["-t", &app, "--push", "--cache-from", &cache]).succeeds();
-        let saved = two.run(&["save", "-o", "out/app.tar", &app]);
-        dfbuild_testkit::fails(saved, &["cannot be fetched", &format!("dfbuild pull {app}")]);
-        assert!(!two.join("out/app.tar").exists());
-        let _ = two.run(&["pull", &app]).succeeds();
-        let _ = two.run(&["save", "-o", "out/app.tar", &app]).succeeds();
-        Ok(())
-    });
+fn an_image_that_was_left_in_its_registry_is_fetched_by_who_looks_into_it() {
+    check(
+        "places::an_image_that_was_left_in_its_registry_is_fetched_by_who_looks_into_it",
+        |one| {
+            let (_registry, proxy) = registry()?;
+            let base = push_base(one, &proxy);
+            let (cache, app) = (image(&proxy, "cache:1"), image(&proxy, "app:1"));
+            project(one, &base, 1);
+            let to = format!("type=registry,ref={cache}");
+            let _ = one.build(&["-t", &app, "--push", "--cache-to", &to]).succeeds();
+            let two = one.another();
+            project(&two, &base, 2);
+            let _ = two.build(&["-t", &app, "--push", "--cache-from", &cache]).succeeds();
+            let saved = two.run(&["save", "--offline", "-o", "out/app.tar", &app]);
+            dfbuild_testkit::fails(saved, &["cannot be fetched", "dfbuild pull"]);
+            assert!(!two.join("out/app.tar").exists());
+            let ran = two.run(&["run", "--rm", &app, "cat", "/run.txt"]).succeeds();
+            assert_eq!(ran.stdout, "run\n");
+            let _ = two.run(&["save", "-o", "out/app.tar", &app]).succeeds();
+            Ok(())
+        },
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::include;
 use crate::interpolate::{Lookup, interpolate};
 use crate::merge::{merge, normalise_service};
 use crate::node::{Node, Value};
-use crate::notice::{Notice, SERVICE, TOP, unknown_keys};
+use crate::notice::{BUILD, Notice, SERVICE, TOP, unknown_keys};
 use crate::service::Service;
 
 /// A compose file: what it is called, and its text.
@@ -75,6 +75,10 @@ impl Project {
         if let Some(node) = whole.get("services") {
             for (name, service) in fields(node, "services")? {
                 unknown_keys(service, &format!("services.{name}."), SERVICE, &mut notices);
+                if let Some(build) = service.get("build") {
+                    let what = format!("services.{name}.build.");
+                    unknown_keys(build, &what, BUILD, &mut notices);
+                }
                 services.insert(name.clone(), Service::read(name, service)?);
             }
         }
@@ -279,6 +283,7 @@ services:
       platforms: [linux/amd64]
       tags: [shop/api:x]
       no_cache: true
+      no_cache_filter: [test, lint]
       extra_hosts: ['a:1.2.3.4', 'b=::1']
       ulimits: {nofile: 5, nproc: {soft: 1, hard: 2}}
       shm_size: 64m
@@ -312,6 +317,7 @@ secrets:
         assert_eq!(api.entitlements, ["security.insecure"]);
         assert_eq!(api.ignored[0].1, "services.api.build.provenance");
         assert!(api.no_cache && !api.pull);
+        assert_eq!(api.no_cache_filter, ["test", "lint"]);
         assert_eq!(project.secrets["key"], SecretSource::File("./key".to_owned()));
     }
 
@@ -390,7 +396,7 @@ services:
 
     #[test]
     fn what_is_odd() {
-        let text = "x-a: $UNSET\nservice: {}\nservices:\n  a:\n    biuld:\n      context: .\n    image: 'x:${TAG}${UNSET}'\n    x-b: 1\n  b: {command: '${UNSET-}${OTHER:+x}', cpus: 2}\n";
+        let text = "x-a: $UNSET\nservice: {}\nservices:\n  a:\n    biuld:\n      context: .\n    image: 'x:${TAG}${UNSET}'\n    x-b: 1\n  b: {command: '${UNSET-}${OTHER:+x}', cpus: 2}\n  c: {build: {contxt: ., sbom: true}}\n";
         let found: Vec<String> = read(&[text, "services: {b: {container_nme: x}}\n"])
             .unwrap()
             .notices
@@ -407,6 +413,7 @@ services:
                 "compose.yml:2:1 service",
                 "compose.yml:5:5 services.a.biuld",
                 "override.yml:1:16 services.b.container_nme",
+                "compose.yml:10:15 services.c.build.contxt",
             ]
         );
     }

@@ -50,6 +50,8 @@ pub struct BuildSection {
     pub tags: Vec<String>,
     /// `no_cache`.
     pub no_cache: bool,
+    /// `no_cache_filter`: the stages that run although their results are known.
+    pub no_cache_filter: Vec<String>,
     /// `pull`.
     pub pull: bool,
     /// `network`.
@@ -149,19 +151,21 @@ impl BuildSection {
             "platforms" => self.platforms = words(node, what)?,
             "tags" => self.tags = words(node, what)?,
             "no_cache" => self.no_cache = flag(node, what)?,
+            "no_cache_filter" => self.no_cache_filter = words(node, what)?,
             "pull" => self.pull = flag(node, what)?,
             "network" => self.network = Some(word(node, what)?),
             "shm_size" => self.shm_size = Some(word(node, what)?),
             "extra_hosts" => self.extra_hosts = with_values(node, what, &['=', ':'])?,
             "ulimits" => self.ulimits = ulimits(node, what)?,
             "entitlements" => self.entitlements.extend(words(node, what)?),
-            "privileged" => {
-                if flag(node, what)? {
-                    self.entitlements.push("security.insecure".to_owned());
-                }
+            "privileged" if flag(node, what)? => {
+                self.entitlements.push("security.insecure".to_owned());
             }
-            key if key.starts_with("x-") => {}
-            _ => self.ignored.push((node.place.clone(), what.to_owned())),
+            "isolation" | "provenance" | "sbom" => {
+                self.ignored.push((node.place.clone(), what.to_owned()));
+            }
+            // What compose does not know is told of apart.
+            _ => {}
         }
         Ok(())
     }

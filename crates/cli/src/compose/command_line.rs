@@ -75,6 +75,7 @@ pub(super) fn of(service: &Service, files: &Files, args: &ComposeArgs) -> Comman
     let limits = build.ulimits.into_iter();
     line.flags("--ulimit", limits.map(|(name, soft, hard)| format!("{name}={soft}:{hard}")));
     line.flags("--allow", build.entitlements);
+    line.flags("--no-cache-filter", build.no_cache_filter);
     let switches = [
         ("--no-cache", args.no_cache || build.no_cache),
         ("--pull", args.pull || build.pull),

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
         begun.write_timings(args);
         let built = built?;
         let code = finish(args, begun, &built);
-        begun.findings().show(begun.mode, None);
+        begun.show_findings();
         Ok(code)
     })
 }
@@ -63,6 +63,11 @@ impl Observer for Begun<'_> {
 impl Begun<'_> {
     fn findings(&self) -> MutexGuard<'_, Findings> {
         self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lists what the linter found.
+    pub(crate) fn show_findings(&self) {
+        self.findings().show(self.mode, None);
     }
 
     /// Writes where the time went. A build is not lost for it.

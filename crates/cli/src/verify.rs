@@ -10,8 +10,9 @@ use crate::{build, report};
 /// Builds twice and tells whether the same came out.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
     build::begin(args, root, debug, |loaded, begun| {
-        let verification = loaded.verify(&*begun.progress)?;
+        let verification = loaded.verify(begun)?;
         begun.progress.close();
+        begun.show_findings();
         let has_epoch = std::env::var_os("SOURCE_DATE_EPOCH").is_some();
         let text = describe(&verification, has_epoch);
         Ok(match io::stdout().lock().write_all(text.as_bytes()) {

@@ -169,6 +169,20 @@ fn told(bed: &Bed) {
         "service a: failed to build: failed to solve: lint violation found for rules: ",
         "StageNameCasing",
     ]);
+    // What the base sets is known before anything runs.
+    bed.write("compose.yml", "name: p\nservices: {a: {build: .}}\n");
+    let undefined = "FROM base AS build\nLABEL a=$CI_SHA b=$PATH\nRUN true\n";
+    bed.write("Dockerfile", undefined);
+    let list = [" a: 1 warning found", " - UndefinedVar: Usage of undefined variable '$CI_SHA'"];
+    let _ = compose(bed, &[]).succeeds().says(&list);
+    let verified = bed.run(&["verify", bed.context().to_str().unwrap()]).exits_with(1);
+    let _ = verified.says(&list[1..]);
+    bed.write("Dockerfile", format!("# check=error=true\n{undefined}"));
+    let refused = compose(bed, &[]).exits_with(1);
+    let why =
+        "ERROR: service a: failed to build: failed to solve: lint violation found for rules: ";
+    assert_eq!(refused.says(&[why]).ran_steps(), [] as [&str; 0]);
+    write("", "# check=error=true\n");
     for (line, code) in
         [("up --build", 2), ("run a sh", 1), ("images", 1), ("config --services", 2)]
     {

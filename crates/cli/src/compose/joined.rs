@@ -1,6 +1,6 @@
 use std::sync::{Mutex, PoisonError};
 
-use dfbuild::{Error, Event, Observer, StepId, StepInfo};
+use dfbuild::{Base, Error, Event, Observer, StepId, StepInfo};
 
 use crate::progress::Progress;
 use crate::source::Source;
@@ -18,9 +18,13 @@ pub(super) struct Member<'j> {
     joined: &'j Joined<'j>,
     service: &'j str,
     source: &'j Source,
+    on_bases: &'j OnBases<'j>,
     /// The number of its first step.
     first: Mutex<usize>,
 }
+
+/// Told what a build begins with.
+type OnBases<'a> = dyn Fn(&[Base]) + Sync + 'a;
 
 impl<'p> Joined<'p> {
     pub(super) fn new(progress: &'p Progress) -> Self {
@@ -28,8 +32,13 @@ impl<'p> Joined<'p> {
     }
 
     /// The observer of the build of one service.
-    pub(super) fn member<'j>(&'j self, service: &'j str, source: &'j Source) -> Member<'j> {
-        Member { joined: self, service, source, first: Mutex::new(0) }
+    pub(super) fn member<'j>(
+        &'j self,
+        service: &'j str,
+        source: &'j Source,
+        on_bases: &'j OnBases<'j>,
+    ) -> Member<'j> {
+        Member { joined: self, service, source, on_bases, first: Mutex::new(0) }
     }
 }
 
@@ -81,6 +90,7 @@ impl Observer for Member<'_> {
             | Event::Started { step }
             | Event::Output { step, .. }
             | Event::Finished { step, .. } => *step = self.id(*step),
+            Event::BasesFound { bases } => (self.on_bases)(bases),
             Event::Notice { text } => *text = format!("{}: {text}", self.service),
             Event::TaskStarted { what }
             | Event::TaskProgress { what, .. }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::{fs, io, thread};
 
-use dfbuild::{Build, Built, Cancel, Engine, Error, Loaded, SnapshotterChoice};
+use dfbuild::{Base, Build, Built, Cancel, Engine, Error, Loaded, SnapshotterChoice};
 
 use super::command_line;
 use super::files::Files;
@@ -91,6 +91,7 @@ struct Target<'e> {
     loaded: Loaded<'e>,
     source: Source,
     needs: BTreeSet<String>,
+    args: Box<BuildArgs>,
     findings: Findings,
 }
 
@@ -99,6 +100,7 @@ struct Target<'e> {
 struct State {
     running: usize,
     built: BTreeMap<String, Built>,
+    findings: BTreeMap<String, Findings>,
     failed: bool,
 }
 
@@ -115,7 +117,7 @@ impl<'a> Run<'a> {
             if targets.contains_key(&name) {
                 continue;
             }
-            let (loaded, build_args) = self.load(&name)?;
+            let (loaded, args) = self.load(&name)?;
             let images_of_file = loaded.images();
             let begins_with = images_of_file.iter().filter_map(|image| images.service(image));
             // A service that is built from what its own image was is no circle.
@@ -126,14 +128,12 @@ impl<'a> Run<'a> {
             let file =
                 command_line::default_dockerfile(&self.files.project.services[&name], self.files);
             let file = file.unwrap_or_else(|| source.name.clone());
-            let findings = Findings::of(&build_args, &source);
+            let findings = Findings::of(&args, &source);
             if let Some(violation) = findings.violation.as_ref().filter(|_| !self.args.check) {
-                return Err(RequestError::Input(format!(
-                    "service {name}: failed to build: failed to solve: {violation}"
-                )));
+                return Err(violated(&name, violation));
             }
             let source = Source { name: format!("{name}: {file}"), ..source };
-            targets.insert(name, Target { loaded, source, needs, findings });
+            targets.insert(name, Target { loaded, source, needs, args, findings });
         }
         let needs: Needs =
             targets.iter().map(|(name, target)| (name.clone(), target.needs.clone())).collect();
@@ -213,10 +213,8 @@ impl<'a> Run<'a> {
         let joined = Joined::new(self.progress);
         let (state, changed) = (Mutex::new(State::default()), Condvar::new());
         let failure = Mutex::new(None);
-        let mut findings = Vec::new();
         thread::scope(|scope| {
-            for (name, mut target) in targets {
-                findings.push((name.clone(), std::mem::take(&mut target.findings)));
+            for (name, target) in targets {
                 let (state, changed, joined, failure) = (&state, &changed, &joined, &failure);
                 scope.spawn(move || {
                     let ready = |state: &State| {
@@ -232,10 +230,20 @@ impl<'a> Run<'a> {
                     }
                     locked.running += 1;
                     drop(locked);
-                    let member = joined.member(&name, &target.source);
+                    let findings = Mutex::new(target.findings);
+                    let lint_again = |bases: &[Base]| {
+                        let found = Findings::above(bases, &target.args, &target.source);
+                        if found.violation.is_some() {
+                            self.cancel.cancel();
+                        }
+                        *findings.lock().unwrap_or_else(PoisonError::into_inner) = found;
+                    };
+                    let member = joined.member(&name, &target.source, &lint_again);
                     let outcome = target.loaded.run(&member);
                     let mut locked = state.lock().unwrap_or_else(PoisonError::into_inner);
                     locked.running -= 1;
+                    let mut found = findings.lock().unwrap_or_else(PoisonError::into_inner);
+                    locked.findings.insert(name.clone(), std::mem::take(&mut found));
                     match outcome {
                         Ok(built) => drop(locked.built.insert(name, built)),
                         Err(error) => {
@@ -253,9 +261,18 @@ impl<'a> Run<'a> {
                 });
             }
         });
-        let built = state.into_inner().unwrap_or_else(PoisonError::into_inner).built;
+        let State { built, findings, .. } =
+            state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let violations =
+            findings.iter().filter_map(|(name, it)| Some((name, it.violation.as_ref()?)));
         match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some((name, error, source)) => self.failed(&name, &error, &source),
+            Some((name, error, source)) => match violations.into_iter().next() {
+                Some((name, violation)) if matches!(error, Error::Cancelled) => {
+                    self.progress.close();
+                    refused(&violated(name, violation), self.progress, self.mode)
+                }
+                _ => self.failed(&name, &error, &source),
+            },
             None => self.built(&built, &findings),
         }
     }
@@ -272,7 +289,11 @@ impl<'a> Run<'a> {
         fail(error, source, self.progress, self.mode, &self.ended)
     }
 
-    fn built(&self, all: &BTreeMap<String, Built>, findings: &[(String, Findings)]) -> ExitCode {
+    fn built(
+        &self,
+        all: &BTreeMap<String, Built>,
+        findings: &BTreeMap<String, Findings>,
+    ) -> ExitCode {
         for built in all.values() {
             let summary = Summary::from(built);
             self.progress.built(&summary);
@@ -294,4 +315,10 @@ impl<'a> Run<'a> {
         }
         ExitCode::SUCCESS
     }
+}
+
+/// Why a service is not built although it could be.
+fn violated(service: &str, violation: &str) -> RequestError {
+    let text = format!("service {service}: failed to build: failed to solve: {violation}");
+    RequestError::Input(text)
 }

@@ -206,6 +206,7 @@ mod tests {
             command: "/bin/sh -c make".into(),
             code,
             missing_secrets: Vec::new(),
+            script: None,
         };
         // The step of an error cannot be made here; only its cause is looked at.
         Error::Option { option: source.to_string(), reason: String::new() }

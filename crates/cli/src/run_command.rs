@@ -266,8 +266,8 @@ fn start(engine: &Engine, run: &Run, interactive: bool, tty: bool) -> ExitCode {
     let ended =
         if tty { with_pty(engine, run, interactive) } else { plain(engine, run, interactive) };
     match ended {
-        Ok(RunEnd::NotStarted { code, reason }) => {
-            let hints = dfbuild::explain_exit_code(code).into_iter().collect();
+        Ok(RunEnd::NotStarted { code, reason, hint }) => {
+            let hints = hint.or_else(|| dfbuild::explain_exit_code(code)).into_iter().collect();
             let _ = report::failure(&Failure { message: format!("failed to {reason}"), hints });
             ExitCode::from(u8::try_from(code).unwrap_or(1))
         }

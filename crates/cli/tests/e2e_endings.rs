@@ -76,6 +76,20 @@ fn a_command_that_is_not_there(bed: &Bed) {
     bed.write("Dockerfile", "FROM base\nRUN no-such-program\n");
     let failed = bed.build(&[]).exits_with(1);
     assert!(failed.stderr.contains("exit code: 127"), "{}", failed.stderr);
+    // One that is there, and its interpreter is not.
+    bed.write("run.sh", "#!/bin/sh\r\necho\r\n");
+    let windows = ["hint: /run.sh is there, but with the line ends of Windows"];
+    for run in [
+        "RUN /run.sh",
+        "RUN [\"/run.sh\"]",
+        "RUN cp run.sh b.sh; rm run.sh; mv b.sh run.sh; ./run.sh",
+    ] {
+        bed.write("Dockerfile", format!("FROM base\nCOPY --chmod=755 run.sh /\n{run}\n"));
+        let _ = bed.build(&[]).exits_with(1).says(&windows);
+    }
+    bed.write("Dockerfile", "FROM base\nCOPY --chmod=755 run.sh /\nENTRYPOINT [\"/run.sh\"]\n");
+    let _ = bed.build(&["-t", "app"]).succeeds();
+    let _ = bed.run(&["run", "app"]).exits_with(127).says(&windows);
 }
 
 /// A build in which a step with several processes has come to a halt.

@@ -249,6 +249,8 @@ pub enum StepError {
         code: i32,
         /// The secrets that it asks for, does not require, and was not given.
         missing_secrets: Vec<String>,
+        /// What is wrong with the first line of a script that it was to execute, and what to do about it.
+        script: Option<String>,
     },
     /// The command was killed.
     #[error("process {command:?} did not complete successfully: killed by signal {signal}")]
@@ -428,7 +430,9 @@ impl StepError {
                 "a line `!{}` below that one takes it back",
                 path.trim_start_matches('/')
             )),
-            Self::ExitCode { code, .. } => explain_exit_code(*code),
+            Self::ExitCode { code, script, .. } => {
+                script.clone().or_else(|| explain_exit_code(*code))
+            }
             Self::Signal { signal, .. } => explain_signal(*signal),
             Self::ForeignPlatform { platform, .. } => Some(format!(
                 "build on such a machine, or register an interpreter for {} that stays open \

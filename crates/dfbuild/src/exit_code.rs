@@ -59,8 +59,12 @@ mod tests {
 
     #[test]
     fn a_failed_command_has_a_hint() {
-        let failed =
-            |code| StepError::ExitCode { command: "x".into(), code, missing_secrets: Vec::new() };
+        let failed = |code| StepError::ExitCode {
+            command: "x".into(),
+            code,
+            missing_secrets: Vec::new(),
+            script: None,
+        };
         assert!(failed(137).hint().unwrap().contains("memory"));
         assert_eq!(failed(1).hint(), None);
         let killed = StepError::Signal { command: "x".into(), signal: 11 };

@@ -122,8 +122,12 @@ mod tests {
             line: 2,
             last_line: 2,
         };
-        let source =
-            StepError::ExitCode { command: "false".into(), code: 1, missing_secrets: Vec::new() };
+        let source = StepError::ExitCode {
+            command: "false".into(),
+            code: 1,
+            missing_secrets: Vec::new(),
+            script: None,
+        };
         let error = Error::Step { step: Box::new(step), source: Box::new(source) };
         let text = error.to_string();
         let back = there_and_back(error);

@@ -115,6 +115,43 @@ fn exit_codes_output_and_cancellation_are_those_of_a_command() {
     assert!(matches!(error, Error::Cancelled), "{error}");
 }
 
+/// The kernel says of a script without its interpreter that it is not there itself.
+#[test]
+fn a_script_whose_interpreter_is_not_there() {
+    let (folder, engine) = engine();
+    let engine = engine.with_sandbox(FakeSandbox::new(|_| 127));
+    let context = folder.path().join("context");
+    fs::create_dir(&context).unwrap();
+    for (name, text) in [
+        ("windows.sh", "#!/bin/sh -e\r\nexit\r\n"),
+        ("bash.sh", "#!/bin/bash -e\n"),
+        ("good.sh", "#!/good.sh\n"),
+    ] {
+        fs::write(context.join(name), text).unwrap();
+    }
+    let windows = "/windows.sh is there, but with the line ends of Windows: what is looked for is `/bin/sh -e\\r`.";
+    let bash =
+        "/bash.sh is there, but not the interpreter that its first line names: install /bin/bash";
+    for (run, expect) in [
+        ("RUN [\"/windows.sh\"]", windows),
+        ("RUN good.sh && A=1 exec ./windows.sh", windows),
+        ("RUN bash.sh", bash),
+        ("RUN <<EOF\n#!/bin/python3\nEOF", "/dev/pipes/EOF is there, but not the interpreter"),
+        ("RUN good.sh", "exit code 127: "),
+        ("RUN cat windows.sh", "exit code 127: "),
+        // It is not for its first line that this cannot be executed.
+        ("RUN chmodded/windows.sh", "exit code 127: "),
+    ] {
+        let text = format!(
+            "FROM scratch\nENV PATH=/bin:/\nCOPY --chmod=644 . /chmodded/\nCOPY --chmod=755 . /\n{run}\n"
+        );
+        let build = Build::new(context.as_path()).dockerfile_text(&text);
+        let error = build.run(&engine, &nobody, &Cancel::new()).unwrap_err();
+        let hint = error.hint().unwrap();
+        assert!(hint.starts_with(expect), "{run}: {hint}");
+    }
+}
+
 #[test]
 fn images_go_to_a_registry_in_memory_and_come_from_there() {
     let registry = MemoryRegistry::new();

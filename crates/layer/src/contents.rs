@@ -45,7 +45,8 @@ impl Directory {
         Self { path: root.into(), root: Arc::default() }
     }
 
-    fn open_file(&self, path: &TreePath) -> io::Result<File> {
+    /// The file at `path`, which leads through no link.
+    pub fn open_file(&self, path: &TreePath) -> io::Result<File> {
         if let Some(root) = self.root.get() {
             return open_in(root.as_fd(), path);
         }

@@ -342,7 +342,7 @@ impl Again<'_> {
             id_mode: self.engine.id_mode(),
             ..self.root(&rootfs, &staging)?
         };
-        let end = execute(&spec, streams, started);
+        let end = execute(&spec, rootfs.view()?, streams, started);
         drop(agents);
         end
     }

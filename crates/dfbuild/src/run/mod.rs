@@ -147,6 +147,8 @@ pub enum RunEnd {
         code: i32,
         /// Why.
         reason: String,
+        /// What to do about it, where it is the first line of a script.
+        hint: Option<String>,
     },
 }
 

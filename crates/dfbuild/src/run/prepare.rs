@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use dfbuild_image::{ImageConfig, Platform};
+use dfbuild_layer::View;
 use dfbuild_sandbox::{
     Child, IdMode, Mount, Network, Privileges, Rlimit, Spec, Streams, emulation, spawn_with,
 };
@@ -15,6 +16,7 @@ use crate::options::Ulimit;
 use crate::run::files::{DEFAULT_PATH, file, hosts, shell};
 use crate::run::{Run, RunEnd, Signaller, Tmpfs, command, end_of};
 use crate::snapshots::{Copies, Overlays, Roots, Snapshotter};
+use crate::steps::shebang;
 use crate::steps::stubs::Stubs;
 use crate::steps::users::Users;
 
@@ -114,13 +116,14 @@ impl<'a> Prepared<'a> {
             id_mode: engine.id_mode(),
             ..workspace.spec()?
         };
-        execute(&spec, streams, started)
+        execute(&spec, view, streams, started)
     }
 }
 
 /// Runs a command to its end.
 pub(super) fn execute(
     spec: &Spec,
+    view: &View,
     streams: Streams,
     started: &dyn Fn(Signaller),
 ) -> Result<RunEnd, StepError> {
@@ -128,7 +131,10 @@ pub(super) fn execute(
         Ok(child) => child,
         Err(error) => {
             return match error.exit_code() {
-                Some(code) => Ok(RunEnd::NotStarted { code, reason: error.to_string() }),
+                Some(code) => {
+                    let hint = shebang::hint(view, spec);
+                    Ok(RunEnd::NotStarted { code, reason: error.to_string(), hint })
+                }
                 None => Err(error.into()),
             };
         }

@@ -12,6 +12,7 @@ pub(crate) mod missing;
 pub(crate) mod mounts;
 pub(crate) mod origin;
 pub(crate) mod run_step;
+pub(crate) mod shebang;
 pub(crate) mod ssh_agent;
 pub(crate) mod stubs;
 pub(crate) mod tree;

@@ -24,6 +24,7 @@ use crate::schedule::session::Session;
 use crate::schedule::sources::Mounted;
 use crate::snapshots::Changes;
 use crate::steps::mounts::Mounts;
+use crate::steps::shebang;
 use crate::steps::stubs::Stubs;
 use crate::steps::users::Users;
 
@@ -87,7 +88,10 @@ pub(crate) fn run_command(
         id_mode: engine.id_mode(),
         ..workspace.spec()?
     };
-    if let Err(error) = execute(session, &spec, run, (info, usage)) {
+    if let Err(mut error) = execute(session, &spec, run, (info, usage)) {
+        if let StepError::ExitCode { code: 126 | 127, script, .. } = &mut error {
+            *script = shebang::hint(view, &spec);
+        }
         if let Some(reason) = own_failure(&error) {
             let upper = workspace.abandon()?;
             let remains = Remains {
@@ -166,13 +170,13 @@ fn execute(
         Ok(Exit::Signal(_)) | Err(_) if is_cancelled() => Err(StepError::Cancelled),
         Ok(Exit::Code(0)) => Ok(()),
         Ok(Exit::Code(code)) => {
-            Err(StepError::ExitCode { command, code, missing_secrets: Vec::new() })
+            Err(StepError::ExitCode { command, code, missing_secrets: Vec::new(), script: None })
         }
         Ok(Exit::Signal(signal)) => Err(StepError::Signal { command, signal }),
         Err(error) => {
             let Some(code) = error.exit_code() else { return Err(error.into()) };
             session.progress.output(info.id, Stream::Stderr, format!("{error}\n").as_bytes());
-            Err(StepError::ExitCode { command, code, missing_secrets: Vec::new() })
+            Err(StepError::ExitCode { command, code, missing_secrets: Vec::new(), script: None })
         }
     }
 }

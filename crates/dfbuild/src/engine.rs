@@ -389,6 +389,12 @@ impl Engine {
         self.network.as_ref().map(Network::client).transpose()
     }
 
+    /// The way to registries for what is very likely not there, unless they are somebody's own.
+    pub(crate) fn hasty_client(&self) -> Option<Client> {
+        let client = self.client().ok().flatten().filter(|_| self.registry.is_none());
+        client.map(Client::hasty)
+    }
+
     pub(crate) fn refusal(&self) -> Option<&dfbuild_sandbox::Error> {
         self.refusal.as_deref()
     }

@@ -3,9 +3,14 @@
 
 use std::fs;
 use std::io::{self, Read};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use dfbuild::remote::{BlobSink, Error as RemoteError, MediaType, Pushed, RemoteManifest};
+use dfbuild::remote::{
+    BlobSink, ClientOptions, Error as RemoteError, MediaType, Proxy, Pushed, RemoteManifest,
+    RetryPolicy,
+};
 use dfbuild::testing::{FakeSandbox, MemoryRegistry};
 use dfbuild::worker::Worker;
 use dfbuild::{
@@ -266,5 +271,39 @@ fn a_dockerfile_may_be_in_lower_case() {
         fs::write(context.join(name), stage).unwrap();
         let ended = build.clone().run(&engine, &nobody, &Cancel::new());
         assert_eq!(ended.is_ok(), name == "dockerfile", "{ended:?}");
+    }
+}
+
+/// A name that is nearly a stage's is not asked for again and again where nobody answers.
+#[test]
+fn who_likely_means_a_stage_does_not_wait_for_a_network() {
+    let retries = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&retries);
+    let network = ClientOptions {
+        // Nothing listens there.
+        proxy: Proxy { https: Some("http://127.0.0.1:1".to_owned()), ..Proxy::default() },
+        retry: RetryPolicy { first_wait: Duration::ZERO, ..RetryPolicy::default() },
+        on_retry: Some(Arc::new(move |_, _| {
+            counted.fetch_add(1, Ordering::Relaxed);
+        })),
+        ..ClientOptions::default()
+    };
+    let (_folder, engine) = engine();
+    let engine = engine.with_network(network);
+    for (text, expect, hint) in [
+        ("FROM scratch AS tools\nFROM toosl\n", 0, "did you mean the stage `tools`?"),
+        (
+            "FROM scratch AS tools\nFROM scratch\nCOPY --from=tool / /\n",
+            0,
+            "did you mean the stage `tools`?",
+        ),
+        // What an image is called, many a stage upon it is as well.
+        ("FROM own AS own\n", 2, "stage `own` cannot be its own base"),
+    ] {
+        retries.store(0, Ordering::Relaxed);
+        let error = of(text).run(&engine, &nobody, &Cancel::new()).unwrap_err();
+        let found = error.hint().unwrap_or_else(|| panic!("{text}: {error}"));
+        assert!(found.starts_with(hint), "{found}");
+        assert_eq!(retries.load(Ordering::Relaxed), expect, "{text}");
     }
 }

@@ -23,6 +23,7 @@ use crate::{Answer, BlobSink, ClientOptions, Error, Problem, Pushed, Registry, R
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
+    is_hasty: bool,
 }
 
 impl fmt::Debug for Client {
@@ -80,7 +81,13 @@ impl Client {
             cancelled: AtomicBool::new(false),
             options,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), is_hasty: false })
+    }
+
+    /// The same client for what is very likely not there: a host that cannot be reached is not tried
+    /// again.
+    pub fn hasty(&self) -> Self {
+        Self { is_hasty: true, ..self.clone() }
     }
 
     /// Ends everything that any clone of this client is doing, from any thread, with
@@ -124,6 +131,9 @@ impl Client {
     ) -> Result<T, Error> {
         let mut policy = self.options().retry.clone();
         policy.tries = policy.tries.min(most);
+        if self.is_hasty {
+            policy.connect_tries = 1;
+        }
         let mut tries = Tries::new(&policy);
         loop {
             if self.options().offline {

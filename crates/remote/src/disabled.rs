@@ -24,6 +24,11 @@ impl Client {
         Ok(Self { options })
     }
 
+    /// The same client.
+    pub fn hasty(&self) -> Self {
+        self.clone()
+    }
+
     /// Does nothing: nothing is under way.
     pub fn cancel(&self) {}
 

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 
 use dfbuild_image::{Descriptor, Digest, MediaType, Reference, digest_of};
@@ -28,6 +28,8 @@ pub(crate) struct BaseImages<'a> {
     pull: bool,
     /// Whether layers are unpacked before somebody needs them.
     fast_paths: bool,
+    /// The names that very likely mean something else than an image.
+    pub(crate) doubtful: BTreeSet<String>,
 }
 
 impl<'a> BaseImages<'a> {
@@ -46,6 +48,7 @@ impl<'a> BaseImages<'a> {
             imports,
             pull: build.pull,
             fast_paths: build.fast_paths,
+            doubtful: BTreeSet::new(),
         }
     }
 
@@ -103,6 +106,7 @@ impl<'a> BaseImages<'a> {
                 imports: self.imports,
                 pull: self.pull,
                 fast_paths: self.fast_paths,
+                doubtful: self.doubtful.clone(),
             };
             let base = images.find_in_store(name, request, false)?;
             let taken = base.layers.iter().try_for_each(|layer| self.take_over(behind, layer));
@@ -129,7 +133,8 @@ impl<'a> BaseImages<'a> {
             return Err(self.missing(name, &reference));
         }
         let far = |diff_id: &Digest| self.imports.layer(diff_id).is_some();
-        let wanted = Wanted { far: &far, reading: self.reading(runs) };
+        let is_doubtful = self.doubtful.contains(&request.name);
+        let wanted = Wanted { far: &far, reading: self.reading(runs), is_doubtful };
         let pulled =
             self.engine.pull_tagged(&reference, &request.platform, &wanted, &self.observer);
         let descriptor = pulled.map_err(|error| match error {

@@ -22,12 +22,14 @@ pub(crate) struct Wanted<'a> {
     pub(crate) far: &'a dyn Fn(&Digest) -> bool,
     /// What is done with the others as soon as they are here.
     pub(crate) reading: Reading,
+    /// Whether there is very likely no such image.
+    pub(crate) is_doubtful: bool,
 }
 
 impl Wanted<'_> {
     /// The blobs, as they are.
     pub(crate) fn blobs() -> Self {
-        Self { far: &|_| false, reading: Reading::None }
+        Self { far: &|_| false, reading: Reading::None, is_doubtful: false }
     }
 }
 
@@ -107,6 +109,8 @@ impl Engine {
         observer: &dyn Observer,
     ) -> Result<Descriptor, Error> {
         let registry = self.registry_for(reference)?;
+        let hasty = if wanted.is_doubtful { self.hasty_client() } else { None };
+        let registry = hasty.as_ref().map_or(registry, |client| client);
         Transfers::run(&format!("pulling {reference}"), observer, |transfers| {
             let image = registry.resolve(reference, platform).map_err(|e| remote(reference, &e))?;
             self.store().put_blob(&image.config)?;

@@ -25,7 +25,7 @@ pub(super) fn make_plan(
     source: &Source,
     observer: &dyn Observer,
 ) -> Result<(Graph, BTreeMap<BaseRequest, BaseLayers>), Error> {
-    let images = BaseImages::new(build, engine, imports, observer);
+    let mut images = BaseImages::new(build, engine, imports, observer);
     let mut bases: BTreeMap<BaseRequest, BaseLayers> = BTreeMap::new();
     let parsed = parse(&source.text);
     let platforms = platforms(build);
@@ -53,13 +53,14 @@ pub(super) fn make_plan(
         }
         let needed: Vec<(BaseRequest, Need)> = needed.into_iter().collect();
         for (request, need) in &needed {
-            if let Some(meant) = close_stage(&parsed.dockerfile, &request.name, need.span)
-                && images.is_elsewhere(&request.name)
+            let name = &request.name;
+            if let Some(meant) = close_stage(&parsed.dockerfile, name, need.span)
+                && images.is_elsewhere(name)
             {
                 // Before a registry is asked: that can take long.
-                let name = &request.name;
                 let text = format!("no stage and no local image is called {name}: {meant}");
                 observer.event(&Event::Notice { text });
+                images.doubtful.insert(name.clone());
             }
         }
         let found = images.find_all(&needed);

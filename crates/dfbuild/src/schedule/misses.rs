@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use dfbuild_cache::{
@@ -12,6 +13,7 @@ use crate::redact::Redaction;
 use crate::schedule::declared::declared;
 use crate::schedule::definition::Forced;
 use crate::schedule::keys::{named, text_name};
+use crate::schedule::last_build::LastBuild;
 use crate::schedule::lookup::Unusable;
 use crate::schedule::session::Session;
 use crate::schedule::sources::{Handle, selected_paths};
@@ -59,8 +61,16 @@ impl Session<'_> {
         if miss.forced.is_none() {
             self.imports.take_notes(self.engine);
         }
-        let runs = self.runs_before(miss);
-        let compared = nearest(&missed, &runs);
+        let (runs, beside) = self.runs_before(miss);
+        let own = nearest(&missed, &runs);
+        let is_other = own.as_ref().is_some_and(|(_, reasons)| reasons.iter().any(is_another));
+        let compared = if is_other {
+            let beside = nearest(&missed, &beside);
+            let beside = beside.filter(|(_, reasons)| !reasons.iter().any(is_another));
+            beside.or_else(|| own.filter(|_| self.has_as_many_steps(miss.id)))
+        } else {
+            own
+        };
         let milliseconds = compared.as_ref().map(|(note, _)| note.milliseconds);
         let mut reasons = match (miss.forced, miss.unusable, compared) {
             (Some(Forced::All), ..) => vec![Reason::NoCache],
@@ -177,31 +187,48 @@ impl Session<'_> {
         }
     }
 
-    /// What is known of the runs of a step.
-    fn runs_before(&self, miss: &Miss<'_>) -> Vec<Earlier> {
+    /// What is known of the runs of a step, and of those whose place was the one above or below.
+    fn runs_before(&self, miss: &Miss<'_>) -> (Vec<Earlier>, Vec<Earlier>) {
         let store = self.engine.store();
         let [place, text, anywhere] = self.names(miss.id, miss.at, miss.step);
-        let mut digests: Vec<Digest> = Vec::new();
-        let mut add = |digest| {
-            if !digests.contains(&digest) {
-                digests.push(digest);
-            }
-        };
-        store.history(&text).into_iter().chain(store.history(&anywhere)).for_each(&mut add);
         let others = self.text_notes.get_or_init(|| self.text_notes());
         // An instruction that was put in before others did not become what stood there.
         let has_moved = |digest: &Digest| {
             others.iter().any(|(text, notes)| *text != miss.step.text && notes.contains(digest))
         };
-        let here = store.history(&place);
-        here.into_iter().filter(|digest| !has_moved(digest)).for_each(add);
+        let at = |place: &Digest| {
+            let mut digests = store.history(place);
+            digests.retain(|digest| !has_moved(digest));
+            digests
+        };
+        let of_text = store.history(&text).into_iter().chain(store.history(&anywhere));
+        let beside = [miss.at.checked_sub(1), miss.at.checked_add(1)].into_iter().flatten();
         let last = self.last_notes.get_or_init(|| self.last_notes());
+        let beside = beside.flat_map(|beside| at(&self.names(miss.id, beside, miss.step)[0]));
+        // Not what has only just run.
+        let beside = beside.filter(|digest| last.contains(digest));
         let run = |digest: &Digest| {
             let note = Note::decode(&store.object(digest)?)?;
             let used = last.iter().position(|known| known == digest);
             Some(Earlier { note: revealed(note, miss.key), used })
         };
-        digests.iter().filter_map(run).collect()
+        let runs = |digests: Vec<Digest>| {
+            let mut seen = HashSet::new();
+            digests.iter().filter(|digest| seen.insert(**digest)).filter_map(run).collect()
+        };
+        (runs(of_text.chain(at(&place)).collect()), runs(beside.collect()))
+    }
+
+    /// Whether a stage has neither more nor fewer steps than in the last build: what stands where another
+    /// instruction stood is what was made of it, however different.
+    fn has_as_many_steps(&self, id: StageId) -> bool {
+        let Some(last) = LastBuild::read(self.engine, &self.contexts.project()) else {
+            return true;
+        };
+        let stage = self.graph.stage(id);
+        let title = stage.title();
+        let steps = last.explanation.steps.iter().filter(|step| step.stage == title);
+        steps.count() == stage.steps.len()
     }
 
     /// The notes of the steps of this Dockerfile, by their text.
@@ -257,6 +284,15 @@ impl Session<'_> {
             (None, _) => String::new(),
         }
     }
+}
+
+/// Whether a command has hardly a word of the one that it is compared with.
+fn is_another(reason: &Reason) -> bool {
+    let Reason::Command { old, new } = reason else { return false };
+    let (old, new): (Vec<&str>, Vec<&str>) =
+        (old.split_whitespace().collect(), new.split_whitespace().collect());
+    let shared = new.iter().filter(|word| old.contains(word)).count();
+    old.first() != new.first() && shared * 3 < old.len().max(new.len())
 }
 
 /// What the key calls the files of source `number`: the target of its mount.

@@ -170,6 +170,15 @@ fn an_instruction_between_others_is_new() {
     let changed = bed.first("FROM scratch\nRUN one\nRUN two more\nRUN three\n");
     let [Reason::Command { old, new }] = changed.as_slice() else { panic!("{changed:?}") };
     assert!(old.ends_with("two") && new.ends_with("two more"), "{command:?} {changed:?}");
+    // So it is, however different, unless it is not alone there: then it is another one.
+    let instead = |text: &str| bed.first(&format!("FROM scratch\nRUN one\n{text}RUN three\n"));
+    assert!(matches!(instead("RUN other\n")[..], [Reason::Command { .. }]));
+    assert_eq!(instead("RUN other\nRUN more\n"), [Reason::New]);
+    // One that was changed below one that was removed is compared with what it was.
+    bed.build("FROM scratch\nRUN one\nRUN x\nRUN y 1\nRUN three\n").unwrap();
+    let reasons = instead("RUN y 2\n");
+    let [Reason::Command { old, .. }, ..] = reasons.as_slice() else { panic!("{reasons:?}") };
+    assert!(old.ends_with("y 1"), "{old}");
     // What only is new makes nobody else run.
     let text = "FROM scratch\nRUN one\nRUN two\nRUN three\nRUN four\n";
     assert_eq!((bed.first(text), bed.explain(text).busts), (vec![Reason::New], vec![]));

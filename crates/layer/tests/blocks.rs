@@ -246,6 +246,44 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    #[test]
+    fn no_damage_of_what_is_remembered_shows(
+        changes in prop::collection::vec(change(), 0..3),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 1..30),
+        length in prop::option::of(any::<prop::sample::Index>()),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let mut files = tree(300, &[1_500_000]);
+        let made = Made::of(&files, None, 2);
+        // Notes that were torn or changed are none.
+        let mut notes = encode_blocks(&made.outline, Some(&made.members));
+        let at = place.index(notes.len());
+        prop_assert!(decode_blocks(&notes[..at]).is_none());
+        notes[at] ^= flips[0].1;
+        prop_assert!(decode_blocks(&notes).is_none());
+        // Of the blob they speak of, what is still the same is taken.
+        let mut damaged = made.bytes.clone();
+        for (at, with) in &flips {
+            let at = at.index(damaged.len());
+            damaged[at] ^= with;
+        }
+        if let Some(length) = length {
+            damaged.truncate(length.index(damaged.len()));
+        }
+        let mut blob = tempfile::tempfile().unwrap();
+        blob.write_all(&damaged).unwrap();
+        for change in &changes {
+            apply(&mut files, change);
+        }
+        let earlier = Earlier { outline: &made.outline, blob: Some((&made.members, &blob)) };
+        Made::of(&files, Some(earlier), 2).check(&files);
+        Made::in_two_steps(&files, Some(earlier), 2).check(&files);
+    }
+}
+
 #[test]
 fn only_what_changed_is_read_and_compressed() {
     let mut files = tree(2000, &[]);

@@ -167,6 +167,13 @@ fn one_platform_of_an_image_is_saved_and_pushed() {
     build("one", &["linux/amd64"]);
     let error = with_causes(&save("one").unwrap_err());
     assert!(error.contains("it is for linux/amd64, and not for linux/arm64"), "{error}");
+    // A base for one processor is used for all, as BuildKit does: what counts is what the index says.
+    let amd = platform("linux/amd64");
+    let mixed =
+        of("FROM one\nLABEL c=d\n").tag("mixed").platform(amd.clone()).platform(arm.clone());
+    mixed.run(&store, &|_: &Event| {}, &Cancel::new()).unwrap();
+    assert_eq!(store.inspect("mixed", None).unwrap().platforms, [amd, arm.clone()]);
+    save("mixed").unwrap();
     build("two", &["linux/amd64", "linux/riscv64"]);
     let error = with_causes(&save("two").unwrap_err());
     assert!(error.contains("linux/arm64"), "{error}");

@@ -91,12 +91,7 @@ impl Index {
     /// The manifest for `platform`: the exact one, else one without a platform, else the same
     /// system and processor with another variant.
     pub fn find(&self, platform: &Platform) -> Option<&Descriptor> {
-        let of = |descriptor: &Descriptor| {
-            descriptor.platform().as_ref().map(|p| {
-                let variant = p.variant().as_deref().unwrap_or("");
-                Platform::normalised(&p.os().to_string(), &p.architecture().to_string(), variant)
-            })
-        };
+        let of = Descriptor::named_platform;
         let manifests = self.0.manifests();
         let exact = manifests.iter().find(|d| of(d).as_ref() == Some(platform));
         let unnamed = || manifests.iter().find(|d| of(d).is_none());
@@ -131,6 +126,8 @@ pub fn digest_of(descriptor: &Descriptor) -> Option<Digest> {
 pub trait DescriptorExt {
     /// The same descriptor for `platform`.
     fn with_platform(self, platform: &Platform) -> Self;
+    /// The platform that an index says its manifest is for, if it says so.
+    fn named_platform(&self) -> Option<Platform>;
     /// The same descriptor with `annotations` added.
     fn with_annotations<K: Into<String>, V: Into<String>>(
         self,
@@ -150,6 +147,13 @@ impl DescriptorExt for Descriptor {
         };
         self.set_platform(Some(builder.build().expect("every required field is given")));
         self
+    }
+
+    fn named_platform(&self) -> Option<Platform> {
+        let named = self.platform().as_ref()?;
+        let (os, architecture) = (named.os().to_string(), named.architecture().to_string());
+        let variant = named.variant().as_deref().unwrap_or_default();
+        Some(Platform::normalised(&os, &architecture, variant))
     }
 
     fn with_annotations<K: Into<String>, V: Into<String>>(

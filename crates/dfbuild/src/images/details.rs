@@ -142,7 +142,7 @@ impl Engine {
             names: image.tags.into_iter().map(|tag| tag.reference).collect(),
             tagged: tagged.map(Timestamp::from_seconds),
             descriptor: image.top,
-            platforms: platforms.iter().map(|image| image.config.platform()).collect(),
+            platforms: platforms.into_iter().map(|image| image.platform).collect(),
             layers: self.layer_details(&found),
             manifest: found.manifest,
             id: found.id,

@@ -1,7 +1,7 @@
 //! Images of the store, by their names and ids.
 
 use dfbuild_image::{
-    Descriptor, Digest, Index, Manifest, MediaType, Platform, Reference, digest_of,
+    Descriptor, DescriptorExt, Digest, Index, Manifest, MediaType, Platform, Reference, digest_of,
 };
 use dfbuild_store::Tag;
 
@@ -24,6 +24,8 @@ pub(crate) struct LocalImage {
 #[derive(Debug, Clone)]
 pub(crate) struct LocalPlatform {
     pub(crate) manifest: Descriptor,
+    /// What its index says that it is for, else its configuration: a base can be for another.
+    pub(crate) platform: Platform,
     pub(crate) layers: Vec<Descriptor>,
     /// The digest of the configuration.
     pub(crate) id: Digest,
@@ -139,7 +141,7 @@ impl Engine {
         let Some(wanted) = platform else { return Ok(top) };
         let image = self.local_platform(&top, platform);
         let image = image.map_err(|error| Error::image(name, error))?;
-        let found = image.config.platform();
+        let found = image.platform;
         if (&found.os, &found.architecture) != (&wanted.os, &wanted.architecture) {
             let text = format!("it is for {found}, and not for {wanted}");
             return Err(Error::image(name, text));
@@ -259,6 +261,7 @@ impl LocalPlatform {
     ) -> Self {
         let id = digest_of(document.0.config());
         Self {
+            platform: manifest.named_platform().unwrap_or_else(|| config.platform()),
             manifest,
             layers: document.0.layers().clone(),
             id: id.expect("the configuration was read by its digest"),

@@ -183,7 +183,7 @@ fn own_platform(image: &Image) -> Option<&PlatformImage> {
 fn platform_image(local: LocalPlatform) -> PlatformImage {
     let layers = local.layers.iter().zip(&local.config.rootfs.diff_ids);
     PlatformImage {
-        platform: local.config.platform(),
+        platform: local.platform,
         layers: layers
             .filter(|(blob, _)| digest_of(blob).is_some())
             .map(|(blob, diff_id)| FinalLayer { diff_id: *diff_id, blob: blob.clone() })

@@ -61,7 +61,8 @@ fn line(
     );
 }
 
-fn escape(text: &str) -> String {
+/// A text as the commands of a workflow take it.
+pub(crate) fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 

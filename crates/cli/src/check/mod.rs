@@ -1,6 +1,6 @@
 //! `dfbuild check`.
 
-mod github;
+pub(crate) mod github;
 mod json;
 mod place;
 mod sarif;

@@ -7,6 +7,7 @@ use dfbuild::{Event, StepId};
 use super::Renderer;
 use super::plain::Plain;
 use super::turns::Turns;
+use crate::check::github::escape;
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
@@ -139,7 +140,14 @@ impl<W: Write> Renderer for Grouped<W> {
         self.write(&said);
     }
 
-    fn failed(&mut self, _: &str, _: &[String], _: Duration) {}
+    /// GitHub shows it above the log and beside the change as well.
+    fn failed(&mut self, message: &str, hints: &[String], _: Duration) {
+        if self.forge == Forge::GitHub {
+            let hints = hints.iter().map(|hint| format!("\nhint: {hint}"));
+            let text = escape(&format!("{message}{}", hints.collect::<String>()));
+            self.write(&format!("::error title=dfbuild::{text}\n"));
+        }
+    }
 
     fn close(&mut self) {
         // Those that were cancelled do not finish.
@@ -201,9 +209,12 @@ mod tests {
                 grouped.event(&event, Duration::ZERO);
             }
             grouped.close();
+            grouped.failed("RUN b: 50% of it", &["try again".to_owned()], Duration::ZERO);
             String::from_utf8(out).unwrap()
         };
         let text = transcript(Forge::GitHub);
+        let annotation = "::error title=dfbuild::RUN b: 50%25 of it%0Ahint: try again\n";
+        assert!(text.ends_with(annotation), "{text}");
         let groups: Vec<&str> = text.split("::endgroup::\n").collect();
         assert_eq!(groups.len(), 3, "{text}");
         assert!(groups[0].starts_with("::group::[") && groups[0].contains("from a"), "{text}");

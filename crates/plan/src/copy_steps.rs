@@ -1,6 +1,7 @@
 use dfbuild_dockerfile::ast::{Add, Copy, Source};
 use dfbuild_dockerfile::chmod::Chmod;
 use dfbuild_dockerfile::{Diagnostic, Word, git_ref};
+use dfbuild_image::Digest;
 
 use crate::error::error;
 use crate::graph::{AddOptions, CopySource, CopyStep, StepKind, TreeSource};
@@ -64,6 +65,14 @@ impl Scope {
             return Err(error("checksum requires HTTP(S) or Git sources", sum.span));
         }
         let checksum = add.checksum().map(|sum| self.expand(&sum)).transpose()?;
+        let checksum = checksum.filter(|text| !text.is_empty());
+        if let (Some(sum), Some(text)) = (add.checksum(), &checksum)
+            && sources.iter().any(|source| matches!(source, CopySource::Url(_)))
+            && text.parse::<Digest>().is_err()
+        {
+            let why = format!("checksum {text} is none: write sha256: and 64 hexadecimal digits");
+            return Err(error(why, sum.span));
+        }
         let mut line = "ADD".to_owned();
         history_tail(&mut line, chown.as_ref(), chmod_text.as_ref(), &sources, &dest);
         let step = CopyStep {

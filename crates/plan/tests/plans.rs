@@ -295,6 +295,10 @@ fn errors_say_what_is_wrong() {
         ("FROM busybox\nRUN --mount=type=tmpfs,target=/ x\n", "invalid mount target \"/\""),
         ("FROM busybox\nENV A=${B?no}\n", "failed to process \"${B?no}\": B: no"),
         ("ARG SOURCE_DATE_EPOCH=x\nFROM busybox\n", "invalid SOURCE_DATE_EPOCH: x"),
+        (
+            "FROM scratch\nADD --checksum=md5:abc https://example.com/a /\n",
+            "checksum md5:abc is none: write sha256: and 64 hexadecimal digits",
+        ),
     ] {
         let case =
             if text.contains("AS a\nCOPY --from=b") { case(text).target("a") } else { case(text) };

@@ -93,6 +93,11 @@ impl Request {
         if flag.push {
             self.change(|build| build.push(true));
         }
+        if flag.push_by_digest {
+            self.change(|build| build.push_by_digest(true));
+        }
+        let annotations = flag.annotations.iter().flat_map(|annotations| annotations.0.clone());
+        self.change(|build| annotations.fold(build, Build::annotation));
         let path = match &flag.destination {
             Destination::None => PathBuf::new(),
             Destination::Path(path) => path.clone(),
@@ -199,10 +204,12 @@ pub(crate) fn agent(
 fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
     let names = args.output.iter().any(|output| !output.names.is_empty());
     if args.pushes() && args.tag.is_empty() && !names {
-        return Err(usage("--push needs a name to push to: give --tag"));
+        let flag = if args.push { "--push" } else { "--output that pushes" };
+        return Err(usage(format!("{flag} needs a name to push to: give --tag")));
     }
     if args.loads() && args.tag.is_empty() && !names {
-        return Err(usage("--load needs a name for the image: give --tag"));
+        let flag = if args.load { "--load" } else { "--output type=docker without dest=" };
+        return Err(usage(format!("{flag} needs a name for the image: give --tag")));
     }
     for place in &args.no_cache_step {
         let dockerfile = args.file.as_deref().unwrap_or(Path::new("Dockerfile"));
@@ -391,6 +398,10 @@ mod tests {
             &[r#"target: Some("x")"#, "no_cache: true", r#"no_cache_filter: ["a", "b"]"#],
         );
         check("--target= .", &["target: None"]);
+        check(
+            "-o type=image,name=a,push-by-digest=true,annotation.b=c,push=true .",
+            &[r#"tags: ["a"]"#, "push: true", "push_by_digest: true", r#"key: "b", value: "c""#],
+        );
         assert!(request("--sbom=true .").unwrap().notices[0].contains("no attestation is written"));
         check("--label a=b --label c .", &[r#""a": "b""#, r#""c": """#]);
         check(
@@ -459,6 +470,8 @@ mod tests {
         for (line, part) in [
             ("--push .", "--push needs a name"),
             ("--load .", "--load needs a name"),
+            ("-o type=registry .", "--output that pushes needs a name"),
+            ("-o type=docker .", "--output type=docker without dest= needs a name"),
             ("-f - -", "cannot both come from standard input"),
             ("-o - -o type=oci .", "only one"),
             ("-o - --progress=classic .", "--progress=classic writes to standard output"),

@@ -42,6 +42,7 @@ pub struct Build {
     pub(crate) annotations: Vec<Annotation>,
     pub(crate) pull: bool,
     pub(crate) push: bool,
+    pub(crate) push_by_digest: bool,
     pub(crate) no_cache: bool,
     pub(crate) no_cache_filter: Vec<String>,
     pub(crate) no_cache_steps: Vec<usize>,
@@ -103,6 +104,7 @@ impl Build {
             annotations: Vec::new(),
             pull: false,
             push: false,
+            push_by_digest: false,
             no_cache: false,
             no_cache_filter: Vec::new(),
             no_cache_steps: Vec::new(),
@@ -335,6 +337,33 @@ impl Build {
     /// ```
     pub fn push(mut self, push: bool) -> Self {
         self.push = push;
+        self
+    }
+
+    /// Whether a push leaves out tags: the registry has the image under its digest alone, for an
+    /// index that somebody makes of several (BuildKit's `push-by-digest`). A name with a tag is
+    /// refused then.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext, Cancel, Event, Platform};
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// let built = Build::new(BuildContext::Empty)
+    ///     .dockerfile_text("FROM scratch\nLABEL a=b\n")
+    ///     .tag("registry.example/app")
+    ///     .push(true)
+    ///     .push_by_digest(true)
+    ///     .run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let pull = |name: &str| {
+    ///     engine.pull(&name.parse()?, &Platform::host(), &|_: &Event| {}, &Cancel::new())?;
+    ///     Ok::<(), Box<dyn std::error::Error>>(())
+    /// };
+    /// assert!(pull("registry.example/app").is_err());
+    /// pull(&format!("registry.example/app@{}", built.descriptor.digest()))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn push_by_digest(mut self, push_by_digest: bool) -> Self {
+        self.push_by_digest = push_by_digest;
         self
     }
 

@@ -52,6 +52,19 @@ fn a_pulled_image_of_another_platform_is_told_of() {
 }
 
 #[test]
+fn what_is_pushed_by_digest_has_no_tag() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path()).unwrap();
+    let push = |name: &str| {
+        let build = of("FROM scratch\nRUN make\n").tag(name).push(true).push_by_digest(true);
+        build.run(&engine, &|_: &Event| {}, &Cancel::new())
+    };
+    let error = push("registry.example:5000/app:1").unwrap_err().to_string();
+    assert!(error.contains("app:1: what is pushed by digest has no tag"), "{error}");
+    assert!(push("registry.example:5000/app").is_ok());
+}
+
+#[test]
 fn a_docker_archive_of_several_platforms_is_refused_before_the_build() {
     let folder = TempDir::new().unwrap();
     let engine = engine(folder.path()).unwrap();

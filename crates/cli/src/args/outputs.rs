@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use dfbuild::Compression;
 
+use super::annotation::{self, Annotations};
 use super::csv;
 use super::values::parse_tag;
 
@@ -14,6 +15,9 @@ pub(crate) struct OutputFlag {
     pub(crate) names: Vec<String>,
     /// Whether it goes to the registries of its names.
     pub(crate) push: bool,
+    /// Without tags there.
+    pub(crate) push_by_digest: bool,
+    pub(crate) annotations: Vec<Annotations>,
     pub(crate) compression: Compression,
     pub(crate) rewrite_timestamp: bool,
     pub(crate) platform_split: bool,
@@ -44,6 +48,8 @@ pub(crate) enum Destination {
     Stdout,
 }
 
+const TYPES: &str = "there are oci, docker, local, tar, image, registry and cacheonly";
+
 /// Reads `type=…,dest=…`. A value that is only a path is a folder for the root file system, and
 /// `-` its archive on standard output, as docker has it.
 pub(crate) fn parse(text: &str) -> Result<OutputFlag, String> {
@@ -70,16 +76,19 @@ pub(crate) fn parse(text: &str) -> Result<OutputFlag, String> {
                 }
             }
             "push" => output.push = boolean(&key, &value)?,
+            "push-by-digest" => output.push_by_digest = boolean(&key, &value)?,
             "tar" => folder = !boolean(&key, &value)?,
             "rewrite-timestamp" => output.rewrite_timestamp = boolean(&key, &value)?,
             "platform-split" => output.platform_split = boolean(&key, &value)?,
             "compression" => output.compression = parse_compression(&value)?,
             "compression-level" => level = Some(value),
-            _ => check_attribute(&key, &value)?,
+            _ => match annotation_flag(&key, &value) {
+                Some(flag) => output.annotations.push(annotation::parse(&flag)?),
+                None => check_attribute(&key, &value)?,
+            },
         }
     }
-    output.kind =
-        kind.ok_or("`type=…` is missing: there are oci, docker, local, tar, image and registry")?;
+    output.kind = kind.ok_or_else(|| format!("`type=…` is missing: {TYPES}"))?;
     if folder && output.kind == FlagKind::Oci {
         output.kind = FlagKind::OciFolder;
     }
@@ -115,6 +124,8 @@ fn flag(kind: FlagKind, destination: Destination) -> OutputFlag {
         destination,
         names: Vec::new(),
         push: false,
+        push_by_digest: false,
+        annotations: Vec::new(),
         compression: Compression::default(),
         rewrite_timestamp: false,
         platform_split: true,
@@ -129,9 +140,7 @@ fn parse_kind(text: &str) -> Result<FlagKind, String> {
         "tar" => Ok(FlagKind::Tar),
         // The image is in the store with every output, and so are the steps.
         "image" | "cacheonly" => Ok(FlagKind::Image),
-        _ => Err(format!(
-            "unknown type `{text}`: there are oci, docker, local, tar, image and registry"
-        )),
+        _ => Err(format!("unknown type `{text}`: {TYPES}")),
     }
 }
 
@@ -172,17 +181,32 @@ pub(super) fn with_level(
     }
 }
 
-/// Attributes that ask for what is done anyway are taken, others are refused: an attribute that
-/// changes the image must not be lost silently.
+/// `annotation[-TYPE][[PLATFORM]].KEY` as an `--annotation` has it (BuildKit `exptypes.AnnotationKey`).
+fn annotation_flag(key: &str, value: &str) -> Option<String> {
+    let (target, name) = key.strip_prefix("annotation")?.split_once('.')?;
+    let target = match target.strip_prefix('-') {
+        Some(target) => target.to_owned(),
+        None if target.is_empty() || target.starts_with('[') => format!("manifest{target}"),
+        None => return None,
+    };
+    Some(format!("{target}:{name}={value}"))
+}
+
+/// Attributes that ask for what is done anyway, or that mean something only to a daemon's store of
+/// images, are taken. Others are refused: an attribute that changes the image must not be lost silently.
 fn check_attribute(key: &str, value: &str) -> Result<(), String> {
-    let harmless = matches!(
-        (key, value),
-        ("oci-mediatypes" | "store", "true" | "")
-            | ("force-compression" | "unpack" | "attestation-inline", "false")
-    );
+    let refused = |wanted: bool, instead: &str| match boolean(key, value)? {
+        asked if asked == wanted => Ok(()),
+        asked => Err(format!("`{key}={asked}` is not there{instead}")),
+    };
     match key {
-        _ if harmless => Ok(()),
-        "force-compression" | "oci-mediatypes" => Err(format!("`{key}={value}` is not there yet")),
+        "name-canonical" | "unpack" | "store" => boolean(key, value).map(drop),
+        "dangling-name-prefix" => Ok(()),
+        "mode" if value == "copy" => Ok(()),
+        "oci-mediatypes" => refused(true, ": images have OCI's media types"),
+        "force-compression" => refused(false, " yet: layers of a base stay as they are"),
+        "attestation-inline" => refused(false, ": no attestation is written"),
+        "registry.insecure" => refused(false, ": name the registry with --insecure-registry"),
         _ => Err(format!("unknown attribute `{key}`")),
     }
 }
@@ -212,6 +236,15 @@ mod tests {
         assert!(
             zstd.kind == FlagKind::OciFolder && zstd.compression == Compression::Zstd { level: 9 }
         );
+        // What Docker documents for one runner for each platform.
+        let by_digest =
+            parse("type=image,name=a,push-by-digest=true,name-canonical=true,push=true");
+        let by_digest = by_digest.unwrap();
+        assert!(by_digest.push && by_digest.push_by_digest && by_digest.names == ["a"]);
+        let taken = "type=image,oci-mediatypes=true,store=false,unpack=true,\
+                     dangling-name-prefix=x,registry.insecure=false,force-compression=false";
+        assert_eq!(parse(taken), Ok(flag(FlagKind::Image, Destination::None)));
+        assert_eq!(parse("type=local,dest=out,mode=copy"), parse("out"));
         let pushed = parse("type=registry,name=localhost:5000/a").unwrap();
         assert!(pushed.push && pushed.kind == FlagKind::Image);
         let clamped = parse("type=local,dest=a,rewrite-timestamp=true,platform-split=false");
@@ -221,6 +254,22 @@ mod tests {
         assert!(loaded.kind == FlagKind::Daemon && loaded.destination == Destination::None);
         let named = parse("type=docker,dest=a,\"name=x,y:1\"").unwrap();
         assert_eq!(named.names, ["x", "y:1"]);
+    }
+
+    #[test]
+    fn annotations_are_those_of_the_flag() {
+        for (attribute, expect) in [
+            ("annotation.a.b=c", "a.b=c"),
+            ("annotation[linux/arm64].a=b", "manifest[linux/arm64]:a=b"),
+            ("annotation-index.a:b=c", "index:a:b=c"),
+            (
+                "annotation-manifest-descriptor[linux/s390x].a=b",
+                "manifest-descriptor[linux/s390x]:a=b",
+            ),
+        ] {
+            let parsed = parse(&format!("type=image,{attribute}")).unwrap();
+            assert_eq!(parsed.annotations, [annotation::parse(expect).unwrap()], "{attribute}");
+        }
     }
 
     #[test]
@@ -237,6 +286,11 @@ mod tests {
             ("type=oci,dest=", "empty"),
             ("type=oci,dest=a,compression=lzma", "unknown compression `lzma`"),
             ("type=oci,dest=a,force-compression=true", "not there yet"),
+            ("type=image,oci-mediatypes=false", "`oci-mediatypes=false` is not there: images"),
+            ("type=image,registry.insecure=1", "--insecure-registry"),
+            ("type=image,annotation-picture.a=b", "unknown type `picture`"),
+            ("type=image,annotations.a=b", "unknown attribute `annotations.a`"),
+            ("type=local,dest=a,mode=delete", "unknown attribute `mode`"),
             ("type=oci,dest=a,colour=red", "unknown attribute `colour`"),
         ] {
             let error = parse(given).unwrap_err();

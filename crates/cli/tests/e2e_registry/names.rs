@@ -26,6 +26,32 @@ fn mirror_of_docker_hub() {
     });
 }
 
+/// What Docker documents for a runner for each platform; an index is made of the digests afterwards.
+#[test]
+fn pushed_by_digest() {
+    check("names::pushed_by_digest", |bed| {
+        let registry = registry()?;
+        let name = registry.image("by/digest");
+        bed.base();
+        bed.write("Dockerfile", "FROM base\nRUN echo made > /made\n");
+        let (output, metadata) = (
+            format!("type=image,name={name},push-by-digest=true,name-canonical=true,push=true"),
+            bed.join("out/metadata.json"),
+        );
+        let args = ["-o", &output, "--metadata-file", metadata.to_str().unwrap()];
+        let built = bed.build(&args).succeeds();
+        let metadata: serde_json::Value =
+            serde_json::from_slice(&fs::read(&metadata).unwrap()).unwrap();
+        let digest = metadata["containerimage.digest"].as_str().unwrap();
+        assert!(built.stderr.contains(&format!("pushed {name}@{digest}")), "{}", built.stderr);
+        let _ = elsewhere(bed, &["pull", &format!("{name}@{digest}")]).succeeds();
+        let _ = elsewhere(bed, &["pull", &name]).exits_with(1);
+        let tagged = bed.build(&["-o", &output.replace("digest,push", "digest:1,push")]);
+        assert!(tagged.exits_with(1).stderr.contains("has no tag: leave it out"));
+        Ok(())
+    });
+}
+
 /// A registry with a name and a certificate of its own: reached through a proxy, which is the way to
 /// any name without changing this machine.
 #[test]

@@ -37,7 +37,11 @@ pub(crate) fn finish(session: &Session<'_>, results: &[Arc<StageResult>]) -> Res
     if session.build.push {
         let tell = |event: &Event| session.progress.tell(event);
         for tag in &image.tags {
-            session.engine.push_tagged(tag, None, &tell)?;
+            if session.build.push_by_digest {
+                session.engine.push_pinned(tag, &image.top, &tell)?;
+            } else {
+                session.engine.push_tagged(tag, None, &tell)?;
+            }
         }
     }
     sharing::export(session, &image);
@@ -77,16 +81,20 @@ fn complete(session: &Session<'_>, image: &Image) -> Result<(), Error> {
 
 /// The names of a build.
 pub(crate) fn parse_tags(build: &Build) -> Result<Vec<Reference>, Error> {
-    build.tags.iter().map(|name| parse_tag(name)).collect()
+    build.tags.iter().map(|name| parse_tag(name, build.push_by_digest)).collect()
 }
 
-fn parse_tag(name: &str) -> Result<Reference, Error> {
+fn parse_tag(name: &str, by_digest: bool) -> Result<Reference, Error> {
     let option = |reason: String| Error::Option { option: format!("--tag {name}"), reason };
     let reference: Reference = name
         .parse()
         .map_err(|error: dfbuild_image::ParseReferenceError| option(error.to_string()))?;
     match reference.digest {
         Some(_) => Err(option("an image cannot be given a digest as its name".to_owned())),
+        // BuildKit `push.Push`. A colon before the last slash is that of a port.
+        None if by_digest && name.rsplit('/').next().is_some_and(|last| last.contains(':')) => {
+            Err(option("what is pushed by digest has no tag: leave it out".to_owned()))
+        }
         None => Ok(reference),
     }
 }

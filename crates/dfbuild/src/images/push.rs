@@ -55,6 +55,21 @@ impl Engine {
         push.map_err(Error::transfer("push"))
     }
 
+    /// Pushes what `descriptor` leads to into the repository of a name, without its tag.
+    pub(crate) fn push_pinned(
+        &self,
+        name: &Reference,
+        descriptor: &Descriptor,
+        observer: &dyn Observer,
+    ) -> Result<Digest, Error> {
+        let push = sha256(descriptor).map_err(|error| Error::image(name.to_string(), error));
+        let push = push.and_then(|digest| {
+            let pinned = name.pinned(digest);
+            self.push_as(&pinned, descriptor, &format!("pushing {pinned}"), observer)
+        });
+        push.map_err(Error::transfer("push"))
+    }
+
     /// Pushes what `descriptor` leads to under a name. `what` is what people are told.
     pub(crate) fn push_as(
         &self,

@@ -1,6 +1,7 @@
 //! Images that come and go: what is told of them, and what is refused before anything runs.
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::fs;
 use std::sync::Mutex;
 
 use dfbuild::testing::{FakeSandbox, MemoryRegistry, engine};
@@ -49,6 +50,28 @@ fn a_pulled_image_of_another_platform_is_told_of() {
         ["image with reference registry.example/app:1 was found but does not match the specified \
           platform: wanted linux/s390x, actual: linux/arm64"]
     );
+}
+
+#[test]
+fn files_of_the_caller_are_not_lost_to_an_output() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path()).unwrap();
+    let out = folder.path().join("out");
+    let build = of("FROM scratch\nCOPY <<EOF /bin/sh\nx\nEOF\nCOPY <<EOF /a\nx\nEOF\n");
+    let build = build.output(Output::new(OutputKind::Directory(out.clone())));
+    let run = || build.run(&engine, &|_: &Event| {}, &Cancel::new());
+    fs::create_dir_all(out.join("bin/sh/mine")).unwrap();
+    let error = with_causes(&run().unwrap_err());
+    assert!(error.contains("bin/sh is a folder with something in it"), "{error}");
+    // Nothing was written before it was seen.
+    assert!(out.join("bin/sh/mine").is_dir() && !out.join("a").exists());
+    fs::remove_dir(out.join("bin/sh/mine")).unwrap();
+    run().unwrap();
+    assert!(out.join("bin/sh").is_file() && out.join("a").is_file());
+    fs::remove_dir_all(out.join("bin")).unwrap();
+    fs::write(out.join("bin"), "mine").unwrap();
+    let error = with_causes(&run().unwrap_err());
+    assert!(error.contains("bin is no folder, and one in the image"), "{error}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use dfbuild_layer::{Contents, Index, View, materialise, pack};
 
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
-use crate::images::export::files::{callers, merge, without_devices};
+use crate::images::export::files::{callers, check_kinds, merge, without_devices};
 use crate::images::layer_cache::Form;
 use crate::images::rootfs::Rootfs;
 use crate::steps::missing::not_found;
@@ -84,6 +84,7 @@ impl Engine {
             let (folder, name) = place(from, selected, to)?;
             let below = selected.below(&name)?;
             let index = if from.owners { without_devices(&below)? } else { callers(&below)? };
+            check_kinds(&index, &folder)?;
             let staging = tempfile::Builder::new()
                 .prefix(".dfbuild-")
                 .tempdir_in(&folder)

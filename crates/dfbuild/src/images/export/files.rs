@@ -64,6 +64,7 @@ pub(super) fn directory(
         if session.engine.id_mode() != IdMode::Root {
             index = callers(&index)?;
         }
+        check_kinds(&index, &path)?;
         fs::create_dir_all(&path).map_err(StepError::io("create", &path))?;
         let staging = tempfile::Builder::new()
             .prefix(".dfbuild-")
@@ -161,6 +162,29 @@ pub(crate) fn without_devices(index: &Index) -> Result<Index, StepError> {
     Ok(Index::new(kept.cloned().collect())?)
 }
 
+/// Refuses a folder with something in it where a file is to be, and a file where a folder is to be: what would
+/// be lost is the caller's.
+pub(crate) fn check_kinds(index: &Index, to: &Path) -> Result<(), StepError> {
+    for entry in index.entries() {
+        let target = entry.path.below(to);
+        let Ok(old) = fs::symlink_metadata(&target) else { continue };
+        let (here, there) = match (old.is_dir(), entry.kind.is_directory()) {
+            (true, false)
+                if fs::read_dir(&target).is_ok_and(|mut files| files.next().is_some()) =>
+            {
+                ("a folder with something in it", "none")
+            }
+            (false, true) => ("no folder", "one"),
+            _ => continue,
+        };
+        let target = target.display();
+        return Err(StepError::Unsupported(format!(
+            "{target} is {here}, and {there} in the image: it is not overwritten"
+        )));
+    }
+    Ok(())
+}
+
 /// Moves everything in `from` to `to`; folders are merged, other things replaced.
 pub(crate) fn merge(from: &Path, to: &Path) -> Result<(), StepError> {
     let entries = fs::read_dir(from).map_err(StepError::io("read", from))?;
@@ -176,8 +200,9 @@ pub(crate) fn merge(from: &Path, to: &Path) -> Result<(), StepError> {
                 imitate(&new, &target).map_err(StepError::io("change", &target))?;
                 continue;
             }
+            // An empty one, see `check_kinds`.
             Ok(old) if old.is_dir() => {
-                fs::remove_dir_all(&target).map_err(StepError::io("remove", &target))?;
+                fs::remove_dir(&target).map_err(StepError::io("remove", &target))?;
             }
             Ok(_) => fs::remove_file(&target).map_err(StepError::io("remove", &target))?,
             Err(_) => {}

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use dfbuild_testkit::{Bed, as_each_user, run};
+use dfbuild_testkit::{Bed, Outcome, as_each_user, run};
 
 as_each_user!(
     usage_is_what_coreutils_says,
@@ -61,10 +61,24 @@ fn images_and_their_steps_survive_a_prune(bed: &Bed) {
     let before = total(bed);
     let refused = bed.run(&["prune"]).exits_with(1);
     assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
+    bed.write("answer", "n\n");
+    let answered = || {
+        let answer = fs::File::open(bed.context().join("answer")).unwrap();
+        Outcome::from(bed.command().arg("prune").stdin(answer).output().unwrap()).succeeds().stdout
+    };
+    assert_eq!(answered(), "");
     let recent = bed.run(&["prune", "-f", "--filter", "until=1h"]).succeeds();
     assert_eq!(recent.stdout, "Total:  0B\n");
-    let pruned = bed.run(&["prune", "-f"]).succeeds();
-    assert!(pruned.stdout.contains("layer  "), "{}", pruned.stdout);
+    bed.write("answer", "y\n");
+    let pruned = answered();
+    assert!(pruned.contains("layer  "), "{pruned}");
+    // Nothing is left for it, so nobody is asked; `--all` would take more, as `du` says.
+    assert_eq!(bed.run(&["prune"]).succeeds().stdout, "Total:  0B\n");
+    let said = du(bed);
+    assert_eq!(said["reclaimable"], 0);
+    assert!(said["reclaimable_with_all"].as_u64().unwrap() > 1_000_000, "{said}");
+    let table = bed.run(&["du"]).succeeds().stdout;
+    assert!(table.contains("Reclaimable:  0B with `dfbuild prune`, "), "{table}");
     assert!(total(bed) + 1_000_000 < before);
     build(bed, "kept", &["-t", "again"]);
     assert_eq!(bed.image("again").digest, kept);

@@ -8,6 +8,7 @@ use super::values::parse_tag;
 
 /// An `--output`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute of the flag")]
 pub(crate) struct OutputFlag {
     pub(crate) kind: FlagKind,
     pub(crate) destination: Destination,

@@ -65,6 +65,7 @@ struct Part {
     bytes: u64,
     last_used: String,
     reclaimable: bool,
+    reclaimable_with_all: bool,
     records: usize,
     kept_by: Vec<String>,
 }
@@ -73,6 +74,7 @@ struct Part {
 struct Usage {
     total: u64,
     reclaimable: u64,
+    reclaimable_with_all: u64,
     items: Vec<Part>,
 }
 
@@ -82,13 +84,15 @@ fn json(items: &[&Item], inventory: &Inventory) -> Result<String, serde_json::Er
         kind: kind_of(item),
         bytes: item.bytes,
         last_used: Timestamp::from(item.last_used).to_string(),
-        reclaimable: item.kept_by.is_empty(),
+        reclaimable: may_go(item, false),
+        reclaimable_with_all: may_go(item, true),
         records: item.records,
         kept_by: item.kept_by.iter().map(keeper).collect(),
     });
     output::json(&Usage {
         total: inventory.total,
-        reclaimable: reclaimable(inventory),
+        reclaimable: reclaimable(inventory, false),
+        reclaimable_with_all: reclaimable(inventory, true),
         items: parts.collect(),
     })
 }
@@ -114,8 +118,10 @@ fn why(items: &[&Item]) -> String {
         for keeper in item.kept_by.iter().map(keeper) {
             text += &format!("  kept by {keeper}\n");
         }
-        if item.kept_by.is_empty() {
+        if may_go(item, false) {
             text += "  nothing keeps it: it goes when the store is over its limit, or with `dfbuild prune`\n";
+        } else if may_go(item, true) {
+            text += "  it only saves work for images that stay, or tells of builds: it goes with `dfbuild prune --all`\n";
         }
     }
     text
@@ -135,27 +141,32 @@ fn each(items: &[&Item]) -> String {
     sorted.sort_by_key(|item| std::cmp::Reverse(item.bytes));
     let rows = sorted.into_iter().map(|item| {
         let keepers = item.kept_by.first().map(keeper).unwrap_or_default();
-        let may_go = item.kept_by.is_empty().to_string();
+        let may_go = match (may_go(item, false), may_go(item, true)) {
+            (true, _) => "true",
+            (_, true) => "with --all",
+            _ => "false",
+        };
         let size = units::human_size(item.bytes);
-        [shown_id(item), kind_of(item).to_owned(), may_go, size, ago(item), keepers]
+        [shown_id(item), kind_of(item).to_owned(), may_go.to_owned(), size, ago(item), keepers]
     });
     let header = ["ID", "TYPE", "RECLAIMABLE", "SIZE", "LAST USED", "KEPT BY"];
     table(header.map(str::to_owned), rows)
 }
 
 fn by_kind(items: &[&Item]) -> String {
-    let mut kinds: BTreeMap<&str, (usize, u64, u64)> = BTreeMap::new();
+    let mut kinds: BTreeMap<&str, (usize, [u64; 3])> = BTreeMap::new();
     for item in items {
-        let (number, bytes, free) = kinds.entry(kind_of(item)).or_default();
+        let (number, [bytes, free, with_all]) = kinds.entry(kind_of(item)).or_default();
         *number += 1;
         *bytes += item.bytes;
-        *free += if item.kept_by.is_empty() { item.bytes } else { 0 };
+        *free += if may_go(item, false) { item.bytes } else { 0 };
+        *with_all += if may_go(item, true) { item.bytes } else { 0 };
     }
-    let rows = kinds.into_iter().map(|(kind, (number, bytes, free))| {
-        let [bytes, free] = [bytes, free].map(units::human_size);
-        [kind.to_owned(), number.to_string(), bytes, free]
+    let rows = kinds.into_iter().map(|(kind, (number, sizes))| {
+        let [bytes, free, with_all] = sizes.map(units::human_size);
+        [kind.to_owned(), number.to_string(), bytes, free, with_all]
     });
-    table(["TYPE", "NUMBER", "SIZE", "RECLAIMABLE"].map(str::to_owned), rows)
+    table(["TYPE", "NUMBER", "SIZE", "RECLAIMABLE", "WITH --ALL"].map(str::to_owned), rows)
 }
 
 fn table<const N: usize>(header: [String; N], rows: impl Iterator<Item = [String; N]>) -> String {
@@ -166,12 +177,19 @@ fn table<const N: usize>(header: [String; N], rows: impl Iterator<Item = [String
 }
 
 fn totals(inventory: &Inventory) -> String {
-    let [free, total] = [reclaimable(inventory), inventory.total].map(units::human_size);
-    format!("Reclaimable:  {free}\nTotal:        {total}\n")
+    let sizes = [reclaimable(inventory, false), reclaimable(inventory, true), inventory.total];
+    let [free, with_all, total] = sizes.map(units::human_size);
+    format!(
+        "Reclaimable:  {free} with `dfbuild prune`, {with_all} with `dfbuild prune --all`\n\
+         Total:        {total}\n"
+    )
 }
 
-/// What `dfbuild prune --all` would free.
-fn reclaimable(inventory: &Inventory) -> u64 {
-    let free = inventory.items.iter().filter(|item| item.kept_by.is_empty());
-    free.map(|item| item.bytes).sum()
+/// Whether `dfbuild prune` takes it, or `prune --all`.
+fn may_go(item: &Item, all: bool) -> bool {
+    item.kept_by.is_empty() && (all || !item.kind.needs_all())
+}
+
+fn reclaimable(inventory: &Inventory, all: bool) -> u64 {
+    inventory.items.iter().filter(|item| may_go(item, all)).map(|item| item.bytes).sum()
 }

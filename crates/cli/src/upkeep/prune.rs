@@ -43,23 +43,23 @@ fn told(removed: &Removed) -> String {
     columns(&rows) + &format!("Total:  {}\n", units::human_size(removed.bytes))
 }
 
-/// Asks, as docker does.
+/// Asks, as docker does; an answer may come from a pipe. To remove nothing takes no answer.
 fn agreed(bytes: u64) -> Result<bool, Box<dyn Error>> {
-    if !io::stdin().is_terminal() {
-        return Err(format!(
-            "there is nobody to ask whether to remove {}: use --force",
-            units::human_size(bytes)
-        )
-        .into());
+    if bytes == 0 {
+        return Ok(true);
     }
-    let mut out = io::stderr().lock();
-    write!(
-        out,
-        "This will remove {} that no image needs. Are you sure you want to continue? [y/N] ",
-        units::human_size(bytes)
-    )?;
-    out.flush()?;
+    let (size, is_terminal) = (units::human_size(bytes), io::stdin().is_terminal());
+    if is_terminal {
+        let mut out = io::stderr().lock();
+        let question = "Are you sure you want to continue? [y/N] ";
+        write!(out, "This will remove {size} that no image needs. {question}")?;
+        out.flush()?;
+    }
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
+    if answer.is_empty() && !is_terminal {
+        let text = format!("there is nobody to ask whether to remove {size}: use --force");
+        return Err(text.into());
+    }
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -49,6 +49,13 @@ pub enum ItemKind {
     Scratch(PathBuf),
 }
 
+impl ItemKind {
+    /// Whether it only saves work for images that stay, or tells of builds: `Policy::all` is for that.
+    pub fn needs_all(&self) -> bool {
+        matches!(self, Self::LayerCopies(_) | Self::Note(_) | Self::ImageRecords(_) | Self::Log(_))
+    }
+}
+
 /// Why something is kept.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]

@@ -47,8 +47,7 @@ impl Policy {
             // To stay below a limit copies go as everything else.
             ItemKind::LayerCopies(_) | ItemKind::Note(_) => self.all || self.keep_bytes.is_some(),
             // Builds keep only so many of their logs themselves.
-            ItemKind::ImageRecords(_) | ItemKind::Log(_) => self.all,
-            _ => true,
+            _ => self.all || !item.kind.needs_all(),
         };
         kind && item.kept_by.is_empty() && self.unused_for.is_none_or(|limit| age >= limit)
     }

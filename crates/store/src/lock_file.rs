@@ -21,7 +21,7 @@ pub(crate) struct LockFile {
 }
 
 impl LockFile {
-    /// Waits for the lock. Only for locks that are held for moments.
+    /// Waits for the lock. Builds wait only for locks that are held for moments.
     pub(crate) fn wait(path: &Path, mode: Mode) -> io::Result<Self> {
         loop {
             let file = open(path)?;

@@ -81,7 +81,7 @@ impl Engine {
         Ok(items.iter().map(|item| item.bytes).sum())
     }
 
-    /// Removes what is not needed. Builds may run meanwhile.
+    /// Removes what is not needed. Builds may run meanwhile; [`Self::fsck`] is waited for.
     ///
     /// ```
     /// # use dfbuild::{Build, BuildContext, Cancel, Event};
@@ -97,6 +97,7 @@ impl Engine {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn prune(&self, prune: &Prune) -> Result<Removed, Error> {
+        let _collecting = self.store().wait_to_collect();
         let inventory = self.store().inventory(&promised_by)?;
         Ok(self.store().collect(&inventory, &prune.policy())?)
     }

@@ -21,7 +21,8 @@ pub struct Removed {
     pub bytes: u64,
 }
 
-/// Held by the one who collects: several at once would only do the same work.
+/// Held by the one who collects: several at once would only do the same work, and whoever looks for
+/// damage would take for lost what is removed meanwhile.
 #[derive(Debug)]
 pub struct Collecting(#[expect(dead_code, reason = "held, not read")] LockFile);
 
@@ -32,6 +33,16 @@ impl Store {
     /// The right to collect; `None` if somebody else is at it.
     pub fn collecting(&self) -> Option<Collecting> {
         LockFile::try_take(&self.path("collect.lock"), Mode::Exclusive).ok()?.map(Collecting)
+    }
+
+    /// The same, once everybody else is done; `None` where nothing can be written.
+    pub fn wait_to_collect(&self) -> Option<Collecting> {
+        LockFile::wait(&self.path("collect.lock"), Mode::Exclusive).ok().map(Collecting)
+    }
+
+    /// The right that nobody collects, once that is so; `None` where nothing can be written.
+    pub(crate) fn wait_for_collecting(&self) -> Option<Collecting> {
+        LockFile::wait(&self.path("collect.lock"), Mode::Shared).ok().map(Collecting)
     }
 
     /// What [`Self::collect`] would remove, at most.

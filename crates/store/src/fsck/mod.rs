@@ -6,6 +6,7 @@ mod layers;
 mod notes;
 mod records;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use dfbuild_image::{Descriptor, Digest};
@@ -83,13 +84,14 @@ pub struct Looked {
 impl Store {
     /// Looks at everything, tells what is wrong as it is found, and with `repair` mends it: what is
     /// damaged is made again where that is possible, and else removed, so that it is a miss. Builds may
-    /// run meanwhile.
+    /// run meanwhile; collections wait.
     pub fn check(
         &self,
         meaning: &dyn Meaning,
         repair: bool,
         tell: &dyn Fn(&Finding),
     ) -> Result<Looked, Error> {
+        let _nobody_collects = self.wait_for_collecting();
         let _in_use = self.in_use();
         let mut check = Check { store: self, meaning, repair, tell, looked: Looked::default() };
         check.blobs()?;
@@ -151,9 +153,18 @@ impl Check<'_> {
     /// What killed builds and collections left.
     fn leftovers(&self) -> Result<(), Error> {
         let read: RecordReader<'_> = &|bytes| self.meaning.record(bytes);
-        let inventory = self.store.inventory(read)?;
         let nothing_else =
             Policy { unused_for: Some(std::time::Duration::MAX), ..Policy::default() };
+        let first = self.store.inventory(read)?;
+        let seen: BTreeSet<&ItemKind> =
+            self.store.collectable(&first, &nothing_else).into_iter().map(|it| &it.kind).collect();
+        if seen.is_empty() {
+            return Ok(());
+        }
+        // Leases are read before folders: what a running build made in between looks abandoned, and no
+        // longer does so at a second look.
+        let mut inventory = self.store.inventory(read)?;
+        inventory.items.retain(|item| seen.contains(&item.kind));
         let items = self.store.collectable(&inventory, &nothing_else);
         for item in &items {
             if let ItemKind::Leftover(path) = &item.kind {
@@ -166,5 +177,77 @@ impl Check<'_> {
             self.store.collect(&inventory, &nothing_else)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::fs;
+
+    use super::*;
+
+    /// Does something each time that a record is read.
+    struct AtRecords<F: Fn(usize)>(Cell<usize>, F);
+
+    impl<F: Fn(usize)> Meaning for AtRecords<F> {
+        fn record(&self, bytes: &[u8]) -> Option<Vec<Digest>> {
+            self.0.set(self.0.get() + 1);
+            (self.1)(self.0.get());
+            std::str::from_utf8(bytes).ok()?.parse().ok().map(|layer| vec![layer])
+        }
+
+        fn index(&self, bytes: &[u8]) -> Result<Digest, String> {
+            Ok(Digest::of(bytes))
+        }
+
+        fn snapshot(&self, _index: &[u8], _folder: &Path) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn restore(&self, _image: &Descriptor, _blob: &Digest) -> bool {
+            false
+        }
+    }
+
+    fn put(store: &Store, name: &str) {
+        let staging = store.stage().unwrap();
+        let diff_id = Digest::of(name);
+        let folder = staging.folder("upper").unwrap();
+        store.put_snapshot("root", &diff_id, &folder).unwrap();
+        store.put_record(Digest::of(format!("key of {name}")), diff_id.to_string().into_bytes());
+    }
+
+    #[test]
+    fn what_builds_and_collections_do_meanwhile_is_no_damage() {
+        let root = tempfile::tempdir().unwrap();
+        let (store, other) = (Store::open(root.path()).unwrap(), Store::open(root.path()).unwrap());
+        put(&store, "old");
+        store.commit().unwrap();
+        let in_use = other.in_use();
+        let meaning = AtRecords(Cell::default(), |call| {
+            assert!(other.collecting().is_none());
+            // The first call checks the record, the second one looks for leftovers.
+            if call == 2 {
+                put(&other, "new");
+            }
+        });
+        let told = Cell::default();
+        let tell = |finding: &Finding| {
+            told.set(told.get() + 1);
+            println!("{finding:?}");
+        };
+        store.check(&meaning, true, &tell).unwrap();
+        assert_eq!((told.get(), meaning.0.get()), (0, 3));
+        other.commit().unwrap();
+        drop(in_use);
+        assert!(other.snapshot("root", &Digest::of("new")).is_some());
+        assert!(other.collecting().is_some());
+
+        // What really was left is still told of.
+        fs::create_dir(root.path().join("snapshots/root/left")).unwrap();
+        store.check(&AtRecords(Cell::default(), |_| {}), true, &tell).unwrap();
+        assert_eq!(told.get(), 1);
+        assert!(!root.path().join("snapshots/root/left").exists());
     }
 }

@@ -191,6 +191,9 @@ fn first(diagnostics: &[Diagnostic]) -> String {
     error.map_or_else(|| "it has errors".to_owned(), Diagnostic::text)
 }
 
+/// What to do about files of a context that cannot be read, or that change all the time.
+const LEAVE_OUT: &str = "a line in .dockerignore leaves out what the image does not need";
+
 /// The line of an ignore file that leaves something out.
 ///
 /// ```
@@ -377,8 +380,11 @@ pub enum StepError {
     #[error("the build was cancelled")]
     Cancelled,
     /// Files of the context changed between looking at them and having copied them.
-    #[error("the build context changed while it was built; build again")]
-    ContextChanged,
+    #[error("the build context changed while it was built: {}; build again", files.join(", "))]
+    ContextChanged {
+        /// The first of them, from the top of their context.
+        files: Vec<String>,
+    },
     /// Something in the store is not what its name promises, or not whole.
     #[error("{}", .0.problem())]
     #[serde(skip)]
@@ -447,6 +453,12 @@ impl StepError {
             Self::Damaged(Damaged::Remote(_)) => Some(
                 "it was left in the registry of its image: `dfbuild pull` fetches that".to_owned(),
             ),
+            Self::ContextChanged { .. } => Some(LEAVE_OUT.to_owned()),
+            Self::Context(dfbuild_context::Error::Io { source, .. })
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Some(LEAVE_OUT.to_owned())
+            }
             Self::Relayed(relayed) => relayed.hint().map(ToOwned::to_owned),
             _ => None,
         }
@@ -482,7 +494,7 @@ impl StepError {
                 Self::Relayed(Relayed::of(&error).with_hint(hint))
             }
             Self::Remote(error) => Self::Relayed(Relayed::of(&error).with_hint(error.hint())),
-            Self::Context(error) => Self::Relayed(Relayed::of(&error)),
+            Self::Context(_) => Self::Relayed(Relayed::of(&self).with_hint(self.hint())),
             Self::Layer(error) => Self::Relayed(Relayed::of(&error)),
             Self::Store(error) => Self::Relayed(Relayed::of(&error)),
             Self::Damaged(_) => Self::Relayed(Relayed::of(&self)),

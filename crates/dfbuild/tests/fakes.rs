@@ -77,7 +77,7 @@ fn a_context_that_changes_under_a_command_is_told_of() {
     run("look").unwrap();
     let error = run("touch").unwrap_err();
     let Error::Step { source, .. } = error else { panic!("{error}") };
-    assert!(matches!(*source, StepError::ContextChanged), "{source}");
+    assert!(matches!(*source, StepError::ContextChanged { .. }), "{source}");
     // It is not kept as the result for what the context was.
     assert_eq!(run("look").unwrap().ran, 1);
 }

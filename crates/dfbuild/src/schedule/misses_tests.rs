@@ -227,3 +227,30 @@ fn a_build_that_ended_early_says_so() {
     bed.build(text).unwrap();
     assert_eq!(bed.last(text).end, None);
 }
+
+#[test]
+fn files_that_change_while_they_are_copied_are_named_from_their_context() {
+    let bed = Bed::new();
+    fs::create_dir(bed.folder.path().join("context/logs")).unwrap();
+    let copy = |text: &str, name: &'static str| {
+        bed.write("logs/grows", "a");
+        bed.write("logs/stays", "a");
+        let change = |event: &Event| {
+            if let Event::Started { .. } = event {
+                bed.write(name, "longer than before");
+            }
+        };
+        let error = bed.of(text).run(&bed.engine, &change, &Cancel::new()).unwrap_err();
+        assert!(error.hint().is_some_and(|hint| hint.contains(".dockerignore")), "{error}");
+        error.to_string()
+    };
+    for (text, name) in [
+        ("FROM scratch\nCOPY . /c\n", "logs/grows"),
+        ("FROM scratch\nCOPY logs/* /d/\n", "logs/grows"),
+        ("FROM scratch\nCOPY . /e\n", "logs/comes"),
+    ] {
+        let message = copy(text, name);
+        let expect = format!("while it was built: {name}; build again");
+        assert!(message.contains(&expect), "{message}");
+    }
+}

@@ -2,9 +2,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use dfbuild_cache::{ClockTimes, LayerRecord, Record};
+use dfbuild_cache::{ClockTimes, LayerRecord, Record, files_change};
 use dfbuild_image::Timestamp;
-use dfbuild_layer::measure_cpu;
+use dfbuild_layer::{Error as LayerError, measure_cpu};
 use dfbuild_plan::{StageId, Step, StepKind};
 use dfbuild_store::Staging;
 
@@ -15,15 +15,17 @@ use crate::images::meter::{archive_size, content_size};
 use crate::images::rootfs::Rootfs;
 use crate::leaks::Leaks;
 use crate::schedule::keys::SourceId;
-use crate::schedule::nodes::forget;
 use crate::schedule::session::Session;
-use crate::schedule::sources::{Handle, Mounted, source_digest};
+use crate::schedule::sources::{Handle, Mounted, selected_paths, source_digest};
 use crate::schedule::stage_result::{StageResult, layer_of, seen_below};
 use crate::steps::copy_step::copy;
 use crate::steps::draft::Finished;
 use crate::steps::run_step::run_command;
 use crate::steps::tree::Tree;
 use crate::steps::workdir_step::workdir;
+
+/// How many of the files are named that changed while they were copied.
+const NAMED: usize = 3;
 
 /// In which form a layer is kept.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +58,14 @@ impl Session<'_> {
         let created = Timestamp::from(SystemTime::now());
         let usage = Cell::default();
         let work = || {
-            let made = self.make(id, at, step, handles, below, &usage)?;
+            let made = self.make(id, at, step, handles, below, &usage);
+            if let Err(StepError::Layer(LayerError::Changed { .. } | LayerError::Content { .. })) =
+                made
+            {
+                // That error has the path in the image; what it is in the context is of more use.
+                self.check_unchanged(step, handles, ids)?;
+            }
+            let made = made?;
             self.pack_soon(id, &below.layers, layer_of(info.id, &made));
             // What was read must still be what the key says, or the next build would take it for that.
             self.check_unchanged(step, handles, ids)?;
@@ -90,10 +99,16 @@ impl Session<'_> {
     ) -> Result<(), StepError> {
         for (number, (handle, id)) in handles.iter().zip(ids).enumerate() {
             if matches!(handle, Handle::Context(_)) {
-                let now = source_digest(step, number, handle.tree(), &self.fetcher(), &mut forget)?;
+                let mut keep = |node, bytes| self.nodes.keep(node, bytes);
+                let now = source_digest(step, number, handle.tree(), &self.fetcher(), &mut keep)?;
                 handle.tree().forget_walks();
-                if SourceId::Files(now) != *id {
-                    return Err(StepError::ContextChanged);
+                if let SourceId::Files(before) = id
+                    && *before != now
+                {
+                    let paths = selected_paths(step, number, handle, &self.fetcher());
+                    let change = files_change(before, &now, &paths, &|node| self.nodes.get(node));
+                    let files = change.files.into_iter().map(|file| file.path).take(NAMED);
+                    return Err(StepError::ContextChanged { files: files.collect() });
                 }
             }
         }

@@ -508,6 +508,9 @@ impl<'a> Planner<'a> {
         place: &Place,
         scope: &mut Scope,
     ) -> Result<(), Stop> {
+        for (flag, device) in run.flags.texts("device").zip(run.devices()) {
+            self.warnings.push(missing_device(&device, flag.span)?);
+        }
         let mut mounts: Vec<RunMount> = Vec::new();
         let mut ssh = 0;
         for flag in run.mounts() {
@@ -624,6 +627,17 @@ fn other_platform(request: &BaseRequest, pulled: &Platform, span: Span) -> Optio
         wanted.to_string()
     );
     Some(Diagnostic::warning(DiagnosticKind::Suspicious, message, span))
+}
+
+/// No device is there: BuildKit goes on without one that is not `required`
+/// (`commands_rundevice.go`, `ParseDevice`).
+fn missing_device(device: &ast::Device, span: Span) -> Result<Diagnostic, Diagnostic> {
+    if device.required {
+        let message = format!("required device {:?} is not there", device.name);
+        return Err(error(message, span).with_help("dfbuild gives commands no devices"));
+    }
+    let message = format!("device {:?} is not there: the command runs without it", device.name);
+    Ok(Diagnostic::warning(DiagnosticKind::Suspicious, message, span))
 }
 
 fn check_reference(name: &str, span: Span) -> Result<(), Diagnostic> {

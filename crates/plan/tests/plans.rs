@@ -291,6 +291,7 @@ fn errors_say_what_is_wrong() {
             "invalid chmod parameter: '9'. it should be octal string and between 0 and 07777",
         ),
         ("FROM busybox\nRUN []\n", "arguments are required"),
+        ("FROM busybox\nRUN --device=a.b/c=d,required x\n", r#"required device "a.b/c=d" is not"#),
         ("ARG X\nFROM $X\n", "base name ($X) should not be blank"),
         ("FROM busybox\nRUN --mount=type=tmpfs,target=/ x\n", "invalid mount target \"/\""),
         ("FROM busybox\nENV A=${B?no}\n", "failed to process \"${B?no}\": B: no"),
@@ -318,6 +319,19 @@ fn all_errors_of_a_stage_are_reported() {
 fn unused_arguments_are_mentioned() {
     let graph = case("FROM busybox\nARG A\n").arg("A", "1").arg("TYPO", "1").graph();
     assert_eq!(graph.warnings[0].message, "one or more build-args [TYPO] were not consumed");
+}
+
+#[test]
+fn devices_are_not_there() {
+    let graph = case("FROM busybox\nRUN --device=a.b/c=d --device=e.f/g x\n").graph();
+    let messages: Vec<&str> = graph.warnings.iter().map(|it| it.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            r#"device "a.b/c=d" is not there: the command runs without it"#,
+            r#"device "e.f/g" is not there: the command runs without it"#,
+        ]
+    );
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn usage_errors() {
         &["-o", "type=zip,dest=x", "."],
         "error: invalid value 'type=zip,dest=x' for '--output \
          <type=oci|docker|local|tar,dest=PATH>': unknown type `zip`: there are oci, docker, local, \
-         tar, image and registry",
+         tar, image, registry and cacheonly",
     );
     check(&["-f", "-", "-"], "error: context and Dockerfile cannot both come from standard input");
     let (code, _, err) = dfbuild(folder.path(), &[]);

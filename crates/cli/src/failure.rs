@@ -144,7 +144,11 @@ fn flag_hint(error: &Error) -> Option<String> {
     let source = match error {
         Error::Step { source, .. } => source,
         Error::Context { path, .. } if !path.exists() => return meant::folder(path),
-        Error::NoDockerfile { .. } => {
+        Error::NoDockerfile { path, .. } => {
+            let other = path.with_file_name("Containerfile");
+            if other.is_file() {
+                return Some(format!("there is a Containerfile: -f {}", other.display()));
+            }
             return Some(
                 "-f FILE names the Dockerfile, -f - reads it from standard input".to_owned(),
             );

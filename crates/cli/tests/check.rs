@@ -273,3 +273,26 @@ fn text_has_an_end_and_json_has_everything() {
     let json: serde_json::Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!(json.as_array().map(Vec::len), Some(1002));
 }
+
+#[test]
+fn doubts_of_the_parser_are_told_of() {
+    let folder = folder(&[("Dockerfile", "FROM busybox:1\r\nRUN <<EOF\r\necho hello\r\nEOF\r\n")]);
+    let check = |args: &[&str]| dfbuild(folder.path(), &[&["check"], args].concat());
+    let (code, out, err) = check(&[]);
+    let told = "Check complete, 1 warning follows, which counts with --strict.\n";
+    assert!(code == 0 && out.ends_with(told), "{out}");
+    assert!(err.contains("CR LF"), "{err}");
+    assert_eq!(check(&["--strict"]).0, 1);
+    let (code, out, _) = check(&["--format=json"]);
+    assert!(code == 0 && out.contains("DockerfileSyntax") && out.contains("CR LF"), "{out}");
+}
+
+#[test]
+fn the_other_name_of_a_dockerfile_is_named() {
+    let folder = folder(&[("Containerfile", "FROM scratch\n")]);
+    let (code, _, err) = dfbuild(folder.path(), &["build", "."]);
+    assert!(
+        code == 1 && err.contains("hint: there is a Containerfile: -f ./Containerfile"),
+        "{err}"
+    );
+}

@@ -75,6 +75,15 @@ fn files_of_the_caller_are_not_lost_to_an_output() {
 }
 
 #[test]
+fn a_context_without_a_dockerfile_is_told_of() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path()).unwrap();
+    let build = Build::new(BuildContext::Empty);
+    let error = build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap_err();
+    assert_eq!(with_causes(&error), "read Dockerfile Dockerfile: it is not in the context");
+}
+
+#[test]
 fn what_is_pushed_by_digest_has_no_tag() {
     let folder = TempDir::new().unwrap();
     let engine = engine(folder.path()).unwrap();

@@ -60,6 +60,10 @@ pub(crate) struct ComposeArgs {
     #[arg(long)]
     pub(crate) no_cache: bool,
 
+    /// Fail when a step is not in the cache, instead of running it
+    #[arg(long, conflicts_with = "no_cache")]
+    pub(crate) require_cache: bool,
+
     /// Ask registries for newer base images
     #[arg(long)]
     pub(crate) pull: bool,

@@ -2,11 +2,12 @@
 
 use std::io::{self, Write};
 
-use dfbuild::dockerfile::lint::Finding;
+use dfbuild::Diagnostic;
+use dfbuild::dockerfile::lint::{Finding, Level};
 use serde::{Serialize, Serializer};
 
-use super::Checked;
 use super::place::{Places, Region};
+use super::{Checked, SYNTAX, SYNTAX_DOC};
 
 /// A finding. Fields may be added, not taken away.
 #[derive(Serialize)]
@@ -54,6 +55,23 @@ pub(super) fn write(out: &mut dyn Write, checked: &Checked) -> io::Result<()> {
             .as_ref()
             .map(|fix| Change { place: places.region(fix.span), text: &fix.replacement }),
     });
-    serde_json::Serializer::pretty(&mut *out).collect_seq(entries)?;
+    let doubts = checked.doubts().map(|doubt: &Diagnostic| {
+        let place = places.region(doubt.span);
+        Entry {
+            rule: SYNTAX,
+            name: SYNTAX,
+            level: Level::Warning.name(),
+            detail: &doubt.message,
+            doc: SYNTAX_DOC,
+            url: None,
+            file: &checked.source.name,
+            line: place.line,
+            end_line: place.end_line,
+            place,
+            help: None,
+            fix: None,
+        }
+    });
+    serde_json::Serializer::pretty(&mut *out).collect_seq(entries.chain(doubts))?;
     out.write_all(b"\n")
 }

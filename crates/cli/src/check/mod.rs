@@ -21,6 +21,11 @@ use crate::source::Source;
 use crate::{diagnostics, report};
 pub(crate) use place::{Places, Region};
 
+/// The rule that errors and doubts of the parser go by.
+const SYNTAX: &str = "DockerfileSyntax";
+/// What it is about.
+const SYNTAX_DOC: &str = "The Dockerfile has an error, or very likely means something else";
+
 /// What came of looking at a file.
 struct Checked {
     source: Source,
@@ -60,7 +65,13 @@ impl Checked {
     /// How many findings count.
     fn count(&self) -> usize {
         let counts = |level| self.strict || level == Level::Warning;
-        self.report.findings.iter().filter(|finding| counts(finding.level)).count()
+        let findings = self.report.findings.iter().filter(|finding| counts(finding.level)).count();
+        findings + if self.strict { self.doubts().count() } else { 0 }
+    }
+
+    /// What the parser takes for a mistake, though it builds.
+    fn doubts(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|it| !it.is_error())
     }
 
     fn is_good(&self) -> bool {

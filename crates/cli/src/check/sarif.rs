@@ -9,11 +9,8 @@ use dfbuild::{Diagnostic, Fix, Span};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::Checked;
 use super::place::{Places, Region};
-
-/// The rule that errors of the file itself go by.
-const SYNTAX: &str = "DockerfileSyntax";
+use super::{Checked, SYNTAX, SYNTAX_DOC};
 
 /// The whole document.
 #[derive(Serialize)]
@@ -54,7 +51,7 @@ pub(super) fn write(out: &mut dyn Write, checked: &Checked) -> io::Result<()> {
         rules.insert(SYNTAX, descriptions.len());
         descriptions.push(json!({
             "id": SYNTAX,
-            "shortDescription": { "text": "The Dockerfile has an error, or very likely means something else" },
+            "shortDescription": { "text": SYNTAX_DOC },
         }));
     }
     let tool = json!({ "driver": {

@@ -33,7 +33,11 @@ pub(super) fn render(checked: &Checked) -> String {
     }
     let errors = checked.diagnostics.iter().filter(|it| it.is_error()).count();
     let _ = match (errors, checked.count()) {
-        (0, 0) => writeln!(out, "Check complete, no warnings found."),
+        (0, 0) => match checked.doubts().count() {
+            0 => writeln!(out, "Check complete, no warnings found."),
+            1 => writeln!(out, "Check complete, 1 warning follows, which counts with --strict."),
+            n => writeln!(out, "Check complete, {n} warnings follow, which count with --strict."),
+        },
         (0, 1) => writeln!(out, "Check complete, 1 warning has been found!"),
         (0, count) => writeln!(out, "Check complete, {count} warnings have been found!"),
         // The errors follow, on standard error.

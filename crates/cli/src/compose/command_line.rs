@@ -78,6 +78,7 @@ pub(super) fn of(service: &Service, files: &Files, args: &ComposeArgs) -> Comman
     line.flags("--no-cache-filter", build.no_cache_filter);
     let switches = [
         ("--no-cache", args.no_cache || build.no_cache),
+        ("--require-cache", args.require_cache),
         ("--pull", args.pull || build.pull),
         ("--push", args.push && service.image.is_some()),
         ("--offline", args.registries.offline),

@@ -25,7 +25,11 @@ impl Source {
     /// Reads the Dockerfile of `build`.
     pub(crate) fn read(build: &Build, materials: &Materials) -> Result<Self, Error> {
         let in_context = |name: &str| {
-            let bytes = materials.main.read(name).map_err(missing(Path::new(name)))?;
+            let read = materials.main.read(name).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => io::Error::new(error.kind(), "it is not in the context"),
+                _ => error,
+            });
+            let bytes = read.map_err(missing(Path::new(name)))?;
             Ok(Self::new(name, &bytes, None))
         };
         let or_lower_case = |found: Result<Self, Error>,

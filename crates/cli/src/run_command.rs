@@ -60,7 +60,8 @@ pub(crate) fn run(args: &RunArgs, root: PathBuf) -> ExitCode {
         run = args.tmpfs.iter().cloned().fold(run, Run::tmpfs);
         run = args.ulimit.iter().cloned().fold(run, Run::ulimit);
         run = run.read_only(args.read_only).privileged(args.privileged);
-        Ok((engine, with_common(run, &args.common, args.tty)?))
+        let run = with_common(&engine, run, &args.common, args.tty)?;
+        Ok((engine, run))
     };
     match made() {
         Ok((engine, run)) => start(&engine, &run, args.interactive, args.tty),
@@ -122,7 +123,8 @@ pub(crate) fn shell(args: &ShellArgs, root: PathBuf) -> ExitCode {
             tell(notice);
         }
         let run = run.shell().args(&args.command);
-        Ok((engine, with_common(run, &args.common, tty)?))
+        let run = with_common(&engine, run, &args.common, tty)?;
+        Ok((engine, run))
     };
     match made() {
         Ok((engine, run)) => start(&engine, &run, true, tty),
@@ -203,7 +205,7 @@ fn image_or_stage(engine: &Engine, name: &str, args: &ShellArgs) -> Result<Run, 
     })
 }
 
-fn with_common(mut run: Run, args: &CommonRunArgs, tty: bool) -> io::Result<Run> {
+fn with_common(engine: &Engine, mut run: Run, args: &CommonRunArgs, tty: bool) -> io::Result<Run> {
     if tty {
         run = with_terminal(run);
     }
@@ -221,6 +223,9 @@ fn with_common(mut run: Run, args: &CommonRunArgs, tty: bool) -> io::Result<Run>
     }
     if let Some(user) = &args.user {
         run = run.user(user);
+        if let Some(text) = engine.limits_of_one_id() {
+            tell(text);
+        }
     }
     if let Ok(content) = fs::read("/etc/resolv.conf") {
         run = run.resolv_conf(content);

@@ -96,9 +96,9 @@ fn what_a_command_is_given(bed: &Bed) {
     assert!(hosts.contains("10.0.0.7\tdb\n"), "{hosts}");
     let interfaces = out(&["--network", "none", "app", "ls", "/sys/class/net"]);
     assert_eq!(interfaces.split_whitespace().collect::<Vec<_>>(), ["lo"]);
-    if !bed.has_one_id() {
-        assert_eq!(out(&["-u", "ann", "app", "id", "-u"]), "1000\n");
-    }
+    let as_ann = bed.run(&["run", "--rm", "-u", "ann", "app", "id", "-u"]).succeeds();
+    assert_eq!(as_ann.stdout, if bed.has_one_id() { "0\n" } else { "1000\n" });
+    assert_eq!(as_ann.stderr.contains("only one user id can be mapped"), bed.has_one_id());
     // Files of this machine, for reading or for writing.
     let shared = bed.join("out/shared");
     fs::create_dir(&shared).unwrap();

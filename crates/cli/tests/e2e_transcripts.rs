@@ -125,6 +125,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("StepError::Damaged", "cli/tests/e2e_damage.rs", "damage"),
     ("StepError::ForeignPlatform", "cli/tests/e2e_outputs.rs", "cannot run a command for"),
     ("StepError::Layer", "layer/tests/archive.rs", "Error::"),
+    ("StepError::NotKept", "dfbuild/tests/fakes.rs", "NotKept"),
     ("StepError::Relayed", "dfbuild/src/relayed.rs", "there_and_back"),
     ("StepError::Sandbox", "sandbox/tests/root.rs", "Error::"),
     ("StepError::Signal", "dfbuild/src/exit_code.rs", "StepError::Signal"),

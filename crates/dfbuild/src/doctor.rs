@@ -180,7 +180,7 @@ impl Engine {
             IdMode::Single => Probe::good("ids", "one is mapped")
                 .means(
                     Health::Limited,
-                    "commands run as root whatever USER says, and changes of owner are pretended",
+                    "commands run as root whatever USER says; changes of owner and devices are pretended",
                 )
                 .fix(Some(
                     "install uidmap (newuidmap), and as root: usermod --add-subuids 100000-165535 \

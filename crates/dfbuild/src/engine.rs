@@ -429,6 +429,23 @@ impl Engine {
         }
     }
 
+    /// What commands cannot do where this process has a single user id, for people.
+    ///
+    /// ```
+    /// # let store = tempfile::tempdir()?;
+    /// # let engine = dfbuild::testing::engine(store.path())?;
+    /// if let Some(text) = engine.limits_of_one_id() {
+    ///     println!("{text}");
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn limits_of_one_id(&self) -> Option<&'static str> {
+        let text = "only one user id can be mapped here: commands run as root, and changes of owner \
+            and devices made inside them are pretended; install uidmap and give this user a range in \
+            /etc/subuid and /etc/subgid to have owners";
+        (self.id_mode() == IdMode::Single).then_some(text)
+    }
+
     /// How many user ids this process can give to files.
     pub(crate) fn mapped_ids(&self) -> u64 {
         self.shared.id_map.uids.iter().map(|range| u64::from(range.count)).sum()

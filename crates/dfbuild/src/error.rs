@@ -13,6 +13,7 @@ use crate::damaged::Damaged;
 use crate::event::StepInfo;
 use crate::exit_code::{explain_exit_code, explain_signal};
 use crate::relayed::{self, Relayed};
+use crate::store_owner;
 
 /// Why there is no image.
 ///
@@ -263,15 +264,26 @@ pub enum StepError {
         /// By which signal.
         signal: i32,
     },
+    /// The command failed, and what it had changed could not be kept for whoever wants to look at it.
+    #[error("{failed}; what it had changed could not be kept")]
+    NotKept {
+        /// How it failed.
+        failed: Box<StepError>,
+        /// Why that could not be kept: the disk may be full.
+        source: Box<StepError>,
+    },
     /// A source is not there.
     #[error(
-        "{path:?}: not found{}{}",
+        "{path:?}: not found{}{}{}",
         .within.as_ref().map(|it| format!(" in {it}")).unwrap_or_default(),
+        .leads_to.as_ref().map(|it| format!(": a link leads to {it:?}")).unwrap_or_default(),
         .ignored.as_ref().map(|it| format!(": {it}")).unwrap_or_default()
     )]
     NotFound {
         /// The source, absolute in its tree.
         path: String,
+        /// Where a link leads that is followed to it, absolute in its tree.
+        leads_to: Option<String>,
         /// The rule that leaves it out, if one does.
         ignored: Option<IgnoreRule>,
         /// Where it was looked for, in words: `stage build`.
@@ -453,6 +465,7 @@ impl StepError {
             Self::Damaged(Damaged::Remote(_)) => Some(
                 "it was left in the registry of its image: `dfbuild pull` fetches that".to_owned(),
             ),
+            Self::Store(error) => store_owner::hint(error),
             Self::ContextChanged { .. } => Some(LEAVE_OUT.to_owned()),
             Self::Context(dfbuild_context::Error::Io { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>
@@ -494,9 +507,14 @@ impl StepError {
                 Self::Relayed(Relayed::of(&error).with_hint(hint))
             }
             Self::Remote(error) => Self::Relayed(Relayed::of(&error).with_hint(error.hint())),
-            Self::Context(_) => Self::Relayed(Relayed::of(&self).with_hint(self.hint())),
+            Self::Context(_) | Self::Store(_) => {
+                Self::Relayed(Relayed::of(&self).with_hint(self.hint()))
+            }
             Self::Layer(error) => Self::Relayed(Relayed::of(&error)),
-            Self::Store(error) => Self::Relayed(Relayed::of(&error)),
+            Self::NotKept { failed, source } => Self::NotKept {
+                failed: Box::new(failed.relayed()),
+                source: Box::new(source.relayed()),
+            },
             Self::Damaged(_) => Self::Relayed(Relayed::of(&self)),
             other => other,
         }
@@ -544,6 +562,7 @@ impl Error {
             Self::Step { source, .. }
             | Self::LoadContext { source, .. }
             | Self::Export { source, .. } => source.hint(),
+            Self::Store(error) => store_owner::hint(error),
             _ => None,
         }
     }
@@ -564,7 +583,7 @@ impl Error {
             Self::Step { step, source } => Self::Step { step, source: inner(source) },
             Self::LoadContext { name, source } => Self::LoadContext { name, source: inner(source) },
             Self::Export { path, source } => Self::Export { path, source: inner(source) },
-            Self::Store(error) => Self::Relayed(Relayed::of(&error)),
+            Self::Store(_) => Self::Relayed(Relayed::of(&self).with_hint(self.hint())),
             Self::Layer(error) => Self::Relayed(Relayed::of(&error)),
             Self::IgnoreFile { .. } => Self::Relayed(Relayed::of(&self)),
             other => other,

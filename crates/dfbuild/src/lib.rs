@@ -61,6 +61,7 @@ mod secrets;
 mod sharing;
 mod snapshots;
 mod steps;
+mod store_owner;
 mod teller;
 pub mod testing;
 mod turn;

@@ -307,3 +307,15 @@ fn who_likely_means_a_stage_does_not_wait_for_a_network() {
         assert_eq!(retries.load(Ordering::Relaxed), expect, "{text}");
     }
 }
+
+#[test]
+fn a_failed_step_that_cannot_be_kept_says_so() {
+    let (folder, engine) = engine();
+    let engine = engine.with_sandbox(FakeSandbox::new(|_| 3));
+    // Nothing can be put there.
+    fs::write(folder.path().join("store/failed"), "").unwrap();
+    let error = of("FROM scratch\nRUN make\n").run(&engine, &nobody, &Cancel::new()).unwrap_err();
+    let Error::Step { source, .. } = &error.relayed() else { panic!() };
+    let StepError::NotKept { failed, .. } = &**source else { panic!("{source}") };
+    assert!(matches!(**failed, StepError::ExitCode { code: 3, .. }), "{failed}");
+}

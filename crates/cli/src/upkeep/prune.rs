@@ -19,7 +19,8 @@ pub(crate) fn run(args: &PruneArgs, root: PathBuf) -> Result<(), Box<dyn Error>>
         return Ok(());
     }
     let removed = engine.prune(&prune)?;
-    Ok(print(&told(&removed))?)
+    print(&told(&removed))?;
+    Ok(removed.refused.map_or(Ok(()), |error| Err(dfbuild::Error::from(error)))?)
 }
 
 /// What was removed. What nobody knows by name, such as the notes of builds, is counted only.

@@ -6,7 +6,6 @@ use std::time::{Instant, SystemTime};
 
 use dfbuild_dockerfile::parse;
 use dfbuild_plan::{BaseRequest, Outcome, plan};
-use dfbuild_sandbox::IdMode;
 
 use crate::build::{Build, Built};
 use crate::cancel::Cancel;
@@ -32,6 +31,7 @@ use crate::schedule::session::Session;
 use crate::schedule::slots::Slots;
 use crate::secrets::Secrets;
 use crate::sharing::{Imports, Lost};
+use crate::store_owner;
 use crate::verify::{self, Verification};
 
 impl Build {
@@ -425,8 +425,13 @@ impl<'e> Loaded<'e> {
         let session = Session::new(
             engine, build, &graph, contexts, elsewhere, imports, bases, progress, slots, text,
         );
-        if session.check_commands()? && engine.id_mode() == IdMode::Single {
-            session.progress.notice(SINGLE_ID);
+        if session.check_commands()?
+            && let Some(text) = engine.limits_of_one_id()
+        {
+            session.progress.notice(text);
+        }
+        if let Some(text) = store_owner::of_another(engine.store().root()) {
+            session.progress.notice(text);
         }
         let outcome = session.build();
         // However it ended: what was learned and made is worth keeping.
@@ -472,11 +477,6 @@ fn repair(damaged: Damaged) -> Option<String> {
         )),
     }
 }
-
-/// What an ordinary user without a range of ids should know.
-const SINGLE_ID: &str = "only one user id can be mapped here: commands run as root, and changes of \
-    owner inside them are pretended; install uidmap and give this user a range in /etc/subuid and \
-    /etc/subgid to have owners";
 
 /// Steps mostly wait, for the network or for each other, so there are more than processors.
 fn default_jobs() -> usize {

@@ -183,7 +183,7 @@ fn links_in_the_source() {
     check("d/\nd/f\nl -> d", "", &[("l", "/x")], &["x/ 755 @100", "x/f 644 @100"]);
     check("d/\nd/l -> ../f\nf", "", &[("d", "/x")], &["x/ 755 @100", "x/l -> ../f 777 @100"]);
     check("f\nl -> ../../f", "", &[("l", "/x")], &["x 644 @100"]);
-    check("l -> gone", "", &[("l", "/x")], &[r#""/l": not found"#]);
+    check("l -> gone", "", &[("l", "/x")], &[r#""/l": not found: a link leads to "/gone""#]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use dfbuild_dockerfile::suggest;
-use dfbuild_image::TreePath;
+use dfbuild_image::{Kind, TreePath};
 
 use crate::error::StepError;
 use crate::steps::tree::Tree;
@@ -12,8 +12,26 @@ use crate::steps::tree::Tree;
 pub(crate) fn not_found(tree: &dyn Tree, path: impl Into<String>, found: &TreePath) -> StepError {
     let is_there = || tree.without_rules()?.get(found).ok()?;
     let ignored = tree.ignored_by(found).filter(|_| is_there().is_some());
-    let close = if ignored.is_some() { None } else { close(tree, found) };
-    StepError::NotFound { path: path.into(), ignored, within: None, above: false, close }
+    let path = path.into();
+    let leads_to = is_beyond_a_link(tree, &TreePath::new(&path), found).then(|| found.to_string());
+    let close = if ignored.is_some() || leads_to.is_some() { None } else { close(tree, found) };
+    StepError::NotFound { path, leads_to, ignored, within: None, above: false, close }
+}
+
+/// Whether the way from one path to the other is a link.
+fn is_beyond_a_link(tree: &dyn Tree, path: &TreePath, found: &TreePath) -> bool {
+    let is_link = |path: TreePath| {
+        tree.get(&path)
+            .is_ok_and(|entry| entry.is_some_and(|it| matches!(it.kind, Kind::Symlink { .. })))
+    };
+    let mut parent = Some(path.clone());
+    path != found
+        && std::iter::from_fn(|| {
+            let path = parent.take()?;
+            parent = path.parent();
+            Some(path)
+        })
+        .any(is_link)
 }
 
 /// What is in the same folder under nearly the same name, else what has this name elsewhere.
@@ -85,5 +103,9 @@ mod tests {
             let error = not_found(&context, path.to_string(), &path);
             assert_eq!((error.to_string().as_str(), error.hint().as_deref()), (text, hint));
         }
+        std::os::unix::fs::symlink("../../etc/passwd", folder.path().join("src/link")).unwrap();
+        let error = not_found(&context, "/src/link", &TreePath::new("etc/passwd"));
+        assert_eq!(error.to_string(), r#""/src/link": not found: a link leads to "/etc/passwd""#);
+        assert_eq!(error.hint(), None);
     }
 }

@@ -103,8 +103,10 @@ pub(crate) fn run_command(
                 info,
                 reason,
             };
-            // Whoever looks for it later finds nothing; what counts now is why the command failed.
-            let _ = keep(engine, staging, &remains);
+            if let Err(source) = keep(engine, staging, &remains) {
+                let (failed, source) = (Box::new(error), Box::new(source));
+                return Err(StepError::NotKept { failed, source });
+            }
         }
         return Err(error);
     }

@@ -110,13 +110,32 @@ impl Engine {
         // Somebody else is at it.
         let Some(_collecting) = self.store().collecting() else { return };
         let text = match self.collect_down_to(limit) {
-            Ok(removed) if removed.items.is_empty() => return,
-            Ok(removed) => format!(
-                "the store was over its limit of {}: {} were removed that had not been used for the \
-                 longest time",
-                megabytes(limit),
-                megabytes(removed.bytes)
-            ),
+            Ok((Removed { items, refused: Some(error), .. }, _)) if items.is_empty() => {
+                format!("the store is over its limit, and could not be tidied up: {error}")
+            }
+            Ok((removed, left)) => {
+                let mut text = String::new();
+                if !removed.items.is_empty() {
+                    text = format!(
+                        "the store was over its limit of {}: {} were removed that had not been used \
+                         for the longest time; ",
+                        megabytes(limit),
+                        megabytes(removed.bytes)
+                    );
+                }
+                if left > limit {
+                    text += &format!(
+                        "the store takes {}, which is over its limit of {}: what named images and \
+                         running builds need stays",
+                        megabytes(left),
+                        megabytes(limit)
+                    );
+                }
+                if text.is_empty() {
+                    return;
+                }
+                text.trim_end_matches("; ").to_owned()
+            }
             Err(error) => {
                 format!("the store is over its limit, and could not be tidied up: {error}")
             }
@@ -124,12 +143,15 @@ impl Engine {
         observer.event(&Event::Notice { text });
     }
 
-    fn collect_down_to(&self, limit: u64) -> Result<Removed, dfbuild_store::Error> {
+    /// What was removed, and how many bytes are left.
+    fn collect_down_to(&self, limit: u64) -> Result<(Removed, u64), dfbuild_store::Error> {
         let inventory = self.store().inventory(&promised_by)?;
         // Not at every build again.
         let keep = if inventory.total > limit { limit / 10 * 9 } else { limit };
         let policy = Policy { keep_bytes: Some(keep), ..Policy::default() };
-        self.store().collect(&inventory, &policy)
+        let removed = self.store().collect(&inventory, &policy)?;
+        let left = inventory.total.saturating_sub(removed.bytes);
+        Ok((removed, left))
     }
 
     fn limit_in_bytes(&self) -> Option<u64> {

@@ -19,6 +19,8 @@ pub struct Removed {
     pub items: Vec<Item>,
     /// What that freed, in bytes.
     pub bytes: u64,
+    /// Why something is still there that was to go, if anything is: another user may have made it.
+    pub refused: Option<Error>,
 }
 
 /// Held by the one who collects: several at once would only do the same work, and whoever looks for
@@ -56,7 +58,7 @@ impl Store {
         let mut removed = Removed::default();
         for batch in self.collectable(inventory, policy).chunks(BATCH) {
             let trash = self.trash()?;
-            for item in self.move_away(&trash, batch, inventory)? {
+            for item in self.move_away(&trash, batch, inventory, &mut removed.refused)? {
                 removed.bytes += item.bytes;
                 removed.items.push(item.clone());
             }
@@ -74,6 +76,7 @@ impl Store {
         trash: &Staging,
         batch: &[&'i Item],
         inventory: &Inventory,
+        refused: &mut Option<Error>,
     ) -> Result<Vec<&'i Item>, Error> {
         let _turn = self.collection_lock(Mode::Exclusive).context("lock", self.root())?;
         let leased = self.leased()?;
@@ -91,8 +94,15 @@ impl Store {
                 ItemKind::LayerCopies(_) => item.digests.iter().any(used),
                 _ => item.digests.iter().any(|digest| used(digest) || named.contains(digest)),
             };
-            if !stays && self.move_item(trash, item)? {
-                moved.push(*item);
+            if stays {
+                continue;
+            }
+            match self.move_item(trash, item) {
+                Ok(true) => moved.push(*item),
+                Ok(false) => {}
+                Err(error) => {
+                    refused.get_or_insert(error);
+                }
             }
         }
         Ok(moved)
@@ -313,5 +323,23 @@ mod tests {
         store.collect(&store.inventory(&read).unwrap(), &keep(total - 1)).unwrap();
         assert_eq!(is_there(&store, &used), [true; 3]);
         assert_eq!(is_there(&store, &old), [false; 3]);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_does_not_keep_the_rest() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let (one, two) = (layer(&store, "one", 10, 5), layer(&store, "two", 10, 4));
+        let inventory = store.inventory(&read).unwrap();
+        let key = Digest::of("key of one");
+        let folder = root.path().join("records").join(&key.hex()[..2]);
+        fs::remove_dir_all(&folder).unwrap();
+        fs::write(&folder, "").unwrap();
+        let removed = store.collect(&inventory, &Policy::default()).unwrap();
+        assert!(matches!(removed.refused, Some(Error::Io { action: "rename", .. })));
+        assert_eq!(removed.items.len(), 1);
+        fs::remove_file(&folder).unwrap();
+        assert_eq!(is_there(&store, &one), [true; 3]);
+        assert_eq!(is_there(&store, &two), [false; 3]);
     }
 }

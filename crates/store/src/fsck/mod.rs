@@ -174,7 +174,8 @@ impl Check<'_> {
             }
         }
         if self.repair && !items.is_empty() {
-            self.store.collect(&inventory, &nothing_else)?;
+            let removed = self.store.collect(&inventory, &nothing_else)?;
+            removed.refused.map_or(Ok(()), Err)?;
         }
         Ok(())
     }

@@ -466,6 +466,7 @@ impl StepError {
                 "it was left in the registry of its image: `dfbuild pull` fetches that".to_owned(),
             ),
             Self::Store(error) => store_owner::hint(error),
+            Self::NotKept { failed, source } => failed.hint().or_else(|| source.hint()),
             Self::ContextChanged { .. } => Some(LEAVE_OUT.to_owned()),
             Self::Context(dfbuild_context::Error::Io { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>

@@ -145,14 +145,14 @@ fn a_script_whose_interpreter_is_not_there() {
         ("RUN good.sh", "exit code 127: "),
         ("RUN cat windows.sh", "exit code 127: "),
         // It is not for its first line that this cannot be executed.
-        ("RUN chmodded/windows.sh", "exit code 127: "),
+        ("RUN plain.sh", "exit code 127: "),
     ] {
         let text = format!(
-            "FROM scratch\nENV PATH=/bin:/\nCOPY --chmod=644 . /chmodded/\nCOPY --chmod=755 . /\n{run}\n"
+            "FROM scratch\nENV PATH=/bin:/\nCOPY --chmod=644 windows.sh /plain.sh\nCOPY --chmod=755 . /\n{run}\n"
         );
         let build = Build::new(context.as_path()).dockerfile_text(&text);
         let error = build.run(&engine, &nobody, &Cancel::new()).unwrap_err();
-        let hint = error.hint().unwrap();
+        let hint = error.hint().unwrap_or_else(|| panic!("{run}: {error:?}"));
         assert!(hint.starts_with(expect), "{run}: {hint}");
     }
 }

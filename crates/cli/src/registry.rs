@@ -11,6 +11,7 @@ use dfbuild::remote::{ClientOptions, Proxy};
 use dfbuild::{Cancel, Engine, Error, Platform, Reference};
 
 use crate::args::{ProgressArg, PullArgs, PushArgs, RegistryArgs, TransferArgs};
+use crate::colour::is_dumb;
 use crate::credentials;
 use crate::failure::Failure;
 use crate::progress::{Mode, Progress};
@@ -47,9 +48,10 @@ pub(crate) fn network(
     Ok(options)
 }
 
-/// Gives the engine its way to the registries that layers of its images were left in.
+/// Gives the engine its way to the registries that layers of its images were left in. Nothing is drawn: the
+/// terminal may be that of a command.
 pub(crate) fn reach(engine: Engine, args: &RegistryArgs) -> Result<Engine, Box<dyn StdError>> {
-    let options = network(args, &Arc::new(Progress::bars()))?;
+    let options = network(args, &Arc::new(Progress::new(Mode::Quiet, false)))?;
     Ok(engine.with_network(options))
 }
 
@@ -122,8 +124,7 @@ fn transfer<T>(
     registries: &RegistryArgs,
     work: impl FnOnce(&Engine, &Progress, &Cancel) -> Result<T, Error>,
 ) -> Result<(T, Engine), Box<dyn StdError>> {
-    let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
-    let mode = Mode::resolve(args.progress, args.quiet, dumb);
+    let mode = Mode::resolve(args.progress, args.quiet, is_dumb());
     let progress = Arc::new(Progress::new(mode, false));
     let engine = engine.with_network(network(registries, &progress)?);
     let cancel = Cancel::new();

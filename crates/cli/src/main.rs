@@ -56,6 +56,7 @@ mod units;
 mod upkeep;
 mod usage;
 mod verify;
+mod workflow;
 
 use std::env;
 use std::path::PathBuf;

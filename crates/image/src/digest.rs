@@ -17,6 +17,17 @@ impl Digest {
         Self(Sha256::digest(bytes.as_ref()).into())
     }
 
+    /// The digest of texts, each behind its length in bytes (64 bits, little-endian): none runs into the next.
+    pub fn of_texts(texts: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Self {
+        let mut hasher = Hasher::new();
+        for text in texts {
+            let text = text.as_ref();
+            hasher.update((text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        }
+        hasher.finish()
+    }
+
     /// The digest with these 32 raw bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -183,6 +194,13 @@ impl<W: Write> Write for HashingWriter<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_do_not_run_into_each_other() {
+        let framed = Digest::of(b"\x01\0\0\0\0\0\0\0a\0\0\0\0\0\0\0\0");
+        assert_eq!(Digest::of_texts(["a", ""]), framed);
+        assert_ne!(Digest::of_texts(["a", "b"]), Digest::of_texts(["ab", ""]));
+    }
 
     #[test]
     fn text_round_trips() {

@@ -140,9 +140,7 @@ fn parse_digest(text: &str) -> Result<Digest, String> {
 
 #[cfg(test)]
 mod tests {
-    use dfbuild::Compression;
-
-    use dfbuild::Reference;
+    use dfbuild::{Compression, Reference};
 
     use super::*;
 

@@ -1,7 +1,8 @@
-use super::values::parse_attestation;
 use std::ffi::OsString;
 
 use clap::Args;
+
+use super::values::parse_attestation;
 
 /// Flags of `docker build` that mean nothing here. They are taken, so that scripts go on, and told of
 /// where somebody might count on them.

@@ -6,6 +6,7 @@ use dfbuild::dockerfile::lint::Level;
 
 use super::Checked;
 use super::place::Places;
+use crate::workflow::{escape, property};
 
 pub(super) fn render(checked: &Checked) -> String {
     let mut out = String::new();
@@ -59,13 +60,4 @@ fn line(
         property(title),
         escape(text)
     );
-}
-
-/// A text as the commands of a workflow take it.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-fn property(text: &str) -> String {
-    escape(text).replace(':', "%3A").replace(',', "%2C")
 }

@@ -1,6 +1,6 @@
 //! `dfbuild check`.
 
-pub(crate) mod github;
+mod github;
 mod json;
 mod place;
 mod sarif;

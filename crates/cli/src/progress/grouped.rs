@@ -7,10 +7,10 @@ use dfbuild::{Event, StepId};
 use super::Renderer;
 use super::plain::Plain;
 use super::turns::Turns;
-use crate::check::github::escape;
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
+use crate::workflow::escape;
 
 /// A service that runs builds and folds parts of their logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dfbuild_context::{Context, StatCache};
-use dfbuild_image::{Digest, Hasher};
+use dfbuild_image::Digest;
 use dfbuild_pattern::{Pattern, PatternSet, parse_ignore_file};
 
 use super::Source;
@@ -106,12 +106,7 @@ pub(crate) fn project(materials: &Materials, source: &Source) -> Digest {
         Material::Folder(folder) => fs::canonicalize(folder).unwrap_or_else(|_| folder.clone()),
         Material::Files(_) | Material::Checkout(_) => PathBuf::new(),
     };
-    let mut hasher = Hasher::new();
-    for part in [folder.as_os_str().as_bytes(), source.name.as_bytes()] {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    hasher.finish()
+    Digest::of_texts([folder.as_os_str().as_bytes(), source.name.as_bytes()])
 }
 
 impl Opened {

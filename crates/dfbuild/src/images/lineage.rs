@@ -1,4 +1,4 @@
-use dfbuild_image::{Digest, Hasher};
+use dfbuild_image::Digest;
 
 /// Names a step through its changes: where it stands, whatever it is made of. Two steps of one name cost
 /// time and nothing else.
@@ -8,12 +8,7 @@ pub(crate) struct Lineage(Digest);
 impl Lineage {
     /// The lineage of what is known by these parts.
     pub(crate) fn of(parts: &[&str]) -> Self {
-        let mut hasher = Hasher::new();
-        for part in parts {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        Self(hasher.finish())
+        Self(Digest::of_texts(parts))
     }
 
     /// The lineage of the same layers with the times of `SOURCE_DATE_EPOCH`.

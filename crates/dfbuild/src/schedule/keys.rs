@@ -76,17 +76,7 @@ pub(crate) fn link(below: &Digest, content: &Digest) -> Digest {
 
 /// What a step is the same by in any Dockerfile, on any machine.
 pub(crate) fn text_name(text: &str) -> Digest {
-    named(&["text", text])
-}
-
-/// A digest of texts, framed by their lengths.
-pub(super) fn named(texts: &[&str]) -> Digest {
-    let mut hasher = Hasher::new();
-    for text in texts {
-        hasher.update((text.len() as u64).to_le_bytes());
-        hasher.update(text);
-    }
-    hasher.finish()
+    Digest::of_texts(["text", text])
 }
 
 fn run_parts(key: &mut Key, run: &RunStep, input: &KeyInput<'_>) {

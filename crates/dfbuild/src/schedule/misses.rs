@@ -12,7 +12,7 @@ use crate::event::StepId;
 use crate::redact::Redaction;
 use crate::schedule::declared::declared;
 use crate::schedule::definition::Forced;
-use crate::schedule::keys::{named, text_name};
+use crate::schedule::keys::text_name;
 use crate::schedule::last_build::LastBuild;
 use crate::schedule::lookup::Unusable;
 use crate::schedule::session::Session;
@@ -251,8 +251,8 @@ impl Session<'_> {
         let (project, platform) = (self.contexts.project().to_string(), stage.platform.to_string());
         let place = format!("{} {at}", stage.title());
         [
-            named(&["place", &project, &platform, &place]),
-            named(&["text", &project, &platform, &step.text]),
+            Digest::of_texts(["place", &project, &platform, &place]),
+            Digest::of_texts(["text", &project, &platform, &step.text]),
             text_name(&step.text),
         ]
     }

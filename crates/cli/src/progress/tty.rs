@@ -32,7 +32,8 @@ struct Ticker {
 
 impl Tty {
     pub(super) fn new(source: Source, colour: bool) -> Self {
-        let target = ProgressDrawTarget::term(Term::stderr(), 20);
+        // Buffered: a frame is one write, and the terminal never shows half of one.
+        let target = ProgressDrawTarget::term(Term::buffered_stderr(), 20);
         let style = ProgressStyle::with_template("{msg}").expect("the template is well formed");
         let bar = ProgressBar::with_draw_target(None, target).with_style(style);
         let view = Arc::new(Mutex::new(View::default()));

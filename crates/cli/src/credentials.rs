@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use dfbuild::remote::{Credential, Credentials, DockerConfig, Error, Helpers};
 
+use crate::docker_config;
+
 /// Several files of one form; the first that knows a registry counts.
 #[derive(Debug)]
 pub(crate) struct Files(Vec<DockerConfig>);
@@ -37,10 +39,9 @@ fn from(
     helpers: &Helpers,
 ) -> Result<Files, String> {
     let folder = |name: &str| environment(name).map(PathBuf::from);
-    let docker = folder("DOCKER_CONFIG").or_else(|| Some(folder("HOME")?.join(".docker")));
     let paths = [
         folder("REGISTRY_AUTH_FILE"),
-        docker.map(|folder| folder.join("config.json")),
+        docker_config::path(&folder),
         folder("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
     ];
     let parse = |json: &[u8], from: &str| {

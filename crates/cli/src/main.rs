@@ -15,6 +15,7 @@ mod credentials;
 mod daemon;
 mod diagnostics;
 mod diff;
+mod docker_config;
 mod doctor;
 mod engine;
 mod excerpt;

@@ -11,6 +11,7 @@ use crate::args::{
     BuildArgs, CacheFlag, Destination, Entitlement, FlagKind, NetworkArg, OutputFlag, ProgressArg,
     SecretFlag, SecretLeakArg, SecretOrigin, SshFlag, USE_AN_AGENT,
 };
+use crate::docker_config;
 
 /// A build as the library takes it, and what the command needs beside it.
 #[derive(Debug)]
@@ -68,6 +69,11 @@ impl Request {
         check_supported(args)?;
         let build = dockerfile(Build::new(context(args, machine)), args, machine)?;
         let mut request = Self { build, piped: None, notices: notices(args) };
+        let proxies = docker_config::proxies(machine.environment);
+        let proxies = proxies.map_err(|notice| request.notices.push(notice)).unwrap_or_default();
+        request.change(|build| {
+            proxies.into_iter().fold(build, |build, (name, value)| build.build_arg(name, value))
+        });
         request.change(|build| what_to_build(build, args, machine.environment));
         for flag in &args.output {
             request.add_output(flag, machine.stdout_is_terminal)?;
@@ -356,24 +362,31 @@ fn what_commands_see(mut build: Build, args: &BuildArgs, resolv_conf: Option<Vec
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
+    use std::fs;
 
     use super::*;
     use crate::args::{Cli, Command};
 
     fn request(line: &str) -> Result<Request, RequestError> {
+        request_with(line, &|name| match name {
+            "SOURCE_DATE_EPOCH" => Some("11".to_owned()),
+            "TOKEN" => Some("hunter2".to_owned()),
+            _ => None,
+        })
+    }
+
+    fn request_with(
+        line: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Request, RequestError> {
         let args = ["dfbuild", "build"].into_iter().chain(line.split_whitespace());
         let Command::Build(args) = Cli::read(args.map(OsString::from)).unwrap().command else {
             panic!("not a build")
         };
-        let environment = |name: &str| match name {
-            "SOURCE_DATE_EPOCH" => Some("11".to_owned()),
-            "TOKEN" => Some("hunter2".to_owned()),
-            _ => None,
-        };
         Request::new(
             &args,
             &mut Machine {
-                environment: &environment,
+                environment,
                 standard_input: Some(Box::new("FROM scratch\n".as_bytes())),
                 resolv_conf: Some(b"nameserver 192.0.2.1\n".to_vec()),
                 stdout_is_terminal: false,
@@ -440,6 +453,20 @@ mod tests {
         check("--build-arg TOKEN .", &[r#""TOKEN": "hunter2""#, r#""SOURCE_DATE_EPOCH": "11""#]);
         check("--build-arg SOURCE_DATE_EPOCH=5 .", &[r#""SOURCE_DATE_EPOCH": "5""#]);
         check("--build-arg UNSET .", &[r#"build_args: {"SOURCE_DATE_EPOCH": "11"}"#]);
+    }
+
+    #[test]
+    fn proxies_of_docker_come_before_arguments() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("config.json");
+        let place = folder.path().to_str().unwrap();
+        let environment = |name: &str| (name == "DOCKER_CONFIG").then(|| place.to_owned());
+        let request = || request_with("--build-arg http_proxy=mine .", &environment).unwrap();
+        fs::write(&config, r#"{"proxies": {"default": {"httpProxy": "p"}}}"#).unwrap();
+        let text = format!("{:?}", request().build);
+        assert!(text.contains(r#"{"HTTP_PROXY": "p", "http_proxy": "mine"}"#), "{text}");
+        fs::write(&config, "[").unwrap();
+        assert!(request().notices[0].contains("config.json are not known"));
     }
 
     #[test]

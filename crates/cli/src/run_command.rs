@@ -20,7 +20,7 @@ use crate::inspect::shorten;
 use crate::request::{self, RequestError};
 use crate::signals::Interrupted;
 use crate::terminal::{Resizer, Terminal};
-use crate::{engine, registry, report};
+use crate::{docker_config, engine, registry, report};
 
 /// What `docker run` exits with where it fails itself: the codes below are the command's.
 pub(crate) const RUN_FAILED: u8 = 125;
@@ -35,6 +35,10 @@ pub(crate) fn run(args: &RunArgs, root: PathBuf) -> ExitCode {
         let mut run = Run::image(&args.image).args(&args.command);
         if let Some(entrypoint) = &args.entrypoint {
             run = run.entrypoint(Some(entrypoint).filter(|it| !it.is_empty()));
+        }
+        let proxies = docker_config::proxies(&|name| env::var(name).ok());
+        for (name, value) in proxies.map_err(|notice| tell(&notice)).unwrap_or_default() {
+            run = run.env(name, value);
         }
         for (name, value) in variables_of_files(&args.env_file)? {
             run = run.env(name, value);

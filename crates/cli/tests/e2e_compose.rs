@@ -96,11 +96,14 @@ fn a_stack(bed: &Bed) {
     }
     assert_eq!(bed.image("shop/web:extra").digest, bed.image("shop-web").digest);
 
-    let again = compose(bed, &[]).succeeds();
+    let again = compose(bed, &["--require-cache"]).succeeds();
     assert!(again.ran_steps().is_empty(), "{}", again.stderr);
 
     // One service with what it is made from, and nothing else.
     bed.write("base/Dockerfile", "FROM base\nRUN echo changed > /common\n");
+    let missed = compose(bed, &["--require-cache", "api"]).exits_with(1);
+    let missed = missed.says(&["RUN echo changed > /common"]);
+    assert!(missed.ran_steps().is_empty(), "{}", missed.stderr);
     let one = compose(bed, &["build", "api"]).succeeds();
     assert_eq!(one.ran_steps().len(), 2, "{}", one.stderr);
     let _ = compose(bed, &["--profile", "tools", "tool"]).succeeds();

@@ -24,6 +24,7 @@ mod explain_command;
 mod failure;
 mod findings;
 mod fmt_command;
+mod forwarding;
 mod git_program;
 mod history;
 mod ignore_command;

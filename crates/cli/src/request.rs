@@ -1,17 +1,14 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use dfbuild::{
-    Build, BuildContext, ContextStream, Output, OutputKind, Secret, SecretLeak, SecretSource,
-    SshAgent,
-};
+use dfbuild::{Build, BuildContext, ContextStream, Output, OutputKind, SecretLeak};
 use tempfile::TempDir;
 
 use crate::args::{
     BuildArgs, CacheFlag, Destination, Entitlement, FlagKind, NetworkArg, OutputFlag, ProgressArg,
-    SecretFlag, SecretLeakArg, SecretOrigin, SshFlag, USE_AN_AGENT,
+    SecretLeakArg,
 };
-use crate::docker_config;
+use crate::{docker_config, forwarding};
 
 /// A build as the library takes it, and what the command needs beside it.
 #[derive(Debug)]
@@ -30,10 +27,6 @@ pub(crate) struct Piped {
     /// Holds the file until it was copied.
     _folder: TempDir,
 }
-
-/// What to do when there is no agent to forward.
-const START_AN_AGENT: &str = "SSH_AUTH_SOCK is not set; start an agent with `eval $(ssh-agent)` and `ssh-add`, or name the \
-     socket of one: --ssh ID=SOCKET";
 
 /// Why a command line cannot be carried out.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,11 +72,13 @@ impl Request {
             request.add_output(flag, machine.stdout_is_terminal)?;
         }
         for flag in &args.secret {
-            let secret = secret(flag, machine.environment, &mut request.notices)?;
+            let secret = forwarding::secret(flag, machine.environment, &mut request.notices);
+            let secret = secret.map_err(RequestError::Input)?;
             request.change(|build| build.secret(secret));
         }
         for flag in &args.ssh {
-            let agent = agent(flag, machine.environment)?;
+            let agent = forwarding::agent(flag, machine.environment);
+            let agent = agent.map_err(RequestError::Input)?;
             request.change(|build| build.ssh(agent));
         }
         let resolv_conf = machine.resolv_conf.take();
@@ -142,68 +137,8 @@ impl Request {
     }
 }
 
-/// A secret as a flag names it. `notices` takes what people should know of it.
-pub(crate) fn secret(
-    flag: &SecretFlag,
-    environment: &dyn Fn(&str) -> Option<String>,
-    notices: &mut Vec<String>,
-) -> Result<Secret, RequestError> {
-    let id = flag.id.clone();
-    let source = match &flag.origin {
-        SecretOrigin::File(path) => secret_file(&id, path)?,
-        SecretOrigin::Environment(name) => environment(name).map_or_else(
-            || {
-                notices.push(format!(
-                    "secret {id} is empty: the environment variable {name} is not set"
-                ));
-                SecretSource::Unset
-            },
-            |value| SecretSource::Value(value.into_bytes()),
-        ),
-        SecretOrigin::ById => match environment(&id) {
-            Some(value) => SecretSource::Value(value.into_bytes()),
-            None if !Path::new(&id).exists() => {
-                return Err(RequestError::Input(format!(
-                    "secret {id}: there is neither an environment variable nor a file {id}; \
-                     --secret id={id},src=FILE or id={id},env=NAME says where it is"
-                )));
-            }
-            None => secret_file(&id, Path::new(&id))?,
-        },
-    };
-    Ok(Secret { id, source })
-}
-
 fn usage(text: impl Into<String>) -> RequestError {
     RequestError::Usage(text.into())
-}
-
-fn secret_file(id: &str, path: &Path) -> Result<SecretSource, RequestError> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
-            Err(RequestError::Input(format!("secret {id}: {} is a folder", path.display())))
-        }
-        Ok(_) => Ok(SecretSource::File(path.to_owned())),
-        Err(error) => Err(RequestError::Input(format!("secret {id}: {}: {error}", path.display()))),
-    }
-}
-
-/// An ssh agent as a flag names it.
-pub(crate) fn agent(
-    flag: &SshFlag,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<SshAgent, RequestError> {
-    let error = |text: String| RequestError::Input(format!("ssh agent {}: {text}", flag.id));
-    let from_environment = || environment("SSH_AUTH_SOCK").filter(|path| !path.is_empty());
-    let socket = flag.path.clone().or_else(|| from_environment().map(PathBuf::from));
-    let socket = socket.ok_or_else(|| error(START_AN_AGENT.to_owned()))?;
-    let metadata = std::fs::metadata(&socket);
-    let metadata = metadata.map_err(|e| error(format!("{}: {e}", socket.display())))?;
-    if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) {
-        let path = socket.display();
-        return Err(error(format!("{path} is no socket; if it holds keys, {USE_AN_AGENT}")));
-    }
-    Ok(SshAgent { id: flag.id.clone(), socket })
 }
 
 /// Refuses what would be lost silently.
@@ -416,6 +351,7 @@ mod tests {
             &[r#"tags: ["a"]"#, "push: true", "push_by_digest: true", r#"key: "b", value: "c""#],
         );
         assert!(request("--sbom=true .").unwrap().notices[0].contains("no attestation is written"));
+        check("--secret-leak=error .", &["secret_leak: Error"]);
         check("--label a=b --label c .", &[r#""a": "b""#, r#""c": """#]);
         check(
             "--network none --allow security.insecure .",
@@ -470,26 +406,13 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_looked_up_and_not_shown() {
-        let text = format!("{:?}", request("--secret id=a,env=TOKEN --secret id=TOKEN .").unwrap());
+    fn secrets_are_not_shown() {
+        let text = format!("{:?}", request("--secret id=a,env=TOKEN .").unwrap());
         assert!(!text.contains("hunter2") && text.contains("Value(..)"), "{text}");
-        let unset = request("--secret id=a,env=UNSET .").unwrap();
-        assert_eq!(unset.notices.len(), 1);
         let missing = request("--secret id=a,src=/nonexistent/file .").unwrap_err();
-        let RequestError::Input(text) = missing else { panic!("{missing:?}") };
-        assert!(text.contains("secret a: /nonexistent/file: No such file"), "{text}");
-    }
-
-    #[test]
-    fn agents() {
-        let text = |line: &str| match request(line).unwrap_err() {
-            RequestError::Input(text) => text,
-            RequestError::Usage(text) => panic!("{line}: {text}"),
-        };
-        assert_eq!(text("--ssh default ."), format!("ssh agent default: {START_AN_AGENT}"));
-        let key = concat!("--ssh a=", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml .");
-        assert!(text(key).contains("is no socket") && text(key).contains("ssh-add"));
-        check("--secret-leak=error .", &["secret_leak: Error"]);
+        assert!(matches!(missing, RequestError::Input(_)), "{missing:?}");
+        let no_agent = request("--ssh default .").unwrap_err();
+        assert!(matches!(no_agent, RequestError::Input(_)), "{no_agent:?}");
     }
 
     #[test]

@@ -17,10 +17,9 @@ use signal_hook::iterator::Signals;
 use crate::args::{CommonRunArgs, MountFlag, NetworkArg, PullArg, RunArgs, ShellArgs, VolumeFlag};
 use crate::failure::Failure;
 use crate::inspect::shorten;
-use crate::request::{self, RequestError};
 use crate::signals::Interrupted;
 use crate::terminal::{Resizer, Terminal};
-use crate::{docker_config, engine, registry, report};
+use crate::{docker_config, engine, forwarding, registry, report};
 
 /// What `docker run` exits with where it fails itself: the codes below are the command's.
 pub(crate) const RUN_FAILED: u8 = 125;
@@ -113,15 +112,11 @@ pub(crate) fn shell(args: &ShellArgs, root: PathBuf) -> ExitCode {
         };
         let environment = |name: &str| env::var(name).ok();
         let mut notices = Vec::new();
-        let input = |error: RequestError| match error {
-            RequestError::Usage(text) | RequestError::Input(text) => text,
-        };
         for flag in &args.secret {
-            let secret = request::secret(flag, &environment, &mut notices);
-            run = run.secret(secret.map_err(input)?);
+            run = run.secret(forwarding::secret(flag, &environment, &mut notices)?);
         }
         for flag in &args.ssh {
-            run = run.ssh(request::agent(flag, &environment).map_err(input)?);
+            run = run.ssh(forwarding::agent(flag, &environment)?);
         }
         for notice in &notices {
             tell(notice);

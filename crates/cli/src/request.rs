@@ -64,8 +64,12 @@ impl Request {
         let mut request = Self { build, piped: None, notices: notices(args) };
         let proxies = docker_config::proxies(machine.environment);
         let proxies = proxies.map_err(|notice| request.notices.push(notice)).unwrap_or_default();
+        // One that is given in either case means both.
+        let is_given =
+            |name: &str| args.build_arg.iter().any(|arg| arg.name.eq_ignore_ascii_case(name));
+        let proxies = proxies.into_iter().filter(|(name, _)| !is_given(name));
         request.change(|build| {
-            proxies.into_iter().fold(build, |build, (name, value)| build.build_arg(name, value))
+            proxies.fold(build, |build, (name, value)| build.build_arg(name, value))
         });
         request.change(|build| what_to_build(build, args, machine.environment));
         for flag in &args.output {
@@ -397,10 +401,12 @@ mod tests {
         let config = folder.path().join("config.json");
         let place = folder.path().to_str().unwrap();
         let environment = |name: &str| (name == "DOCKER_CONFIG").then(|| place.to_owned());
-        let request = || request_with("--build-arg http_proxy=mine .", &environment).unwrap();
-        fs::write(&config, r#"{"proxies": {"default": {"httpProxy": "p"}}}"#).unwrap();
+        let request = || request_with("--build-arg HTTP_PROXY=mine .", &environment).unwrap();
+        let proxies = r#"{"proxies": {"default": {"httpProxy": "p", "noProxy": "q"}}}"#;
+        fs::write(&config, proxies).unwrap();
         let text = format!("{:?}", request().build);
-        assert!(text.contains(r#"{"HTTP_PROXY": "p", "http_proxy": "mine"}"#), "{text}");
+        let expected = r#"{"HTTP_PROXY": "mine", "NO_PROXY": "q", "no_proxy": "q"}"#;
+        assert!(text.contains(expected), "{text}");
         fs::write(&config, "[").unwrap();
         assert!(request().notices[0].contains("config.json are not known"));
     }

@@ -99,6 +99,18 @@ fn what_a_command_is_given(bed: &Bed) {
     let as_ann = bed.run(&["run", "--rm", "-u", "ann", "app", "id", "-u"]).succeeds();
     assert_eq!(as_ann.stdout, if bed.has_one_id() { "0\n" } else { "1000\n" });
     assert_eq!(as_ann.stderr.contains("only one user id can be mapped"), bed.has_one_id());
+    // As docker's client hands them over.
+    let docker = bed.join("home/.docker");
+    fs::create_dir_all(&docker).unwrap();
+    let proxies = r#"{"proxies": {"default": {"httpProxy": "http://p:1", "noProxy": "a,b"}}}"#;
+    fs::write(docker.join("config.json"), proxies).unwrap();
+    let echo = "echo $HTTP_PROXY $http_proxy $NO_PROXY";
+    let proxied = out(&["-e", "http_proxy=mine", "app", "sh", "-c", echo]);
+    assert_eq!(proxied, "http://p:1 mine a,b\n");
+    let built = format!("FROM app\nRUN {echo} > /proxies; ! env | grep https_proxy\n");
+    bed.write("Dockerfile", built);
+    let _ = bed.build(&["-t", "proxied", "--build-arg", "http_proxy=mine"]).succeeds();
+    assert_eq!(out(&["proxied", "cat", "/proxies"]), "mine mine a,b\n");
     // Files of this machine, for reading or for writing.
     let shared = bed.join("out/shared");
     fs::create_dir(&shared).unwrap();

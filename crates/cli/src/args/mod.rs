@@ -26,6 +26,7 @@ mod key_value;
 mod list_format;
 mod logs_args;
 mod named_context;
+mod operands;
 mod outputs;
 mod parse_args;
 #[cfg(test)]
@@ -133,7 +134,7 @@ impl Cli {
             let mut words = args[at + 1..].iter().filter_map(|word| word.to_str());
             verb = words.find_map(docker_words::verb_of_compose);
         }
-        let grammar = groups::grouped(Self::command()).mut_subcommand("explain", |explain| {
+        let mut grammar = groups::grouped(Self::command()).mut_subcommand("explain", |explain| {
             // What ran last is told of the Dockerfile that is here.
             explain.mut_arg("context", |arg| {
                 arg.required(false)
@@ -141,6 +142,11 @@ impl Cli {
                     .default_value_if("last", "true", ".")
             })
         });
+        if is_run(&args) {
+            grammar.build();
+            let run = grammar.find_subcommand("run").expect("there is such a command");
+            operands::end_flags_at_first(&mut args, at + 1, run);
+        }
         let command = args.get(at).cloned().unwrap_or_default();
         let matches = grammar
             .try_get_matches_from(args)
@@ -378,6 +384,21 @@ mod tests {
         }
         let Command::Explain(args) = read("explain --last").unwrap().command else { panic!() };
         assert_eq!(args.build.context, Path::new("."));
+    }
+
+    #[test]
+    fn what_stands_behind_an_image_is_its_commands() {
+        for (line, command) in [
+            ("run --rm --entrypoint sh app -c x", "-c x"),
+            ("--debug run -e A --root /s app --rm -it --help --root x", "--rm -it --help --root x"),
+            ("run -it --name n app sh -c x -- y", "sh -c x -- y"),
+            ("run app -- sh", "sh"),
+        ] {
+            let Command::Run(args) = read(line).unwrap().command else { panic!("{line}") };
+            assert_eq!((args.image.as_str(), args.command.join(" ").as_str()), ("app", command));
+        }
+        assert!(read("run --rm").unwrap_err().contains("<IMAGE>"));
+        assert!(read("run --help").unwrap_err().contains("[COMMAND]..."));
     }
 
     #[test]

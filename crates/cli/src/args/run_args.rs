@@ -34,7 +34,7 @@ pub(crate) struct RunArgs {
     pub(crate) image: String,
 
     /// Command and its arguments, instead of the image's
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 
     /// Entrypoint instead of the image's; an empty one is none

@@ -80,10 +80,17 @@ fn with_image(engine: Engine, args: &RunArgs) -> Result<Engine, Box<dyn std::err
         PullArg::Never => false,
         PullArg::Missing => {
             let found = engine.inspect(&args.image, args.platform.as_ref());
-            if let Err(Error::Image { hint: Some(hint), .. }) = &found
+            if let Err(Error::Image { hint, reason, .. }) = &found
                 && !args.registries.offline
             {
-                tell(&format!("{} is not in the store ({hint}); asking its registry", args.image));
+                let image = &args.image;
+                tell(&match hint {
+                    Some(hint) => {
+                        format!("{image} is not in the store ({hint}); asking its registry")
+                    }
+                    // It is there, and is none for this machine or for the platform.
+                    None => format!("{image}: {reason}; asking its registry"),
+                });
             }
             matches!(found, Err(Error::Image { .. }))
         }

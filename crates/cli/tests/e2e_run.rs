@@ -81,6 +81,11 @@ fn what_a_command_is_given(bed: &Bed) {
     assert_eq!(out(&["--entrypoint", "/bin/cat", "app", "/made"]), "image\n");
     assert_eq!(out(&["--hostname", "here", "app", "uname", "-n"]), "here\n");
     assert_eq!(out(&["-h", "here", "app", "uname", "-n"]), "here\n");
+    assert_eq!(out(&["--entrypoint", "/bin/sh", "app", "-c", "echo -h"]), "-h\n");
+    let other = bed.run(&["run", "--pull=never", "--platform", "linux/s390x", "app"]);
+    let _ = other
+        .exits_with(125)
+        .says(&["find image app: it is for linux/", ", and not for linux/s390x"]);
     let writes = "{ echo > /made; } 2>/dev/null || echo refused; echo > /tmp/a; echo > /fast/b; ls /tmp /fast";
     let memory = ["--read-only", "--tmpfs", "/tmp:size=1m", "--mount", "type=tmpfs,dst=/fast"];
     let written = out(&[&memory[..], &["app", "sh", "-c", writes]].concat());

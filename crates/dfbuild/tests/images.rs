@@ -244,3 +244,30 @@ fn an_archive_that_has_only_a_tag_wants_a_name_with_it() {
     let loaded = engine.load(LoadSource::Path(layout), &["app:7".parse().unwrap()]).unwrap();
     assert_eq!(loaded[0].names[0].familiar_name(), "app");
 }
+
+#[test]
+fn what_is_unpacked_for_a_look_is_unpacked_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (archive, store) = (folder.path().join("app.tar"), folder.path().join("store"));
+    let engine = Engine::open(folder.path().join("elsewhere")).unwrap();
+    of("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+        .tag("app")
+        .output(Output::new(OutputKind::OciArchive(archive.clone())))
+        .run(&engine, &|_: &Event| {}, &Cancel::new())
+        .unwrap();
+    let load = LoadSource::Path(archive);
+    Engine::open(&store).unwrap().load(load, &[]).unwrap();
+    let from = CopyFrom { image: "app".into(), path: "/greeting".into(), ..CopyFrom::default() };
+    let unpacked = || {
+        // As a command does, with an engine of its own.
+        Engine::open(&store).unwrap().copy_out_tar(&from, &mut std::io::sink()).unwrap();
+        let flavours = fs::read_dir(store.join("snapshots")).unwrap();
+        let folders = flavours.map(|flavour| fs::read_dir(flavour.unwrap().path()).unwrap());
+        let mut names: Vec<_> = folders.flatten().map(|it| it.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let first = unpacked();
+    assert_eq!(first.len(), 2, "a folder and its marker: {first:?}");
+    assert_eq!(unpacked(), first);
+}

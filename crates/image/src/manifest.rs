@@ -103,6 +103,12 @@ impl Index {
         };
         exact.or_else(unnamed).or_else(close)
     }
+
+    /// The platforms that it has images for; those of attestations are `unknown` and left out.
+    pub fn platforms(&self) -> Vec<Platform> {
+        let named = self.0.manifests().iter().filter_map(Descriptor::named_platform);
+        named.filter(|platform| platform.os != "unknown").collect()
+    }
 }
 
 /// A descriptor: what a blob is, its digest and its length in bytes.

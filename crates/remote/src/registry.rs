@@ -144,19 +144,10 @@ fn configuration(
 }
 
 fn choose(index: &Index, platform: &Platform, reference: &Reference) -> Result<Descriptor, Error> {
-    index.find(platform).cloned().ok_or_else(|| {
-        let platforms =
-            index.0.manifests().iter().filter_map(|manifest| manifest.platform().as_ref());
-        let names = platforms.map(|p| {
-            let variant = p.variant().as_deref().unwrap_or_default();
-            Platform::normalised(&p.os().to_string(), &p.architecture().to_string(), variant)
-        });
-        let known = names.filter(|platform| platform.os != "unknown");
-        Error::NoPlatform {
-            reference: reference.to_string(),
-            platform: platform.to_string(),
-            available: known.map(|platform| platform.to_string()).collect(),
-        }
+    index.find(platform).cloned().ok_or_else(|| Error::NoPlatform {
+        reference: reference.to_string(),
+        platform: platform.to_string(),
+        available: index.platforms().iter().map(Platform::to_string).collect(),
     })
 }
 

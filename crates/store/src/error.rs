@@ -60,13 +60,13 @@ pub enum Error {
         /// The tags that it has.
         known: Vec<String>,
     },
-    /// An index without a manifest for the platform.
-    #[error("no image for platform {platform} in {digest}")]
+    /// An image, or an index of images, for other platforms.
+    #[error("it is for {}, and not for {platform}", available.join(", "))]
     NoPlatform {
         /// The platform that was asked for.
         platform: String,
-        /// The index.
-        digest: Digest,
+        /// The platforms that there are.
+        available: Vec<String>,
     },
 }
 

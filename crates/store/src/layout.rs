@@ -130,9 +130,10 @@ impl Layout {
                 digest,
                 source,
             })?;
-            let found = index
-                .find(platform)
-                .ok_or_else(|| Error::NoPlatform { platform: platform.to_string(), digest })?;
+            let found = index.find(platform).ok_or_else(|| Error::NoPlatform {
+                platform: platform.to_string(),
+                available: index.platforms().iter().map(Platform::to_string).collect(),
+            })?;
             return self.image(found, platform);
         }
         let manifest = Manifest::from_json(&bytes).map_err(|source| Error::Malformed {

@@ -118,8 +118,9 @@ impl<'a> BaseImages<'a> {
         if let Some(pinned) = reference.digest.and_then(|digest| self.pinned(&digest, request)) {
             return self.load(store.layout(), &pinned, request);
         }
-        let found = store.resolve(&reference).filter(|_| !(self.pull && can_pull));
-        if let Some(descriptor) = found {
+        let found = store.resolve(&reference);
+        let is_here = found.is_some();
+        if let Some(descriptor) = found.filter(|_| !(self.pull && can_pull)) {
             let base = self.load_again(&reference, &descriptor, request)?;
             let (is, wanted) = (base.config.platform(), &request.platform);
             let fits = (&is.os, &is.architecture) == (&wanted.os, &wanted.architecture);
@@ -138,6 +139,14 @@ impl<'a> BaseImages<'a> {
         let pulled =
             self.engine.pull_tagged(&reference, &request.platform, &wanted, &self.observer);
         let descriptor = pulled.map_err(|error| match error {
+            Error::Image { reason, hint, line, source, .. } if is_here && self.pull => {
+                let here = format!(
+                    "{} is in the store: a build without `--pull` takes that",
+                    shown(&reference)
+                );
+                let hint = hint.map_or_else(|| here.clone(), |hint| format!("{hint}; {here}"));
+                Error::Image { name: name.to_owned(), reason, hint: Some(hint), line, source }
+            }
             // Very often it is a base of one's own that was not built yet, not a pull that failed.
             Error::Image { reason, hint, line, source, .. } => Error::Image {
                 line,

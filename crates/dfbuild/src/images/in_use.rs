@@ -2,7 +2,8 @@ use crate::engine::Engine;
 
 /// As long as one of these lives, what was looked at of layers stays in memory, and nothing that was seen
 /// in the store is collected. With the last one both end: a server that builds for months must not
-/// remember every layer of them, nor what others have collected since.
+/// remember every layer of them, nor what others have collected since. What was unpacked until then is
+/// promised to the next one.
 #[must_use = "what was seen may be collected and is forgotten once it is dropped"]
 pub(crate) struct InUse<'a> {
     engine: &'a Engine,
@@ -20,6 +21,9 @@ impl Engine {
 impl Drop for InUse<'_> {
     fn drop(&mut self) {
         self.engine.layers().end();
+        // Without the promise it would be garbage; that fails where nothing more can be written, and
+        // only work is lost then.
+        let _ = self.engine.store().commit();
     }
 }
 

@@ -128,7 +128,18 @@ impl Engine {
             }
             found => found?,
         };
-        Ok(LocalPlatform::new(found))
+        let found = LocalPlatform::new(found);
+        // An index is asked for one of its manifests; an image alone is what it is.
+        let is_other = |wanted: &&Platform| {
+            (&found.platform.os, &found.platform.architecture) != (&wanted.os, &wanted.architecture)
+        };
+        match platform.filter(is_other) {
+            None => Ok(found),
+            Some(wanted) => Err(dfbuild_store::Error::NoPlatform {
+                platform: wanted.to_string(),
+                available: vec![found.platform.to_string()],
+            }),
+        }
     }
 
     /// What is left of an image for several platforms if only one is wanted: its manifest.
@@ -138,15 +149,11 @@ impl Engine {
         top: Descriptor,
         platform: Option<&Platform>,
     ) -> Result<Descriptor, Error> {
-        let Some(wanted) = platform else { return Ok(top) };
-        let image = self.local_platform(&top, platform);
-        let image = image.map_err(|error| Error::image(name, error))?;
-        let found = image.platform;
-        if (&found.os, &found.architecture) != (&wanted.os, &wanted.architecture) {
-            let text = format!("it is for {found}, and not for {wanted}");
-            return Err(Error::image(name, text));
+        if platform.is_none() {
+            return Ok(top);
         }
-        Ok(image.manifest)
+        let image = self.local_platform(&top, platform);
+        Ok(image.map_err(|error| Error::image(name, error))?.manifest)
     }
 
     /// The images of all platforms, in the order of the index.

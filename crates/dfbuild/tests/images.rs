@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::sync::Mutex;
 
 use dfbuild::testing::{FakeSandbox, MemoryRegistry, engine};
@@ -72,6 +74,31 @@ fn files_of_the_caller_are_not_lost_to_an_output() {
     fs::write(out.join("bin"), "mine").unwrap();
     let error = with_causes(&run().unwrap_err());
     assert!(error.contains("bin is no folder, and one in the image"), "{error}");
+    fs::remove_dir_all(&out).unwrap();
+    fs::create_dir(&out).unwrap();
+    let _socket = UnixListener::bind(out.join("a")).unwrap();
+    let error = with_causes(&run().unwrap_err());
+    assert!(error.contains("a is no file, and one in the image"), "{error}");
+}
+
+/// As with `/dev/null` and `/dev/stdout`, which root could replace.
+#[test]
+fn what_is_no_file_is_written_to_and_stays() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path().join("store")).unwrap();
+    let build = of("FROM scratch\nCOPY <<EOF /d/greeting\nhello\nEOF\n").tag("app");
+    let (link, file) = (folder.path().join("link"), folder.path().join("file"));
+    symlink("file", &link).unwrap();
+    let is_link = || fs::symlink_metadata(&link).unwrap().is_symlink();
+    let output = Output::new(OutputKind::OciArchive(link.clone()));
+    build.output(output).run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+    assert!(is_link() && fs::metadata(&file).unwrap().len() > 1024);
+    let of =
+        |path: &str| CopyFrom { image: "app".into(), path: path.into(), ..CopyFrom::default() };
+    engine.copy_out(&of("/d/greeting"), &link).unwrap();
+    assert!(is_link() && fs::read_to_string(&file).unwrap() == "hello\n");
+    let error = with_causes(&engine.copy_out(&of("/d"), &link).unwrap_err());
+    assert!(is_link() && error.contains("takes the content of a file"), "{error}");
 }
 
 #[test]

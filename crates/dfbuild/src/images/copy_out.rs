@@ -1,6 +1,6 @@
 //! Files of an image, handed out.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use dfbuild_layer::{Contents, Index, View, materialise, pack};
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::images::export::files::{callers, check_kinds, merge, without_devices};
+use crate::images::export::is_written_to;
 use crate::images::layer_cache::Form;
 use crate::images::rootfs::Rootfs;
 use crate::steps::missing::not_found;
@@ -81,6 +82,9 @@ impl Engine {
     pub fn copy_out(&self, from: &CopyFrom, to: &Path) -> Result<(), Error> {
         let failed = |error: StepError| copy_error(from, error);
         self.with_files(from, |rootfs, selected| {
+            if is_written_to(to) {
+                return write_to(rootfs, selected, to);
+            }
             let (folder, name) = place(from, selected, to)?;
             let below = selected.below(&name)?;
             let index = if from.owners { without_devices(&below)? } else { callers(&below)? };
@@ -216,6 +220,18 @@ fn place(
         return Err(StepError::Clash(format!("there is no folder {}", folder.display())));
     }
     Ok((folder, TreePath::new(name.as_bytes())))
+}
+
+/// Writes the content of a file into a device, a pipe, or what a link leads to.
+fn write_to(rootfs: &Rootfs<'_>, selected: &Selected, to: &Path) -> Result<(), StepError> {
+    let Kind::File { .. } = selected.top.kind else {
+        let text = format!("{} takes the content of a file, and this is none", to.display());
+        return Err(StepError::Clash(text));
+    };
+    let content = rootfs.open(&selected.top.path).map_err(StepError::io("read", to))?;
+    let mut content = rootfs.engine().ending().watch(content);
+    let copied = File::create(to).and_then(|mut out| io::copy(&mut content, &mut out));
+    copied.map(drop).map_err(StepError::io("write", to))
 }
 
 fn copy_error(from: &CopyFrom, error: StepError) -> Error {

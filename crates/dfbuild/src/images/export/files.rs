@@ -162,8 +162,8 @@ pub(crate) fn without_devices(index: &Index) -> Result<Index, StepError> {
     Ok(Index::new(kept.cloned().collect())?)
 }
 
-/// Refuses a folder with something in it where a file is to be, and a file where a folder is to be: what would
-/// be lost is the caller's.
+/// Refuses a folder with something in it where a file is to be, a file where a folder is to be, and a
+/// device, pipe or socket where a file is to be: what would be lost is the caller's.
 pub(crate) fn check_kinds(index: &Index, to: &Path) -> Result<(), StepError> {
     for entry in index.entries() {
         let target = entry.path.below(to);
@@ -175,6 +175,7 @@ pub(crate) fn check_kinds(index: &Index, to: &Path) -> Result<(), StepError> {
                 ("a folder with something in it", "none")
             }
             (false, true) => ("no folder", "one"),
+            _ if is_special(&old) && matches!(entry.kind, Kind::File { .. }) => ("no file", "one"),
             _ => continue,
         };
         let target = target.display();
@@ -183,6 +184,10 @@ pub(crate) fn check_kinds(index: &Index, to: &Path) -> Result<(), StepError> {
         )));
     }
     Ok(())
+}
+
+fn is_special(found: &fs::Metadata) -> bool {
+    !(found.is_dir() || found.is_file() || found.is_symlink())
 }
 
 /// Moves everything in `from` to `to`; folders are merged, other things replaced.

@@ -58,6 +58,13 @@ pub(crate) fn export(session: &Session<'_>, image: &Image, output: &Output) -> R
     session.progress.task(&task.what, || write().map_err(failed))
 }
 
+/// Whether what is at `path` takes bytes and stays what it is, unlike a regular file, which a new one
+/// replaces.
+pub(crate) fn is_written_to(path: &Path) -> bool {
+    let found = fs::symlink_metadata(path);
+    found.is_ok_and(|found| !found.is_file()) && !path.is_dir()
+}
+
 /// An export that tells how far it is.
 struct Task<'a> {
     session: &'a Session<'a>,
@@ -74,14 +81,14 @@ impl Task<'_> {
     }
 }
 
-/// Writes a file beside `path` and moves it there when it is complete. What is no regular file,
-/// such as a pipe, is written to as it is.
+/// Writes a file beside `path` and moves it there when it is complete. What is no regular file, such
+/// as a pipe or a link, is written to as it is: `/dev/null` and `/dev/stdout` are not to be replaced.
 pub(crate) fn write_file(
     path: &Path,
     ending: &Ending,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+    if is_written_to(path) {
         return write(&mut ending.watch(File::create(path)?));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

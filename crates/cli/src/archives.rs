@@ -10,6 +10,7 @@ use crate::args::{FormatArg, LoadArgs, SaveArgs};
 use crate::output;
 use crate::progress::Progress;
 use crate::registry;
+use crate::signals;
 use crate::summary::short_name;
 
 /// Writes images to an archive.
@@ -22,9 +23,11 @@ pub(crate) fn save(args: &SaveArgs, root: PathBuf) -> Result<(), Box<dyn std::er
     let platform = args.platform.as_ref();
     if let Some(path) = file {
         let bars = Progress::bars();
-        let saved = engine.save(&args.images, platform, path, &bars);
+        let saved = signals::interruptible(&engine, |engine| {
+            engine.save(&args.images, platform, path, &bars)
+        });
         bars.close();
-        return Ok(saved?);
+        return saved;
     }
     let mut out = BufWriter::with_capacity(1 << 20, io::stdout().lock());
     // Behind a pipe there is somebody who may draw bars of their own.

@@ -15,6 +15,7 @@ use crate::progress::{Mode, Progress};
 use crate::request::{Machine, Piped, Request, RequestError};
 use crate::signals::{self, Asked, Ended};
 use crate::source::Source;
+use crate::standard_input::StandardInput;
 use crate::step::Step;
 use crate::summary::Summary;
 use crate::timings::{Both, Timings};
@@ -95,7 +96,8 @@ pub(crate) fn begin(
     debug: bool,
     work: impl FnOnce(Loaded<'_>, &Begun<'_>) -> Result<ExitCode, Error>,
 ) -> ExitCode {
-    let request = match request(args) {
+    let cancel = Cancel::new();
+    let request = match request(args, &cancel) {
         Ok(request) => request,
         Err(RequestError::Usage(text)) => return report::usage(&text),
         Err(RequestError::Input(text)) => return report::error(&text),
@@ -118,7 +120,6 @@ pub(crate) fn begin(
     }
     let timings = args.timings.as_ref().map(|_| Timings::begin());
     let observer = Both { shown: &*progress, timings };
-    let cancel = Cancel::new();
     let told = Arc::clone(&progress);
     let on_signal = move |asked| match asked {
         Asked::End => told.try_note("cancelling the build; once more to end it at once"),
@@ -169,12 +170,13 @@ pub(crate) fn begin(
     })
 }
 
-pub(crate) fn request(args: &BuildArgs) -> Result<Request, RequestError> {
+/// What is to be built. Reading a context from standard input ends with `cancel`.
+pub(crate) fn request(args: &BuildArgs, cancel: &Cancel) -> Result<Request, RequestError> {
     Request::new(
         args,
         &mut Machine {
             environment: &|name| env::var(name).ok(),
-            standard_input: Some(Box::new(io::stdin())),
+            standard_input: Some(Box::new(StandardInput(cancel.clone()))),
             resolv_conf: fs::read("/etc/resolv.conf").ok(),
             stdout_is_terminal: io::stdout().is_terminal(),
         },

@@ -37,7 +37,7 @@ fn explanation(
     root: PathBuf,
     last: bool,
 ) -> Result<Option<Explanation>, ExitCode> {
-    let request = request(args).map_err(|error| match error {
+    let request = request(args, &Cancel::new()).map_err(|error| match error {
         RequestError::Usage(text) => report::usage(&text),
         RequestError::Input(text) => report::error(&text),
     })?;

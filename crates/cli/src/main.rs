@@ -46,6 +46,7 @@ mod request;
 mod run_command;
 mod signals;
 mod source;
+mod standard_input;
 mod step;
 mod store_root;
 mod summary;

@@ -1,8 +1,9 @@
+use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::{io, process, thread};
 
-use dfbuild::Cancel;
+use dfbuild::{Cancel, Engine, Error};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
@@ -33,6 +34,21 @@ pub(crate) enum Asked {
     End,
     /// To end at once; the second. The process is gone when the listener returns.
     EndAtOnce,
+}
+
+/// Does work with images, which the first signal ends so that it leaves nothing behind.
+pub(crate) fn interruptible<T>(
+    engine: &Engine,
+    work: impl FnOnce(&Engine) -> Result<T, Error>,
+) -> Result<T, Box<dyn StdError>> {
+    let cancel = Cancel::new();
+    let ended = watch(cancel.clone(), |_| {})?;
+    let done = work(&engine.cancelled_by(&cancel));
+    ended.release();
+    match (done, ended.exit_code()) {
+        (Err(Error::Cancelled), Some(code)) => Err(Interrupted { code }.into()),
+        (done, _) => Ok(done?),
+    }
 }
 
 /// Cancels the work at the first SIGINT or SIGTERM, and ends the process at the second. Tells

@@ -23,6 +23,7 @@ as_each_user!(
     a_termination_ends_everything,
     two_interrupts_end_it_at_once,
     an_interrupt_ends_a_pull,
+    an_interrupt_ends_a_wait_for_a_context,
     a_killed_builder_leaves_nothing,
     a_killed_builder_ends_other_users,
     a_builder_killed_at_any_moment,
@@ -249,6 +250,23 @@ fn an_interrupt_ends_a_pull(bed: &Bed) {
         assert_eq!(status.code(), Some(130), "{args:?}");
         assert!(start.elapsed() < Duration::from_secs(30), "it took {:?}", start.elapsed());
     }
+    nothing_staged(bed);
+}
+
+/// Of somebody who never writes it.
+fn an_interrupt_ends_a_wait_for_a_context(bed: &Bed) {
+    let mut command = bed.command();
+    let mut child = command.args(["build", "-q", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let tasks = format!("/proc/{}/task", child.id());
+    eventually("it minds signals", || {
+        let names = fs::read_dir(&tasks).unwrap().flatten().map(|task| task.path().join("comm"));
+        names.into_iter().any(|name| fs::read(name).is_ok_and(|name| name == b"signals\n"))
+    });
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    // Its end of the pipe stays open until then.
+    let input = child.stdin.take();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(input);
     nothing_staged(bed);
 }
 

@@ -110,8 +110,8 @@ fn what_a_command_is_given(bed: &Bed) {
     let proxies = r#"{"proxies": {"default": {"httpProxy": "http://p:1", "noProxy": "a,b"}}}"#;
     fs::write(docker.join("config.json"), proxies).unwrap();
     let echo = "echo $HTTP_PROXY $http_proxy $NO_PROXY";
-    let proxied = out(&["-e", "http_proxy=mine", "app", "sh", "-c", echo]);
-    assert_eq!(proxied, "http://p:1 mine a,b\n");
+    let output = out(&["-e", "http_proxy=mine", "app", "sh", "-c", echo]);
+    assert_eq!(output, "http://p:1 mine a,b\n");
     let built = format!("FROM app\nRUN {echo} > /proxies; ! env | grep https_proxy\n");
     bed.write("Dockerfile", built);
     let _ = bed.build(&["-t", "proxied", "--build-arg", "http_proxy=mine"]).succeeds();

@@ -9,6 +9,7 @@ use dfbuild_remote::{Client, ClientOptions, Registry};
 use dfbuild_sandbox::{IdMap, IdMode};
 use dfbuild_store::Store;
 
+use crate::cancel::Cancel;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::images::layer_cache::{Form, LayerCache};
@@ -310,6 +311,34 @@ impl Engine {
     pub fn with_git(mut self, git: Git) -> Self {
         self.git = Some(git);
         self
+    }
+
+    /// The same engine, whose work with images `cancel` ends: what [`Engine::save`],
+    /// [`Engine::load`], [`Engine::copy_out`] and their like have written by then is removed, and
+    /// they fail with [`Error::Cancelled`]. Builds and transfers are given one of their own.
+    ///
+    /// ```
+    /// # use dfbuild::{Build, BuildContext};
+    /// use dfbuild::{Cancel, CopyFrom, Engine, Error, Event};
+    ///
+    /// # let folder = tempfile::tempdir()?;
+    /// let engine = Engine::open(folder.path())?;
+    /// # let build = Build::new(BuildContext::Empty).dockerfile_text("FROM scratch\nLABEL a=b\n");
+    /// # build.tag("app").run(&engine, &|_: &Event| {}, &Cancel::new())?;
+    /// let cancel = Cancel::new();
+    /// let of_a_request = engine.cancelled_by(&cancel);
+    /// cancel.cancel(); // From anywhere.
+    /// let saved = of_a_request.save(&["app"], None, &folder.path().join("app.tar"), &|_: &Event| {});
+    /// assert!(matches!(saved, Err(Error::Cancelled)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cancelled_by(&self, cancel: &Cancel) -> Self {
+        self.for_build(&Ending::new(cancel, None))
+    }
+
+    /// What an error means for the caller: that the work was to end, if it was.
+    pub(crate) fn unless_ended(&self, error: Error) -> Error {
+        self.ending.reason().unwrap_or(error)
     }
 
     /// This engine for one attempt of a build: whatever it does for it fails once that is to end,

@@ -102,6 +102,32 @@ fn what_is_no_file_is_written_to_and_stays() {
 }
 
 #[test]
+fn what_is_cancelled_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path().join("store")).unwrap();
+    let (archive, out) = (folder.path().join("app.tar"), folder.path().join("out"));
+    of("FROM scratch\nCOPY <<EOF /greeting\nhello\nEOF\n")
+        .tag("app")
+        .output(Output::new(OutputKind::OciArchive(archive.clone())))
+        .run(&engine, &|_: &Event| {}, &Cancel::new())
+        .unwrap();
+    fs::create_dir(&out).unwrap();
+    let cancel = Cancel::new();
+    let ended = engine.cancelled_by(&cancel);
+    cancel.cancel();
+    let from = CopyFrom { image: "app".into(), path: "/".into(), ..CopyFrom::default() };
+    let images: [&str; 1] = ["app"];
+    for result in [
+        ended.save(&images, None, &out.join("app.tar"), &|_: &Event| {}),
+        ended.copy_out(&from, &out),
+        ended.load(LoadSource::Path(archive), &[]).map(drop),
+    ] {
+        assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+    }
+    assert_eq!(fs::read_dir(out).unwrap().count(), 0);
+}
+
+#[test]
 fn a_context_without_a_dockerfile_is_told_of() {
     let folder = TempDir::new().unwrap();
     let engine = engine(folder.path()).unwrap();

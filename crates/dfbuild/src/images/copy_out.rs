@@ -80,7 +80,7 @@ impl Engine {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn copy_out(&self, from: &CopyFrom, to: &Path) -> Result<(), Error> {
-        let failed = |error: StepError| copy_error(from, error);
+        let failed = |error: StepError| self.unless_ended(copy_error(from, error));
         self.with_files(from, |rootfs, selected| {
             if is_written_to(to) {
                 return write_to(rootfs, selected, to);
@@ -96,6 +96,7 @@ impl Engine {
             let options = self.unpack_options(Form::Plain);
             let contents = Renamed { rootfs, from: selected.top.path.clone(), to: name };
             materialise(&index, &contents, staging.path(), &View::default(), &options)?;
+            self.ending().check().map_err(StepError::io("write", to))?;
             merge(staging.path(), &folder)
         })?
         .map_err(failed)
@@ -121,7 +122,7 @@ impl Engine {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn copy_out_tar(&self, from: &CopyFrom, out: &mut dyn Write) -> Result<(), Error> {
-        let failed = |error: StepError| copy_error(from, error);
+        let failed = |error: StepError| self.unless_ended(copy_error(from, error));
         self.with_files(from, |rootfs, selected| {
             let name = own_name(from, selected);
             let contents = Renamed { rootfs, from: selected.top.path.clone(), to: name.clone() };

@@ -282,14 +282,7 @@ fn start(engine: &Engine, run: &Run, interactive: bool, tty: bool) -> ExitCode {
             let _ = report::failure(&Failure { message: format!("failed to {reason}"), hints });
             ExitCode::from(u8::try_from(code).unwrap_or(1))
         }
-        Ok(end) => {
-            if let RunEnd::Signal(signal) = end
-                && let Some(text) = dfbuild::explain_signal(signal)
-            {
-                tell(&format!("the command was killed by {text}"));
-            }
-            ExitCode::from(u8::try_from(end.exit_code()).unwrap_or(1))
-        }
+        Ok(end) => ExitCode::from(u8::try_from(end.exit_code()).unwrap_or(1)),
         Err(error) => failed(&*error),
     }
 }
@@ -311,7 +304,9 @@ fn plain(
         controls_terminal: false,
     };
     let forwarding = Forwarding::new(None)?;
-    Ok(run.start(engine, streams, &|signaller| forwarding.to(signaller))?)
+    let end = run.start(engine, streams, &|signaller| forwarding.to(signaller))?;
+    forwarding.explain(&end);
+    Ok(end)
 }
 
 fn with_pty(
@@ -330,7 +325,9 @@ fn with_pty(
     terminal.connect(interactive)?;
     let ended = run.start(engine, streams, &|signaller| forwarding.to(signaller));
     terminal.close();
-    Ok(ended?)
+    let end = ended?;
+    forwarding.explain(&end);
+    Ok(end)
 }
 
 /// Passes on the signals of this process to the command. The third of them kills it: as the first
@@ -381,6 +378,17 @@ impl Forwarding {
             signaller.signal(signal);
         }
         forwarded.to = Some(signaller);
+    }
+
+    /// Says what killed a command.
+    fn explain(&self, end: &RunEnd) {
+        let RunEnd::Signal(signal) = *end else { return };
+        let count = self.0.lock().unwrap_or_else(PoisonError::into_inner).count;
+        if count >= Forwarded::PATIENCE {
+            tell("the command did not end when it was asked to, and was killed");
+        } else if let Some(text) = dfbuild::explain_signal(signal) {
+            tell(&format!("the command was killed by {text}"));
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, StderrLock, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::colour::{is_dumb, wants_colour};
 use crate::failure::{self, Failure};
 use crate::findings::Findings;
 use crate::ignore_file::is_seen;
-use crate::progress::{Mode, Progress};
+use crate::progress::{Forge, Mode, Progress};
 use crate::request::{Machine, Piped, Request, RequestError};
 use crate::signals::{self, Asked, Ended};
 use crate::source::Source;
@@ -19,7 +19,7 @@ use crate::standard_input::StandardInput;
 use crate::step::Step;
 use crate::summary::Summary;
 use crate::timings::{Both, Timings};
-use crate::{daemon, engine, excerpt, metadata, report, run_command};
+use crate::{daemon, engine, excerpt, metadata, report, run_command, workflow};
 
 /// Builds an image.
 pub(crate) fn run(args: &BuildArgs, root: PathBuf, debug: bool) -> ExitCode {
@@ -289,7 +289,13 @@ fn write_failure(
         Error::Step { step, .. } => {
             let output = progress.take_output(step.id);
             let step = Step::from(&**step);
-            failure::write_step(&mut out, &step, output, mode.shows_output(), source)?;
+            let write = |out: &mut StderrLock<'_>| {
+                failure::write_step(out, &step, output, mode.shows_output(), source)
+            };
+            match mode {
+                Mode::Grouped(Forge::GitHub) => workflow::quoted(&mut out, write)?,
+                _ => write(&mut out)?,
+            }
         }
         Error::Image { line: Some(line), .. } => {
             out.write_all(

@@ -26,7 +26,7 @@ use crate::step::Step;
 use crate::summary::Summary;
 pub(crate) use captures::Capture;
 use captures::Captures;
-use grouped::Forge;
+pub(crate) use grouped::Forge;
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

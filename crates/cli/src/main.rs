@@ -98,6 +98,10 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let environment = |name: &str| env::var(name).ok();
+    let cli = match cli.with_environment(&environment) {
+        Ok(cli) => cli,
+        Err(text) => return report::usage(&text),
+    };
     let debug = cli.global.debug;
     match cli.command {
         // What looks at files only needs no store.

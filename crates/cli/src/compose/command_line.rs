@@ -4,7 +4,7 @@ use dfbuild::BuildContext;
 use dfbuild_compose::{SecretSource, Service};
 
 use super::files::Files;
-use crate::args::ComposeArgs;
+use crate::args::{ComposeArgs, PLATFORM};
 
 /// The build of a service, in the words of `dfbuild build`: what can be said in a compose file can be
 /// said on the command line, and means the same.
@@ -63,7 +63,8 @@ pub(super) fn of(service: &Service, files: &Files, args: &ComposeArgs) -> Comman
     line.flags("--cache-from", build.cache_from);
     line.flags("--cache-to", build.cache_to);
     let platforms = if build.platforms.is_empty() {
-        service.platform.clone().into_iter().collect()
+        let given = || files.variable(PLATFORM).filter(|value| !value.is_empty());
+        service.platform.clone().or_else(given).into_iter().collect()
     } else {
         build.platforms
     };

@@ -2,14 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::fs;
+use std::io::Cursor;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::sync::Mutex;
 
 use dfbuild::testing::{FakeSandbox, MemoryRegistry, engine};
 use dfbuild::{
-    Build, BuildContext, CacheExport, CacheSource, CacheTarget, Cancel, CopyFrom, Engine, Error,
-    Event, LoadSource, Output, OutputKind, Platform, Reference, with_causes,
+    Build, BuildContext, CacheExport, CacheSource, CacheTarget, Cancel, ContextStream, CopyFrom,
+    Engine, Error, Event, LoadSource, Output, OutputKind, Platform, Reference, with_causes,
 };
 use dfbuild_testkit::noise;
 use tempfile::TempDir;
@@ -323,4 +324,40 @@ fn what_is_unpacked_for_a_look_is_unpacked_once() {
     let first = unpacked();
     assert_eq!(first.len(), 2, "a folder and its marker: {first:?}");
     assert_eq!(unpacked(), first);
+}
+
+/// In an index the first name of a file is the file; in an archive it may be any of them.
+#[test]
+fn hard_links_of_archives_have_the_content_of_their_file() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path().join("store")).unwrap();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(0o644);
+    header.set_size(6);
+    archive.append_data(&mut header, "m", &b"hello\n"[..]).unwrap();
+    header.set_size(0);
+    header.set_entry_type(tar::EntryType::Link);
+    for name in ["z", "a", "k"] {
+        archive.append_link(&mut header, name, "m").unwrap();
+    }
+    let archive = archive.into_inner().unwrap();
+    let context = folder.path().join("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("x.tar"), &archive).unwrap();
+    let stream = ContextStream::new(Cursor::new(archive));
+    for (context, dockerfile) in [
+        (BuildContext::Directory(context), "FROM scratch\nADD x.tar /\n"),
+        (BuildContext::Stream(stream), "FROM scratch\nCOPY . /\n"),
+    ] {
+        let build = Build::new(context).dockerfile_text(dockerfile).tag("app");
+        build.run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+        for path in ["/a", "/k", "/m", "/z"] {
+            let (image, path) = ("app".into(), path.into());
+            let from = CopyFrom { image, path, ..CopyFrom::default() };
+            let to = folder.path().join("copy");
+            engine.copy_out(&from, &to).unwrap();
+            assert_eq!(fs::read_to_string(to).unwrap(), "hello\n", "{dockerfile}: {from:?}");
+        }
+    }
 }

@@ -292,8 +292,18 @@ impl<'a> Draft<'a> {
         drop(unchanged);
         let kept = kept.with(parents);
         let made = self.made.into_iter().filter(|path| kept.has(path)).collect();
-        let Kept { entries, origins } = kept;
-        Ok(Finished { index: Arc::new(Index::new(entries)?), origins, made })
+        let Kept { entries, mut origins } = kept;
+        let index = Index::new(entries)?;
+        // In an index the first name of a group of hard links is the file, whichever was it here.
+        for (at, entry) in index.entries().iter().enumerate() {
+            if let Kind::HardLink { target } = &entry.kind
+                && !matches!(origins[at], Origin::None)
+                && let Some(first) = index.position(target)
+            {
+                origins.swap(at, first);
+            }
+        }
+        Ok(Finished { index: Arc::new(index), origins, made })
     }
 
     /// Whether the tree below already has just this entry.

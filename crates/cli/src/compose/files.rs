@@ -15,6 +15,8 @@ pub(super) struct Files {
     pub(super) folder: PathBuf,
     /// The names of its files.
     pub(super) names: String,
+    /// The profiles that count.
+    pub(super) profiles: Vec<String>,
     /// What `.env` sets; the environment comes first.
     variables: HashMap<String, String>,
 }
@@ -29,11 +31,17 @@ impl Files {
         args: &ComposeArgs,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {
-        let paths = paths(args, environment)?;
-        let own_folder = paths[0].parent().map_or_else(PathBuf::new, Path::to_owned);
-        let folder = args.project_directory.clone().unwrap_or(own_folder);
-        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
-        let variables = variables(args, &folder, environment)?;
+        // `.env` may name the files; another one beside them sets what the first one does not.
+        let begin = project_folder(args, &args.file);
+        let mut variables = variables(args, &begin, environment)?;
+        let lookup = |name: &str| environment(name).or_else(|| variables.get(name).cloned());
+        let paths = paths(args, &lookup)?;
+        let folder = project_folder(args, &paths);
+        if folder != begin && args.env_file.is_empty() {
+            let mut beside = self::variables(args, &folder, &lookup)?;
+            beside.extend(variables);
+            variables = beside;
+        }
         let lookup = |name: &str| environment(name).or_else(|| variables.get(name).cloned());
         let mut files = Vec::new();
         for path in &paths {
@@ -55,8 +63,20 @@ impl Files {
         if project.name.is_empty() {
             return Err("the project has no name: give one with -p".to_owned());
         }
+        if normalised_name(&project.name) != project.name {
+            return Err(format!(
+                "invalid project name `{}`: it is made of lower-case letters, digits, dashes and \
+                 underscores, and begins with a letter or a digit",
+                project.name
+            ));
+        }
         let names: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
-        Ok(Self { project, folder, names: names.join(", "), variables })
+        let profiles = match args.profile.as_slice() {
+            [] => lookup("COMPOSE_PROFILES").unwrap_or_default(),
+            given => given.join(","),
+        };
+        let profiles = profiles.split(',').map(|name| name.trim().to_owned()).collect();
+        Ok(Self { project, folder, names: names.join(", "), profiles, variables })
     }
 
     /// The value of a variable for builds.
@@ -102,6 +122,13 @@ fn read(path: &Path) -> Result<String, String> {
         return text.map_err(|error| format!("read standard input: {error}"));
     }
     fs::read_to_string(path).map_err(|error| format!("read {}: {error}", path.display()))
+}
+
+/// Where the paths of a project begin that has these files.
+fn project_folder(args: &ComposeArgs, files: &[PathBuf]) -> PathBuf {
+    let own = || files.first().and_then(|file| file.parent()).map(Path::to_owned);
+    let folder = args.project_directory.clone().or_else(own).unwrap_or_default();
+    if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder }
 }
 
 /// The name that a folder gives a project.
@@ -157,4 +184,59 @@ fn variables(
         variables.extend(set.map_err(|error| error.to_string())?);
     }
     Ok(variables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    fn files(words: &[&str], environment: &[(&str, &str)]) -> Result<Files, String> {
+        let words = ["dfbuild", "compose"].iter().chain(words).map(std::ffi::OsString::from);
+        let Command::Compose(args) = Cli::read(words).unwrap().command else { panic!() };
+        let value = |name: &str| environment.iter().find(|(it, _)| *it == name);
+        Files::read(&args, &|name| value(name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    #[test]
+    fn what_env_files_say_of_the_project() {
+        let temp = tempfile::tempdir().unwrap();
+        let folder = temp.path().to_str().unwrap();
+        let write = |name: &str, text: &str| fs::write(temp.path().join(name), text).unwrap();
+        write("a.yml", "services: {a: {build: ., image: '$TAG'}}\n");
+        write("b.yml", "services: {b: {build: .}}\n");
+        let set = format!("COMPOSE_FILE={folder}/a.yml,{folder}/b.yml\nCOMPOSE_PATH_SEPARATOR=,\n");
+        write(".env", &format!("{set}COMPOSE_PROFILES=x, y\nCOMPOSE_PROJECT_NAME=shop\nTAG=7\n"));
+        let there = ["--project-directory", folder];
+        let found = files(&there, &[]).unwrap();
+        assert_eq!(found.project.services.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(found.project.services["a"].image.as_deref(), Some("7"));
+        assert_eq!(
+            (found.project.name.as_str(), found.profiles),
+            ("shop", vec!["x".into(), "y".into()])
+        );
+        // The environment and flags come first.
+        let one = format!("{folder}/b.yml");
+        let found = files(&there, &[("COMPOSE_FILE", &one), ("TAG", "8")]).unwrap();
+        assert_eq!(found.project.services.len(), 1);
+        let found = files(&["-f", &one, "--profile", "z"], &[]).unwrap();
+        assert_eq!((found.project.services.len(), found.profiles), (1, vec!["z".to_owned()]));
+    }
+
+    #[test]
+    fn names_of_projects() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("compose.yml");
+        let refused = |name: &str, words: &[&str], environment: &[(&str, &str)]| {
+            fs::write(&file, format!("{name}services: {{a: {{build: .}}}}\n")).unwrap();
+            let words = [&["-f", file.to_str().unwrap()], words].concat();
+            files(&words, environment).err()
+        };
+        let expect = "invalid project name `Shop`: it is made of lower-case letters";
+        let error = refused("name: Shop\n", &[], &[]).unwrap();
+        assert!(error.starts_with(expect), "{error}");
+        assert!(refused("", &["-p", "Shop"], &[]).unwrap().starts_with(expect));
+        assert!(refused("", &[], &[("COMPOSE_PROJECT_NAME", "Shop")]).unwrap().starts_with(expect));
+        assert_eq!(refused("name: Shop\n", &["-p", "shop-1_"], &[]), None);
+    }
 }

@@ -69,7 +69,7 @@ fn wanted(
     }
     let mut rest: Vec<String> = if names.is_empty() {
         let active =
-            |service: &&Service| service.build.is_some() && service.is_active(&args.profile);
+            |service: &&Service| service.build.is_some() && service.is_active(&files.profiles);
         services.values().filter(active).map(|service| service.name.clone()).collect()
     } else {
         names.into_iter().map(str::to_owned).collect()

@@ -209,13 +209,43 @@ fn part_reason(
             declared: None,
         }),
         _ => {
-            let text = |parts: &[&Part], all: &[&Part]| {
-                (!all.is_empty()).then(|| values(parts).join(", "))
+            let [then, now] = match label {
+                Label::Mount => mount_values(name, &then, &now),
+                _ => {
+                    [then, now].map(|parts| values(&parts).into_iter().map(str::to_owned).collect())
+                }
             };
-            let (old, new) = (text(&then, old), text(&now, new));
+            let text =
+                |values: Vec<String>, all: &[&Part]| (!all.is_empty()).then(|| values.join(", "));
+            let (old, new) = (text(then, old), text(now, new));
             Some(Reason::Part { label, name: name.to_owned(), old, new })
         }
     }
+}
+
+/// What differs between two mounts of a target, in the words of a Dockerfile.
+fn mount_values(target: &str, then: &[&Part], now: &[&Part]) -> [Vec<String>; 2] {
+    // Without a mode its place is empty.
+    let word = |value: &str| value.strip_prefix("mode  ").unwrap_or(value).to_owned();
+    let mut both = [then, now].map(|parts| values(parts).into_iter().map(word).collect::<Vec<_>>());
+    if both.iter().flatten().any(|value| value == "cache") {
+        return both;
+    }
+    // A cache that is shared and called after its target has no id in its key.
+    let id = |side: usize| both[side].iter().position(|value| value.starts_with("id "));
+    let (side, at) = match (id(0), id(1)) {
+        (Some(at), None) => (0, at),
+        (None, Some(at)) => (1, at),
+        _ => return both,
+    };
+    let usual = format!("id {target}");
+    if both[side][at] == usual {
+        "sharing=locked or private".clone_into(&mut both[side][at]);
+        both[1 - side].push("sharing=shared".to_owned());
+    } else {
+        both[1 - side].push(usual);
+    }
+    both
 }
 
 fn shown(part: &Part) -> String {
@@ -305,6 +335,22 @@ mod tests {
             &[(M, "/m", "bind"), (M, "/m", "ro")],
             &[(M, "/m", "bind"), (M, "/m", "rw")],
             &[part(M, "/m", Some("ro"), Some("rw"))],
+        );
+        let (shared, locked) = (Some("sharing=shared"), Some("sharing=locked or private"));
+        check(
+            &[(M, "/c", "cache")],
+            &[(M, "/c", "cache"), (M, "/c", "id /c")],
+            &[part(M, "/c", shared, locked)],
+        );
+        check(
+            &[(M, "/c", "cache"), (M, "/c", "id q")],
+            &[(M, "/c", "cache")],
+            &[part(M, "/c", Some("id q"), Some("id /c"))],
+        );
+        check(
+            &[(M, "/c", "mode  owner 0:0")],
+            &[(M, "/c", "mode 700 owner 5:0")],
+            &[part(M, "/c", Some("owner 0:0"), Some("mode 700 owner 5:0"))],
         );
         check(&[], &[(F, "network", "none")], &[part(F, "network", None, Some("none"))]);
         check(

@@ -66,7 +66,7 @@ pub(super) const PARTS: [KeyPart; 32] = [
         Label::Mount,
         "*",
         "each `--mount`: type, target, source path, access, mode, owner, size; the id of a secret, an \
-         agent or a cache that is not named after its target",
+         agent or a cache that is not named after its target, or not shared",
     ),
     part(RUN, Label::SourceFiles, "*", "the files that a mount shows, as for a copy"),
     part(RUN, Label::From, "*", "the stage that a mount shows, as long as its files are not known"),

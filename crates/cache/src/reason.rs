@@ -65,7 +65,8 @@ pub enum Reason {
         #[serde(flatten)]
         change: FilesChange,
     },
-    /// A variable. The value of one whose name means a secret is `***`.
+    /// A variable. The value of one whose name means a secret is `***`, as is the old one of a run that a
+    /// shared cache tells of.
     Variable {
         /// Its name.
         name: String,

@@ -12,6 +12,9 @@ const MOST_FILES: usize = 10;
 /// Characters of a value that a line shows.
 const LONGEST_VALUE: usize = 60;
 
+/// In the place of a value that is not kept.
+const HIDDEN: &str = "***";
+
 /// All reasons in one line.
 pub(crate) fn line(reasons: &[Reason]) -> String {
     reasons.iter().map(text).collect::<Vec<_>>().join("; ")
@@ -103,11 +106,17 @@ fn text(reason: &Reason) -> String {
                 None => "unset".to_owned(),
                 Some(value) => quoted(value),
             };
+            // Of a run elsewhere only digests of values are known.
+            let then = match (old.as_deref(), new.as_deref()) {
+                (Some(HIDDEN), Some(now)) if now != HIDDEN => "another value".to_owned(),
+                (Some(HIDDEN), None) => "a value".to_owned(),
+                _ => value(old),
+            };
             let place = match declared {
                 Some(place) => format!("{} {name} (line {})", place.keyword, place.line),
                 None => format!("variable {name}"),
             };
-            format!("{place}: {} → {}", value(old), value(new))
+            format!("{place}: {then} → {}", value(new))
         }
         Reason::Command { old, new } => texts("command", old, new),
         Reason::Shell { old, new } => texts("shell", old, new),
@@ -340,11 +349,18 @@ mod tests {
     #[test]
     fn values_are_shown() {
         let command = |old: &str, new: &str| Reason::Command { old: old.into(), new: new.into() };
+        let variable = |old: Option<&str>, new: Option<&str>| {
+            let text = |value: Option<&str>| value.map(ToOwned::to_owned);
+            Reason::Variable { name: "A".into(), old: text(old), new: text(new), declared: None }
+        };
         for (reason, expect) in [
             (command("make", "make -j4"), "command: make → make -j4"),
             (command("a\nb\nc", "a\nx\nc"), "command, line 2: b → x"),
             (command("a\nb", "a"), "command, line 2: b → nothing"),
             (command("a\r\nb", "a\nb"), "command: its line ends"),
+            (variable(Some("***"), Some("b")), "variable A: another value → b"),
+            (variable(Some("***"), Some("***")), "variable A: *** → ***"),
+            (variable(Some("***"), None), "variable A: a value → unset"),
             (part(PartLabel::User, "", Some(""), Some("ann")), "user: root → ann"),
             (part(PartLabel::Flag, "link", None, Some("")), "--link: new"),
             (part(PartLabel::Flag, "link", Some(""), None), "--link: gone"),

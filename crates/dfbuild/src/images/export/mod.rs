@@ -17,11 +17,15 @@ use crate::error::{Error, StepError};
 use crate::event::Event;
 use crate::images::image::Image;
 use crate::images::meter::Meter;
-use crate::options::{Output, OutputKind};
+use crate::options::{Annotation, AnnotationTarget, Output, OutputKind};
 use crate::schedule::session::Session;
 
 /// Why an image for several platforms is no docker archive.
 const ONE_PLATFORM: &str = "docker archives hold images of one platform: use type=oci for several";
+
+/// Why an image for one platform has no annotation of an index. It begins as BuildKit's.
+const ONE_MANIFEST: &str = "index annotations not supported for single platform export: without \
+                            `index:` it is on the manifest, with two `--platform` there is an index";
 
 /// Refuses before the build what would fail behind it.
 pub(crate) fn check_outputs(build: &Build) -> Result<(), Error> {
@@ -31,6 +35,19 @@ pub(crate) fn check_outputs(build: &Build) -> Result<(), Error> {
             let option = "--output type=docker".to_owned();
             Err(Error::Option { option, reason: ONE_PLATFORM.to_owned() })
         }
+        _ => check_annotations(build),
+    }
+}
+
+/// What is for an index must have one.
+fn check_annotations(build: &Build) -> Result<(), Error> {
+    let is_of_index =
+        |target| matches!(target, AnnotationTarget::Index | AnnotationTarget::IndexDescriptor);
+    match build.annotations.iter().find(|annotation| is_of_index(annotation.target)) {
+        Some(Annotation { key, .. }) if build.platforms.len() < 2 => Err(Error::Option {
+            option: format!("--annotation {key}"),
+            reason: ONE_MANIFEST.to_owned(),
+        }),
         _ => Ok(()),
     }
 }
@@ -103,4 +120,27 @@ pub(crate) fn write_file(
     file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_of_an_index_need_one() {
+        let noted = |target| {
+            let (key, value) = ("a".to_owned(), "b".to_owned());
+            Build::new(".").annotation(Annotation { target, platform: None, key, value })
+        };
+        let platform = |name: &str| name.parse().unwrap();
+        for target in [AnnotationTarget::Index, AnnotationTarget::IndexDescriptor] {
+            let one = noted(target).platform(platform("linux/amd64"));
+            let error = check_outputs(&one).unwrap_err().to_string();
+            let expect =
+                "use --annotation a: index annotations not supported for single platform export";
+            assert!(error.starts_with(expect), "{error}");
+            assert!(check_outputs(&one.platform(platform("linux/arm64"))).is_ok());
+        }
+        assert!(check_outputs(&noted(AnnotationTarget::ManifestDescriptor)).is_ok());
+    }
 }

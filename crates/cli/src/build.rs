@@ -258,7 +258,7 @@ pub(crate) fn fail(
         Error::Dockerfile { name, text, .. } => Failure::of(error, &of_error(source, name, text)),
         _ => Failure::of(error, source),
     };
-    progress.failed(&failure.message, &failure.hints);
+    progress.failed(&failure);
     if mode != Mode::Rawjson {
         // Where nobody reads standard error the exit code still tells.
         let _ = write_failure(&failure, error, source, progress, mode);

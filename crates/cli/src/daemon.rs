@@ -55,6 +55,7 @@ fn hand_over(engine: &Engine, tags: &[Reference], bars: &Progress) -> Result<Str
              through the program docker, which has to be installed"
                 .to_owned(),
         ],
+        ..Failure::default()
     })
 }
 
@@ -92,7 +93,7 @@ fn by_program(
     }
     let failed = |text: String| Failure {
         message: format!("failed to load the image with {program} load: {text}"),
-        hints: Vec::new(),
+        ..Failure::default()
     };
     let mut command = Command::new(program);
     command.arg("load").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -3,30 +3,38 @@ use std::io::{self, Write};
 
 use dfbuild::{Error, LineIndex, StepError, with_causes};
 
+use crate::cause::Cause;
 use crate::progress::Capture;
 use crate::source::Source;
 use crate::step::Step;
 use crate::{diagnostics, excerpt, meant, reasons};
 
 /// Why there is no image, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// One line.
     pub(crate) message: String,
     /// What to do about it.
     pub(crate) hints: Vec<String>,
+    /// The same for programs.
+    pub(crate) cause: Cause,
 }
 
 impl Failure {
     /// The words for an error.
     pub(crate) fn of(error: &Error, source: &Source) -> Self {
-        Self { message: message(error, source), hints: hints(error) }
+        Self {
+            message: message(error, source),
+            hints: hints(error),
+            cause: Cause::of(error, source),
+        }
     }
 
     /// The words for an error of a command that does not build. Errors are written to be read after
     /// "failed to".
     pub(crate) fn outside_build(error: &Error) -> Self {
-        Self { message: format!("failed to {}", with_causes(error)), hints: hints(error) }
+        let message = format!("failed to {}", with_causes(error));
+        Self { message, hints: hints(error), ..Self::default() }
     }
 
     /// Writes the hints and then the message, so that a log ends with it.
@@ -248,7 +256,8 @@ mod tests {
 
     #[test]
     fn hints_come_before_the_message() {
-        let failure = Failure { message: "failed".into(), hints: vec!["try".into()] };
+        let failure =
+            Failure { message: "failed".into(), hints: vec!["try".into()], ..Failure::default() };
         let mut out = Vec::new();
         failure.write(&mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "hint: try\nERROR: failed\n");

@@ -65,8 +65,9 @@ impl Findings {
     /// Lists them where they are why there is no build, and says so.
     pub(crate) fn refuse(&self, violation: &str, progress: &Progress, mode: Mode) -> ExitCode {
         let message = format!("failed to build: failed to solve: {violation}");
-        let failure = Failure { message, hints: vec!["`dfbuild check` shows the places".into()] };
-        progress.failed(&failure.message, &failure.hints);
+        let hints = vec!["`dfbuild check` shows the places".into()];
+        let failure = Failure { message, hints, ..Failure::default() };
+        progress.failed(&failure);
         self.show(mode, None);
         match mode {
             Mode::Rawjson => ExitCode::FAILURE,

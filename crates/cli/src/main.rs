@@ -6,6 +6,7 @@
 mod archives;
 mod args;
 mod build;
+mod cause;
 mod check;
 mod colour;
 mod completions;

@@ -145,7 +145,7 @@ fn transfer<T>(
         Err(error) => error,
     };
     let failure = Failure::of(&error, &Source::default());
-    progress.failed(&failure.message, &failure.hints);
+    progress.failed(&failure);
     let interrupted = ended.exit_code().filter(|_| matches!(error, Error::Cancelled));
     match (mode, interrupted) {
         // The log is for programs, and has it.

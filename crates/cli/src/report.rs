@@ -22,7 +22,7 @@ pub(crate) fn usage(text: &str) -> ExitCode {
 
 /// Says why there is no result.
 pub(crate) fn error(text: &str) -> ExitCode {
-    failure(&Failure { message: text.to_owned(), hints: Vec::new() })
+    failure(&Failure { message: text.to_owned(), ..Failure::default() })
 }
 
 /// The same of any error, with what the library knows to do about its own.

@@ -279,7 +279,8 @@ fn start(engine: &Engine, run: &Run, interactive: bool, tty: bool) -> ExitCode {
     match ended {
         Ok(RunEnd::NotStarted { code, reason, hint }) => {
             let hints = hint.or_else(|| dfbuild::explain_exit_code(code)).into_iter().collect();
-            let _ = report::failure(&Failure { message: format!("failed to {reason}"), hints });
+            let message = format!("failed to {reason}");
+            let _ = report::failure(&Failure { message, hints, ..Failure::default() });
             ExitCode::from(u8::try_from(code).unwrap_or(1))
         }
         Ok(end) => ExitCode::from(u8::try_from(end.exit_code()).unwrap_or(1)),

@@ -17,6 +17,7 @@ use super::order::{Needs, circle};
 use crate::args::{BuildArgs, Cli, Command, ComposeArgs};
 use crate::build::fail;
 use crate::colour::{is_dumb, wants_colour};
+use crate::failure::Failure;
 use crate::findings::Findings;
 use crate::progress::{Mode, Progress};
 use crate::request::{Machine, Request, RequestError};
@@ -67,7 +68,7 @@ fn refused(error: &RequestError, progress: &Progress, mode: Mode) -> ExitCode {
         RequestError::Usage(text) => (text, ExitCode::from(report::USAGE)),
         RequestError::Input(text) => (text, ExitCode::FAILURE),
     };
-    progress.failed(text, &[]);
+    progress.failed(&Failure { message: text.clone(), ..Failure::default() });
     if mode != Mode::Rawjson {
         let _ = report::error(text);
     }

@@ -9,6 +9,7 @@ use dfbuild::{DiagnosticKind, Event, StepId, StepResult, Wait};
 use super::Renderer;
 use super::lines::LineBuffer;
 use super::turns::Turns;
+use crate::failure::Failure;
 use crate::output::short_id;
 use crate::source::Source;
 use crate::step::Step;
@@ -140,7 +141,7 @@ impl<W: Write, E: Write> Renderer for Classic<W, E> {
         self.write(&text);
     }
 
-    fn failed(&mut self, _: &str, _: &[String], _: Duration) {}
+    fn failed(&mut self, _: &Failure, _: Duration) {}
 
     fn close(&mut self) {
         let rest = self.turns.rest();

@@ -7,6 +7,7 @@ use dfbuild::{Event, StepId};
 use super::Renderer;
 use super::plain::Plain;
 use super::turns::Turns;
+use crate::failure::Failure;
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
@@ -141,10 +142,10 @@ impl<W: Write> Renderer for Grouped<W> {
     }
 
     /// GitHub shows it above the log and beside the change as well.
-    fn failed(&mut self, message: &str, hints: &[String], _: Duration) {
+    fn failed(&mut self, failure: &Failure, _: Duration) {
         if self.forge == Forge::GitHub {
-            let hints = hints.iter().map(|hint| format!("\nhint: {hint}"));
-            let text = escape(&format!("{message}{}", hints.collect::<String>()));
+            let hints = failure.hints.iter().map(|hint| format!("\nhint: {hint}"));
+            let text = escape(&format!("{}{}", failure.message, hints.collect::<String>()));
             self.write(&format!("::error title=dfbuild::{text}\n"));
         }
     }
@@ -209,7 +210,12 @@ mod tests {
                 grouped.event(&event, Duration::ZERO);
             }
             grouped.close();
-            grouped.failed("RUN b: 50% of it", &["try again".to_owned()], Duration::ZERO);
+            let failure = Failure {
+                message: "RUN b: 50% of it".to_owned(),
+                hints: vec!["try again".to_owned()],
+                ..Failure::default()
+            };
+            grouped.failed(&failure, Duration::ZERO);
             String::from_utf8(out).unwrap()
         };
         let text = transcript(Forge::GitHub);

@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use super::Renderer;
 use super::lines::LineBuffer;
+use crate::cause::Cause;
+use crate::failure::Failure;
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
@@ -148,6 +150,8 @@ enum Message<'a> {
         error: &'a str,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         hints: &'a [String],
+        #[serde(flatten)]
+        cause: &'a Cause,
     },
 }
 
@@ -316,8 +320,9 @@ impl<W: Write> Renderer for Json<W> {
         self.write(summary.seconds, Message::Built(summary));
     }
 
-    fn failed(&mut self, message: &str, hints: &[String], at: Duration) {
-        self.write(at.as_secs_f64(), Message::Failed { error: message, hints });
+    fn failed(&mut self, failure: &Failure, at: Duration) {
+        let Failure { message: error, hints, cause } = failure;
+        self.write(at.as_secs_f64(), Message::Failed { error, hints, cause });
     }
 
     fn close(&mut self) {
@@ -379,7 +384,8 @@ mod tests {
             json.event(&event, Duration::from_millis(1500));
         }
         json.note("late", Duration::from_secs(1));
-        json.failed("it broke", &[], Duration::from_secs(2));
+        let failure = Failure { message: "it broke".into(), ..Failure::default() };
+        json.failed(&failure, Duration::from_secs(2));
         let digest = diff_id();
         let expect = [
             r#"{"at":1.5,"event":"planned","steps":[{"step":0,"stage":"build","number":2,"total":5,"text":"RUN make","line":1,"last_line":1}]}"#,

@@ -21,6 +21,7 @@ use dfbuild::{Bust, Event, Observer, StepId, StepResult};
 
 use crate::args::ProgressArg;
 use crate::colour::{is_dumb, wants_colour};
+use crate::failure::Failure;
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
@@ -98,8 +99,8 @@ trait Renderer {
     fn note(&mut self, text: &str, at: Duration);
     /// There is an image.
     fn built(&mut self, summary: &Summary);
-    /// There is none: `message` for people, `hints` what to do.
-    fn failed(&mut self, message: &str, hints: &[String], at: Duration);
+    /// There is none.
+    fn failed(&mut self, failure: &Failure, at: Duration);
     /// Leaves the terminal as it was. May be called twice.
     fn close(&mut self);
 }
@@ -159,10 +160,10 @@ impl Progress {
     }
 
     /// Shows the failure where the way of showing has words of its own for it.
-    pub(crate) fn failed(&self, message: &str, hints: &[String]) {
+    pub(crate) fn failed(&self, failure: &Failure) {
         let mut state = self.lock();
         state.renderer.close();
-        state.renderer.failed(message, hints, self.start.elapsed());
+        state.renderer.failed(failure, self.start.elapsed());
     }
 
     /// Leaves the terminal as it was: there is nothing more to show.
@@ -236,6 +237,6 @@ impl Renderer for Quiet {
     fn event(&mut self, _: &Event, _: Duration) {}
     fn note(&mut self, _: &str, _: Duration) {}
     fn built(&mut self, _: &Summary) {}
-    fn failed(&mut self, _: &str, _: &[String], _: Duration) {}
+    fn failed(&mut self, _: &Failure, _: Duration) {}
     fn close(&mut self) {}
 }

@@ -9,6 +9,7 @@ use dfbuild::{
 use super::lines::LineBuffer;
 use super::transfer::Transfer;
 use super::{Renderer, is_worth_telling};
+use crate::failure::Failure;
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
@@ -263,7 +264,7 @@ impl<W: Write> Renderer for Plain<W> {
         self.line(&summary.to_string());
     }
 
-    fn failed(&mut self, _: &str, _: &[String], _: Duration) {}
+    fn failed(&mut self, _: &Failure, _: Duration) {}
 
     fn close(&mut self) {
         let _ = self.out.flush();

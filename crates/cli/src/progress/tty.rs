@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::transfer::Transfer;
 use super::view::{SAID, View, WORD};
 use super::{Renderer, is_worth_telling};
+use crate::failure::Failure;
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
@@ -159,7 +160,7 @@ impl Renderer for Tty {
         let _ = Term::stderr().write_line(&summary.to_string());
     }
 
-    fn failed(&mut self, _: &str, _: &[String], _: Duration) {}
+    fn failed(&mut self, _: &Failure, _: Duration) {}
 
     fn close(&mut self) {
         if let Some(Ticker { stop, thread }) = self.ticker.take() {

@@ -109,11 +109,22 @@ fn print(args: &ComposeArgs, files: &Files, wanted: &BTreeSet<String>) -> ExitCo
     for name in wanted {
         let line = command_line::of(&files.project.services[name], files, args);
         let words: Vec<_> = line.arguments.iter().map(|word| quoted(word)).collect();
-        if writeln!(out, "dfbuild {}", words.join(" ")).is_err() {
+        let inline = line.dockerfile.as_deref().map(heredoc).unwrap_or_default();
+        if writeln!(out, "dfbuild {}{inline}", words.join(" ")).is_err() {
             return ExitCode::FAILURE;
         }
     }
     ExitCode::SUCCESS
+}
+
+/// A Dockerfile as a shell gives it to the command before it.
+fn heredoc(text: &str) -> String {
+    let mut end = "EOF".to_owned();
+    while text.lines().any(|line| line == end) {
+        end.push('F');
+    }
+    let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    format!(" <<'{end}'\n{text}{gap}{end}")
 }
 
 /// A word as a shell reads it back.
@@ -128,6 +139,17 @@ fn quoted(word: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dockerfiles_for_shells() {
+        for (text, expect) in [
+            ("FROM a\n", " <<'EOF'\nFROM a\nEOF"),
+            ("FROM a", " <<'EOF'\nFROM a\nEOF"),
+            ("RUN <<EOF\nls\nEOF\n", " <<'EOFF'\nRUN <<EOF\nls\nEOF\nEOFF"),
+        ] {
+            assert_eq!(heredoc(text), expect);
+        }
+    }
 
     #[test]
     fn words_for_shells() {

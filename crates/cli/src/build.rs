@@ -270,7 +270,7 @@ pub(crate) fn fail(
 /// The text that the places of an error were found in, under the name that is known here.
 fn of_error(source: &Source, name: &str, text: &str) -> Source {
     let name = if source.name.is_empty() { name } else { &source.name };
-    Source { name: name.to_owned(), text: text.to_owned() }
+    Source { name: name.to_owned(), text: text.to_owned(), ..source.clone() }
 }
 
 fn write_failure(

@@ -41,7 +41,7 @@ struct Mistake {
 
 impl Cause {
     pub(crate) fn of(error: &Error, source: &Source) -> Self {
-        let at_line = |line| Some(Place { file: source.name.clone(), line, column: None });
+        let at_line = |line| Some(Place { file: source.file().to_owned(), line, column: None });
         match error {
             Error::Dockerfile { diagnostics, .. } => {
                 let index = LineIndex::new(&source.text);
@@ -51,7 +51,7 @@ impl Cause {
                     .map(|diagnostic| {
                         let position = diagnostic.position(&index);
                         let (line, column) = (position.line, Some(position.column));
-                        let place = Place { file: source.name.clone(), line, column };
+                        let place = Place { file: source.file().to_owned(), line, column };
                         // Those of flags are at no place of the file.
                         let is_here = diagnostic.kind != DiagnosticKind::Option;
                         Mistake { error: diagnostic.text(), place: is_here.then_some(place) }
@@ -97,7 +97,7 @@ mod tests {
             let (name, text) = ("D".to_owned(), text.to_owned());
             let diagnostics = parse(&text).diagnostics;
             let error = Error::Dockerfile { name: name.clone(), text: text.clone(), diagnostics };
-            let cause = Cause::of(&error, &Source { name, text });
+            let cause = Cause::of(&error, &Source { name, text, ..Source::default() });
             assert_eq!(serde_json::to_string(&cause).unwrap(), expect);
         };
         check("FROM a\nCPOY a b\n", r#"{"file":"D","line":2,"column":1}"#);

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn check(text: &str) -> String {
-        let source = Source { name: "Dockerfile".into(), text: text.into() };
+        let source = Source::standard_input(text);
         let diagnostics = dfbuild_dockerfile::parse(text).diagnostics;
         format!("{}\n\n{}", one_line(&source, &diagnostics), render(&source, &diagnostics, false))
     }

@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     fn excerpt(text: &str, marked: RangeInclusive<usize>) -> String {
-        let source = Source { name: "Dockerfile".into(), text: text.into() };
+        let source = Source::standard_input(text);
         of(&source, &LineIndex::new(text), marked)
     }
 

@@ -25,7 +25,7 @@ impl Failure {
     pub(crate) fn of(error: &Error, source: &Source) -> Self {
         Self {
             message: message(error, source),
-            hints: hints(error),
+            hints: hints(error, source.service.as_deref()),
             cause: Cause::of(error, source),
         }
     }
@@ -34,7 +34,7 @@ impl Failure {
     /// "failed to".
     pub(crate) fn outside_build(error: &Error) -> Self {
         let message = format!("failed to {}", with_causes(error));
-        Self { message, hints: hints(error), ..Self::default() }
+        Self { message, hints: hints(error, None), ..Self::default() }
     }
 
     /// Writes the hints and then the message, so that a log ends with it.
@@ -123,10 +123,11 @@ fn message(error: &Error, source: &Source) -> String {
     }
 }
 
-fn hints(error: &Error) -> Vec<String> {
+/// What to do about it; `service` is the one of a compose file that failed.
+fn hints(error: &Error, service: Option<&str>) -> Vec<String> {
     let bomb = || error.is_bomb().then(|| TRUST.to_owned());
     let shell = has_shell(error).then(|| SHELL.to_owned());
-    let hints = flag_hint(error).into_iter().chain(error.hint());
+    let hints = flag_hint(error, service).into_iter().chain(error.hint());
     let mut hints: Vec<String> = hints.collect();
     if hints.is_empty() {
         hints.extend(bomb().or_else(|| system_hint(error)));
@@ -148,7 +149,7 @@ const SHELL: &str = "`dfbuild shell` opens a shell where it failed";
 const TRUST: &str = "--trust-archives unpacks it nevertheless";
 
 /// What flags do about it, of which the library knows nothing.
-fn flag_hint(error: &Error) -> Option<String> {
+fn flag_hint(error: &Error, service: Option<&str>) -> Option<String> {
     let source = match error {
         Error::Step { source, .. } => source,
         Error::Context { path, .. } if !path.exists() => return meant::folder(path),
@@ -163,7 +164,12 @@ fn flag_hint(error: &Error) -> Option<String> {
         }
         _ => return None,
     };
-    match &**source {
+    step_hint(source, service)
+}
+
+/// What flags, or a compose file, do about a step.
+fn step_hint(error: &StepError, service: Option<&str>) -> Option<String> {
+    match error {
         StepError::NoSshAgent { id } => {
             Some(format!("give it with --ssh {id}, and SSH_AUTH_SOCK set"))
         }
@@ -171,16 +177,24 @@ fn flag_hint(error: &Error) -> Option<String> {
             "remove the file in the same RUN; --secret-leak=warn builds nevertheless".to_owned(),
         ),
         StepError::ExitCode { missing_secrets, .. } if !missing_secrets.is_empty() => {
-            let flags =
-                missing_secrets.iter().map(|id| format!("secret {id} (--secret id={id},src=FILE)"));
-            Some(format!("not given to it: {}", flags.collect::<Vec<_>>().join(", ")))
+            let missing = missing_secrets.iter().map(|id| match service {
+                Some(service) => format!("secret {id} (`secrets` under `build` of {service})"),
+                None => format!("secret {id} (--secret id={id},src=FILE)"),
+            });
+            Some(format!("not given to it: {}", missing.collect::<Vec<_>>().join(", ")))
         }
         StepError::NotFound { above: true, .. } => Some(
             "`..` does not lead out of it: build with the folder above as context, or give the \
              other folder with --build-context NAME=DIR and copy with --from=NAME"
                 .to_owned(),
         ),
-        StepError::NoSecret { id } => Some(format!("give it with --secret id={id},src=FILE")),
+        StepError::NoSecret { id } => Some(match service {
+            Some(service) => format!(
+                "name it in `services.{service}.build.secrets: [{id}]`, and say at the top where it \
+                 is: `secrets: {{{id}: {{file: FILE}}}}`, or `environment: NAME`"
+            ),
+            None => format!("give it with --secret id={id},src=FILE"),
+        }),
         _ => None,
     }
 }
@@ -255,6 +269,17 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_given_where_a_build_is_described() {
+        let hint = |service| step_hint(&StepError::NoSecret { id: "s".into() }, service);
+        assert_eq!(hint(None).unwrap(), "give it with --secret id=s,src=FILE");
+        assert_eq!(
+            hint(Some("web")).unwrap(),
+            "name it in `services.web.build.secrets: [s]`, and say at the top where it is: \
+             `secrets: {s: {file: FILE}}`, or `environment: NAME`"
+        );
+    }
+
+    #[test]
     fn hints_come_before_the_message() {
         let failure =
             Failure { message: "failed".into(), hints: vec!["try".into()], ..Failure::default() };
@@ -264,7 +289,7 @@ mod tests {
     }
 
     fn step_text(output: &[u8], shown: bool) -> String {
-        let source = Source { name: "Dockerfile".into(), text: "FROM a\nRUN make\n".into() };
+        let source = Source::standard_input("FROM a\nRUN make\n");
         let mut out = Vec::new();
         let step = step(1, "build", 2, 2, "RUN make");
         write_step(&mut out, &step, Capture::of(output), shown, &source).unwrap();

@@ -114,7 +114,7 @@ mod tests {
         let line = format!("dfbuild build {flags} .");
         let cli = Cli::read(line.split_whitespace().map(Into::into)).unwrap();
         let Command::Build(args) = cli.command else { panic!("no build") };
-        Findings::of(&args, &Source { name: "Dockerfile".into(), text: text.into() })
+        Findings::of(&args, &Source::standard_input(text))
     }
 
     #[test]

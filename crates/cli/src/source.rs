@@ -10,6 +10,8 @@ pub(crate) struct Source {
     pub(crate) name: String,
     /// Its text; empty if it could not be read.
     pub(crate) text: String,
+    /// The service that it is of, which stands before its name, if a compose file is built.
+    pub(crate) service: Option<String>,
 }
 
 impl Source {
@@ -18,7 +20,20 @@ impl Source {
         Self {
             name: loaded.dockerfile_name().to_owned(),
             text: loaded.dockerfile_text().to_owned(),
+            service: None,
         }
+    }
+
+    /// The same as that of a service, of which `file` is the name.
+    pub(crate) fn of_service(self, service: &str, file: &str) -> Self {
+        Self { name: format!("{service}: {file}"), service: Some(service.to_owned()), ..self }
+    }
+
+    /// Its name without the service.
+    pub(crate) fn file(&self) -> &str {
+        let service = self.service.as_deref();
+        let file = service.and_then(|it| self.name.strip_prefix(it)?.strip_prefix(": "));
+        file.unwrap_or(&self.name)
     }
 
     /// Reads a file that must be there, `-` being standard input.
@@ -34,12 +49,12 @@ impl Source {
         let bytes = std::fs::read(path)
             .map_err(|error| format!("read Dockerfile {}: {error}", path.display()))?;
         let name = path.strip_prefix("./").unwrap_or(path).display().to_string();
-        Ok(Self { name, text: String::from_utf8_lossy(&bytes).into_owned() })
+        Ok(Self { name, text: String::from_utf8_lossy(&bytes).into_owned(), service: None })
     }
 
     /// A text from standard input.
     pub(crate) fn standard_input(text: &str) -> Self {
-        Self { name: "Dockerfile".to_owned(), text: text.to_owned() }
+        Self { name: "Dockerfile".to_owned(), text: text.to_owned(), service: None }
     }
 }
 

@@ -111,6 +111,10 @@ fn a_stack(bed: &Bed) {
 
     let printed = compose(bed, &["--print", "api"]).succeeds();
     assert_eq!(printed.stdout, "dfbuild build --tag=shop/api:7 '--build-arg=VERSION=1 2' -- api\n");
+    let printed = compose(bed, &["--print", "tool"]).succeeds();
+    let inline =
+        "--tag=shop-tool --file=- -- . <<'EOF'\nFROM shop-base\nRUN cat /common > /tool\nEOF\n";
+    assert_eq!(printed.stdout, format!("dfbuild build {inline}"));
 }
 
 fn told(bed: &Bed) {
@@ -231,7 +235,7 @@ fn what_cannot_be_built(bed: &Bed) {
     bed.write("a/Dockerfile", "FROM base\nRUN sleep 600\n");
     bed.write("b/Dockerfile", "FROM base\n\nRUN echo told; exit 3\n");
     fails(&[
-        "service b could not be built",
+        "service b could not be built; ",
         "b: b/Dockerfile:3",
         ">>> RUN echo told; exit 3",
         "did not complete successfully: exit code: 3",

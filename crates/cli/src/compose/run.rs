@@ -102,7 +102,29 @@ struct State {
     running: usize,
     built: BTreeMap<String, Built>,
     findings: BTreeMap<String, Findings>,
-    failed: bool,
+    /// Those that failed, the first one first.
+    failed: Vec<String>,
+    cancelled: Vec<String>,
+    not_begun: Vec<String>,
+}
+
+impl State {
+    /// Whether nothing more is to begin.
+    fn is_over(&self) -> bool {
+        !(self.failed.is_empty() && self.cancelled.is_empty())
+    }
+
+    /// What became of those that were not built.
+    fn told(&self) -> String {
+        let which = if self.failed.len() == 1 { "service" } else { "services" };
+        let mut told = format!("{which} {} could not be built", self.failed.join(", "));
+        for (what, names) in [("cancelled", &self.cancelled), ("not begun", &self.not_begun)] {
+            if !names.is_empty() {
+                told.push_str(&format!("; {what}: {}", names.join(", ")));
+            }
+        }
+        told
+    }
 }
 
 impl<'a> Run<'a> {
@@ -133,7 +155,7 @@ impl<'a> Run<'a> {
             if let Some(violation) = findings.violation.as_ref().filter(|_| !self.args.check) {
                 return Err(violated(&name, violation));
             }
-            let source = Source { name: format!("{name}: {file}"), ..source };
+            let source = source.of_service(&name, &file);
             targets.insert(name, Target { loaded, source, needs, args, findings });
         }
         let needs: Needs =
@@ -220,13 +242,14 @@ impl<'a> Run<'a> {
                 scope.spawn(move || {
                     let ready = |state: &State| {
                         let built = |needed: &String| state.built.contains_key(needed);
-                        state.failed || state.running < most && target.needs.iter().all(built)
+                        state.is_over() || state.running < most && target.needs.iter().all(built)
                     };
                     let mut locked = state.lock().unwrap_or_else(PoisonError::into_inner);
                     while !ready(&locked) {
                         locked = changed.wait(locked).unwrap_or_else(PoisonError::into_inner);
                     }
-                    if locked.failed {
+                    if locked.is_over() {
+                        locked.not_begun.push(name);
                         return;
                     }
                     locked.running += 1;
@@ -248,11 +271,16 @@ impl<'a> Run<'a> {
                     match outcome {
                         Ok(built) => drop(locked.built.insert(name, built)),
                         Err(error) => {
-                            if !std::mem::replace(&mut locked.failed, true) {
+                            let is_first = !locked.is_over();
+                            match error {
+                                Error::Cancelled => locked.cancelled.push(name.clone()),
+                                _ => locked.failed.push(name.clone()),
+                            }
+                            if is_first {
                                 let error = member.error(error);
                                 let mut failure =
                                     failure.lock().unwrap_or_else(PoisonError::into_inner);
-                                *failure = Some((name, error, target.source.clone()));
+                                *failure = Some((error, target.source.clone()));
                             }
                             // The others would build for nothing.
                             self.cancel.cancel();
@@ -262,30 +290,30 @@ impl<'a> Run<'a> {
                 });
             }
         });
-        let State { built, findings, .. } =
-            state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let mut state = state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        state.not_begun.sort();
         let violations =
-            findings.iter().filter_map(|(name, it)| Some((name, it.violation.as_ref()?)));
+            state.findings.iter().filter_map(|(name, it)| Some((name, it.violation.as_ref()?)));
         match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some((name, error, source)) => match violations.into_iter().next() {
+            Some((error, source)) => match violations.into_iter().next() {
                 Some((name, violation)) if matches!(error, Error::Cancelled) => {
                     self.progress.close();
                     refused(&violated(name, violation), self.progress, self.mode)
                 }
-                _ => self.failed(&name, &error, &source),
+                _ => self.failed(&state, &error, &source),
             },
-            None => self.built(&built, &findings),
+            None => self.built(&state.built, &state.findings),
         }
     }
 
-    fn failed(&self, name: &str, error: &Error, source: &Source) -> ExitCode {
+    fn failed(&self, state: &State, error: &Error, source: &Source) -> ExitCode {
         // What is told now belongs to no step that was open.
         self.progress.close();
         if self.debug {
             self.progress.note(&format!("{error:?}"));
         }
         if !matches!(error, Error::Cancelled) {
-            self.progress.note(&format!("service {name} could not be built"));
+            self.progress.note(&state.told());
         }
         fail(error, source, self.progress, self.mode, &self.ended)
     }
@@ -322,4 +350,23 @@ impl<'a> Run<'a> {
 fn violated(service: &str, violation: &str) -> RequestError {
     let text = format!("service {service}: failed to build: failed to solve: {violation}");
     RequestError::Input(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_services() {
+        let names = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let told = |failed, cancelled, not_begun| {
+            let (failed, cancelled) = (names(failed), names(cancelled));
+            State { failed, cancelled, not_begun: names(not_begun), ..State::default() }.told()
+        };
+        assert_eq!(told("b", "", ""), "service b could not be built");
+        assert_eq!(
+            told("c b", "a", "d e"),
+            "services c, b could not be built; cancelled: a; not begun: d, e"
+        );
+    }
 }

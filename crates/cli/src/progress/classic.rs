@@ -184,7 +184,7 @@ mod tests {
                     FROM base\nENV A=b\nCOPY --from=a \\\n  /x /\nCMD run\n";
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let mut classic = Classic::new(&mut out, &mut err);
-        classic.source(Source { name: "Dockerfile".to_owned(), text: text.to_owned() });
+        classic.source(Source::standard_input(text));
         let mut copy = step(1, "stage-2", 2, 2, "COPY --from=a /x /");
         copy.line = 8;
         let mut run = step(0, "a", 2, 2, "RUN one");

@@ -147,6 +147,10 @@ fn usage(text: impl Into<String>) -> RequestError {
 
 /// Refuses what would be lost silently.
 fn check_supported(args: &BuildArgs) -> Result<(), RequestError> {
+    let to_daemon = args.load || args.output.iter().any(|output| output.kind == FlagKind::Daemon);
+    if to_daemon && args.platform.len() > 1 {
+        return Err(usage("a daemon is handed the image of one platform: give one --platform"));
+    }
     let names = args.output.iter().any(|output| !output.names.is_empty());
     if args.pushes() && args.tag.is_empty() && !names {
         let flag = if args.push { "--push" } else { "--output that pushes" };
@@ -426,6 +430,7 @@ mod tests {
         for (line, part) in [
             ("--push .", "--push needs a name"),
             ("--load .", "--load needs a name"),
+            ("--load --platform linux/amd64,linux/386 -t a .", "of one platform"),
             ("-o type=registry .", "--output that pushes needs a name"),
             ("-o type=docker .", "--output type=docker without dest= needs a name"),
             ("-f - -", "cannot both come from standard input"),

@@ -9,8 +9,9 @@ use std::sync::Mutex;
 
 use dfbuild::testing::{FakeSandbox, MemoryRegistry, engine};
 use dfbuild::{
-    Build, BuildContext, CacheExport, CacheSource, CacheTarget, Cancel, ContextStream, CopyFrom,
-    Engine, Error, Event, LoadSource, Output, OutputKind, Platform, Reference, with_causes,
+    Annotation, AnnotationTarget, Build, BuildContext, CacheExport, CacheSource, CacheTarget,
+    Cancel, ContextStream, CopyFrom, Engine, Error, Event, LoadSource, Output, OutputKind,
+    Platform, Reference, with_causes,
 };
 use dfbuild_testkit::noise;
 use tempfile::TempDir;
@@ -359,5 +360,23 @@ fn hard_links_of_archives_have_the_content_of_their_file() {
             engine.copy_out(&from, &to).unwrap();
             assert_eq!(fs::read_to_string(to).unwrap(), "hello\n", "{dockerfile}: {from:?}");
         }
+    }
+}
+
+#[test]
+fn an_id_is_one_image_however_it_is_annotated() {
+    let folder = TempDir::new().unwrap();
+    let engine = engine(folder.path()).unwrap();
+    let build = |build: Build, tag: &str| {
+        build.tag(tag).run(&engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+        engine.inspect(tag, None).unwrap()
+    };
+    let plain = of("FROM scratch\nLABEL a=b\n");
+    let (target, key, value) = (AnnotationTarget::Manifest, "a".into(), "b".into());
+    let annotation = Annotation { target, platform: None, key, value };
+    let (one, two) = (build(plain.clone(), "one"), build(plain.annotation(annotation), "two"));
+    assert!(one.id == two.id && one.descriptor != two.descriptor);
+    for id in [one.id.to_string(), one.id.hex()[..12].to_owned()] {
+        assert_eq!(engine.inspect(&id, None).unwrap().id, one.id);
     }
 }

@@ -1,5 +1,7 @@
 //! Images of the store, by their names and ids.
 
+use std::collections::BTreeMap;
+
 use dfbuild_image::{
     Descriptor, DescriptorExt, Digest, Index, Manifest, MediaType, Platform, Reference, digest_of,
 };
@@ -78,23 +80,26 @@ impl Engine {
         digest.is_some_and(|digest| self.store().origins(&digest).is_empty())
     }
 
-    /// The images whose id or digest begins like this, each once.
+    /// The images whose id or digest begins like this, each once. Those of one id are the same to whoever
+    /// uses it, whatever is noted on their manifests: the one that was named last stands for all.
     fn tags_with_id(&self, name: &str, tags: &[Tag]) -> Vec<Descriptor> {
         let wanted = name.strip_prefix("sha256:").unwrap_or(name);
         let is_hex = wanted.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if wanted.len() < SHORTEST_ID || !is_hex {
             return Vec::new();
         }
-        let mut found: Vec<Descriptor> = Vec::new();
+        let mut found: BTreeMap<Digest, &Tag> = BTreeMap::new();
         for tag in tags {
-            let image = self.local_platform(&tag.descriptor, None).ok();
-            let digests = [digest_of(&tag.descriptor), image.map(|image| image.id)];
-            let fits = digests.iter().flatten().any(|digest| digest.hex().starts_with(wanted));
-            if fits && !found.iter().any(|known| known.digest() == tag.descriptor.digest()) {
-                found.push(tag.descriptor.clone());
+            let id = self.local_platform(&tag.descriptor, None).ok().map(|image| image.id);
+            let digest = digest_of(&tag.descriptor);
+            let mut fits = [id, digest].into_iter().flatten();
+            let Some(what) = fits.find(|it| it.hex().starts_with(wanted)) else { continue };
+            let newest = found.entry(what).or_insert(tag);
+            if newest.tagged < tag.tagged {
+                *newest = tag;
             }
         }
-        found
+        found.into_values().map(|tag| tag.descriptor.clone()).collect()
     }
 
     fn no_image(&self, name: &str, tags: &[Tag]) -> Error {

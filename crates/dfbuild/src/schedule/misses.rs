@@ -61,8 +61,11 @@ impl Session<'_> {
         if miss.forced.is_none() {
             self.imports.take_notes(self.engine);
         }
-        let (runs, beside) = self.runs_before(miss);
-        let own = nearest(&missed, &runs);
+        let RunsBefore { own, beside, elsewhere } = self.runs_before(miss);
+        let own = nearest(&missed, &own).or_else(|| {
+            let elsewhere = nearest(&missed, &elsewhere);
+            elsewhere.filter(|(_, reasons)| !reasons.iter().any(is_of_others))
+        });
         let is_other = own.as_ref().is_some_and(|(_, reasons)| reasons.iter().any(is_another));
         let compared = if is_other {
             let beside = nearest(&missed, &beside);
@@ -187,8 +190,8 @@ impl Session<'_> {
         }
     }
 
-    /// What is known of the runs of a step, and of those whose place was the one above or below.
-    fn runs_before(&self, miss: &Miss<'_>) -> (Vec<Earlier>, Vec<Earlier>) {
+    /// What is known of the runs of a step.
+    fn runs_before(&self, miss: &Miss<'_>) -> RunsBefore {
         let store = self.engine.store();
         let [place, text, anywhere] = self.names(miss.id, miss.at, miss.step);
         let others = self.text_notes.get_or_init(|| self.text_notes());
@@ -201,7 +204,7 @@ impl Session<'_> {
             digests.retain(|digest| !has_moved(digest));
             digests
         };
-        let of_text = store.history(&text).into_iter().chain(store.history(&anywhere));
+        let of_text = store.history(&text).into_iter();
         let beside = [miss.at.checked_sub(1), miss.at.checked_add(1)].into_iter().flatten();
         let last = self.last_notes.get_or_init(|| self.last_notes());
         let beside = beside.flat_map(|beside| at(&self.names(miss.id, beside, miss.step)[0]));
@@ -216,7 +219,11 @@ impl Session<'_> {
             let mut seen = HashSet::new();
             digests.iter().filter(|digest| seen.insert(**digest)).filter_map(run).collect()
         };
-        (runs(of_text.chain(at(&place)).collect()), runs(beside.collect()))
+        RunsBefore {
+            own: runs(of_text.chain(at(&place)).collect()),
+            beside: runs(beside.collect()),
+            elsewhere: runs(store.history(&anywhere)),
+        }
     }
 
     /// Whether a stage has neither more nor fewer steps than in the last build: what stands where another
@@ -283,6 +290,25 @@ impl Session<'_> {
             }
             (None, _) => String::new(),
         }
+    }
+}
+
+/// What is known of earlier runs of a step.
+struct RunsBefore {
+    /// Of its text or its place in this Dockerfile.
+    own: Vec<Earlier>,
+    /// Of the places above and below.
+    beside: Vec<Earlier>,
+    /// Of its text in any Dockerfile: that of another checkout, of another machine, or of something else.
+    elsewhere: Vec<Earlier>,
+}
+
+/// Whether a reason tells a step of some other project: `COPY . .` is in most of them.
+fn is_of_others(reason: &Reason) -> bool {
+    match reason {
+        Reason::OtherBelow => true,
+        Reason::Files { change, .. } => change.differ * 2 > change.total,
+        _ => false,
     }
 }
 

@@ -126,6 +126,32 @@ fn files_are_compared_with_the_last_build() {
     assert_eq!((change.differ, &*change.files[0].changes), (2, &[Change::Content][..]));
 }
 
+/// `COPY . .` is in most Dockerfiles.
+#[test]
+fn another_checkout_tells_more_than_another_project() {
+    let bed = Bed::new();
+    let text = "FROM scratch\nCOPY . /\nRUN x\n";
+    for name in ["a", "b", "c"] {
+        bed.write(name, name);
+    }
+    bed.build(text).unwrap();
+    let first = |name: &str, files: &[(&str, &str)]| {
+        let folder = bed.folder.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        for (name, content) in files {
+            fs::write(folder.join(name), content).unwrap();
+        }
+        let build = Build::new(BuildContext::Directory(folder)).dockerfile_text(text);
+        let loaded = build.load(&bed.engine, &|_: &Event| {}, &Cancel::new()).unwrap();
+        let explanation = loaded.explain(&|_: &Event| {}).unwrap();
+        explanation.missed().next().unwrap().1.to_vec()
+    };
+    let reasons = first("checkout", &[("a", "a"), ("b", "b"), ("c", "changed")]);
+    let [Reason::Files { change, .. }] = reasons.as_slice() else { panic!("{reasons:?}") };
+    assert_eq!((change.differ, change.total), (1, 3));
+    assert_eq!(first("project", &[("a", "a"), ("d", "d"), ("e", "e")]), [Reason::New]);
+}
+
 /// Modes of a context can be taken as git keeps them, those of a stage cannot.
 #[test]
 fn files_of_a_stage_are_in_no_context() {

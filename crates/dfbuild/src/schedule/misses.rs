@@ -307,7 +307,13 @@ struct RunsBefore {
 fn is_of_others(reason: &Reason) -> bool {
     match reason {
         Reason::OtherBelow => true,
-        Reason::Files { change, .. } => change.differ * 2 > change.total,
+        // Another umask changes all files of a checkout, but not what is in them.
+        Reason::Files { change, .. } => {
+            let is_other =
+                |it: &Change| matches!(it, Change::Added | Change::Removed | Change::Content);
+            change.differ * 2 > change.total
+                && change.files.iter().any(|file| file.changes.iter().any(is_other))
+        }
         _ => false,
     }
 }

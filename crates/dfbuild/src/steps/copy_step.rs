@@ -244,10 +244,12 @@ fn excludes(step: &CopyStep) -> Result<PatternSet, StepError> {
 
 fn owner(step: &CopyStep, rootfs: &Rootfs<'_>) -> Result<Option<(u32, u32)>, StepError> {
     let Some(spec) = &step.chown else { return Ok(None) };
-    // A linked copy does not see the image, so names cannot be looked up.
-    let users =
-        if step.link && step.chmod.is_none() { Users::unseen() } else { Users::read(rootfs)? };
-    users.chown(spec).map(Some)
+    let users = if step.link && step.chmod.is_none() {
+        Users::unseen("with --link the image is not looked at; give its number")
+    } else {
+        Users::read(rootfs)?
+    };
+    users.owner(spec).map(Some)
 }
 
 /// Unpacks an archive that `ADD` finds, unless it must not. `false` if it is none.

@@ -6,13 +6,13 @@ use dfbuild_sandbox::User;
 use crate::error::StepError;
 use crate::images::rootfs::Rootfs;
 
-/// The databases of an image; `None` where it has none.
+/// The databases of an image; empty where it has none.
 #[derive(Debug, Default)]
 pub(crate) struct Users {
-    passwd: Option<Vec<PasswdLine>>,
-    group: Option<Vec<GroupLine>>,
-    /// Whether they may well be there, but are not looked at.
-    unseen: bool,
+    passwd: Vec<PasswdLine>,
+    group: Vec<GroupLine>,
+    /// Why nothing can be looked up, if it cannot.
+    unseen: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -40,14 +40,17 @@ pub(crate) struct Account {
 impl Users {
     /// Reads `/etc/passwd` and `/etc/group`.
     pub(crate) fn read(rootfs: &Rootfs<'_>) -> Result<Self, StepError> {
+        if rootfs.diff_ids().is_empty() {
+            return Ok(Self::unseen("the image is still empty"));
+        }
         let passwd = rootfs.read_small(&TreePath::from("etc/passwd"))?;
         let group = rootfs.read_small(&TreePath::from("etc/group"))?;
         Ok(Self::parse(passwd.as_deref(), group.as_deref()))
     }
 
-    /// Those of an image that a step does not see.
-    pub(crate) fn unseen() -> Self {
-        Self { unseen: true, ..Self::default() }
+    /// Those of an image that a step does not see, and why.
+    pub(crate) fn unseen(why: &'static str) -> Self {
+        Self { unseen: Some(why), ..Self::default() }
     }
 
     /// Lines that are none are passed over, as runc does.
@@ -56,81 +59,65 @@ impl Users {
             let text = String::from_utf8_lossy(bytes).into_owned();
             text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect()
         };
-        let passwd = passwd.map(|bytes| {
-            let lines = lines(bytes).into_iter().filter_map(|fields| {
-                let number = |at: usize| fields.get(at)?.trim().parse().ok();
-                Some(PasswdLine {
-                    name: fields.first()?.trim().to_owned(),
-                    uid: number(2)?,
-                    gid: number(3)?,
-                    home: fields.get(5).cloned().unwrap_or_default(),
-                })
-            });
-            lines.collect()
+        let passwd = lines(passwd.unwrap_or_default()).into_iter().filter_map(|fields| {
+            let number = |at: usize| fields.get(at)?.trim().parse().ok();
+            Some(PasswdLine {
+                name: fields.first()?.trim().to_owned(),
+                uid: number(2)?,
+                gid: number(3)?,
+                home: fields.get(5).cloned().unwrap_or_default(),
+            })
         });
-        let group = group.map(|bytes| {
-            let lines = lines(bytes).into_iter().filter_map(|fields| {
-                let members = fields.get(3).map(String::as_str).unwrap_or_default();
-                Some(GroupLine {
-                    name: fields.first()?.trim().to_owned(),
-                    gid: fields.get(2)?.trim().parse().ok()?,
-                    members: members.split(',').map(|name| name.trim().to_owned()).collect(),
-                })
-            });
-            lines.collect()
+        let group = lines(group.unwrap_or_default()).into_iter().filter_map(|fields| {
+            let members = fields.get(3).map(String::as_str).unwrap_or_default();
+            Some(GroupLine {
+                name: fields.first()?.trim().to_owned(),
+                gid: fields.get(2)?.trim().parse().ok()?,
+                members: members.split(',').map(|name| name.trim().to_owned()).collect(),
+            })
         });
-        Self { passwd, group, unseen: false }
+        Self { passwd: passwd.collect(), group: group.collect(), unseen: None }
     }
 
-    /// Whom `--chown` means. As BuildKit has it: a lone number is both user and group, a lone name
-    /// brings its primary group, an unknown name is 0, and without a database names are an error.
-    pub(crate) fn chown(&self, spec: &str) -> Result<(u32, u32), StepError> {
+    /// Whom `--chown` means, and `USER` for what `WORKDIR` makes. As BuildKit has it
+    /// (`solver/llbsolver/file/user_linux.go`): a number or name brings its group, which for a number
+    /// is the same number, until a known group is given; an unknown user is root, and without an image
+    /// names are an error.
+    pub(crate) fn owner(&self, spec: &str) -> Result<(u32, u32), StepError> {
         let (user, group) = match spec.split_once(':') {
             Some((user, group)) => (user, Some(group)),
             None => (spec, None),
         };
-        let line = self.user(user);
-        let uid = match number(user) {
-            Some(uid) => uid,
-            None if user.is_empty() || user == "root" => 0,
-            None if self.passwd.is_none() => {
-                return Err(self.unknown("user", user, "passwd"));
-            }
-            None => line.map_or(0, |line| line.uid),
+        let (uid, primary) = if let Some(uid) = owner_number(user) {
+            (uid, uid)
+        } else {
+            let line = self.seen("user", user)?.user(user);
+            line.map_or((0, 0), |line| (line.uid, line.gid))
         };
-        let gid = match group {
-            None if number(user).is_some() => uid,
-            None => line.map_or(0, |line| line.gid),
-            Some("" | "root") => 0,
-            Some(group) => match number(group) {
-                Some(gid) => gid,
-                None if self.group.is_none() => {
-                    return Err(self.unknown("group", group, "group"));
-                }
-                None => self.group(group).map_or(0, |line| line.gid),
-            },
+        let gid = match group.map(|group| (group, owner_number(group))) {
+            None => primary,
+            Some((_, Some(gid))) => gid,
+            Some((group, None)) => {
+                self.seen("group", group)?.group(group).map_or(primary, |line| line.gid)
+            }
         };
         Ok((uid, gid))
+    }
+
+    /// Itself, if names can be looked up. The error has BuildKit's words and ours.
+    fn seen(&self, what: &str, name: &str) -> Result<&Self, StepError> {
+        let Some(why) = self.unseen else { return Ok(self) };
+        Err(StepError::User(format!("invalid user index: -1: {what} {name} is not known: {why}")))
     }
 
     /// The user and group of a `--chown` that are in no file of the image, and so are taken for root.
     pub(crate) fn strangers(&self, spec: &str) -> Vec<String> {
         let (user, group) = spec.split_once(':').unwrap_or((spec, ""));
-        let is_name = |name: &str| !name.is_empty() && name != "root" && number(name).is_none();
+        let is_name = |name: &str| owner_number(name).is_none();
         let user = Some(user).filter(|user| is_name(user) && self.user(user).is_none());
         let group = Some(group).filter(|group| is_name(group) && self.group(group).is_none());
         let user = user.map(|user| format!("user {user} in /etc/passwd"));
         user.into_iter().chain(group.map(|group| format!("group {group} in /etc/group"))).collect()
-    }
-
-    /// A name without the file that it would be in, in BuildKit's words and ours.
-    fn unknown(&self, what: &str, name: &str, file: &str) -> StepError {
-        let why = if self.unseen {
-            "with --link the image is not looked at; give its number".to_owned()
-        } else {
-            format!("the image has no /etc/{file}")
-        };
-        StepError::User(format!("invalid user index: -1: {what} {name} is not known: {why}"))
     }
 
     /// Whom `USER` means when a command runs. As runc has it: a number without an entry has group
@@ -143,7 +130,7 @@ impl Users {
         let user = if user.is_empty() { "0" } else { user };
         let by_number = number(user);
         let line = match by_number {
-            Some(uid) => self.passwd.iter().flatten().find(|line| line.uid == uid),
+            Some(uid) => self.passwd.iter().find(|line| line.uid == uid),
             None => self.user(user),
         };
         let uid = match (by_number, line) {
@@ -167,35 +154,37 @@ impl Users {
                 }
             },
         };
+        if uid > LARGEST_ID || gid > LARGEST_ID {
+            return Err(StepError::User(format!("uids and gids must be in range 0-{LARGEST_ID}")));
+        }
         let member = |group: &&GroupLine| {
             line.is_some_and(|line| group.members.contains(&line.name)) && group.gid != gid
         };
         let mut groups = vec![gid];
         if group.is_none() {
-            groups.extend(self.group.iter().flatten().filter(member).map(|group| group.gid));
+            groups.extend(self.group.iter().filter(member).map(|group| group.gid));
         }
         let home = line.map(|line| line.home.clone()).filter(|home| !home.is_empty());
         Ok(Account { user: User { uid, gid, groups }, home: home.unwrap_or("/".to_owned()) })
     }
 
-    /// Who owns what `WORKDIR` makes for `USER spec`: a number without an entry is its own group,
-    /// an unknown name is root.
-    pub(crate) fn workdir_owner(&self, spec: &str) -> (u32, u32) {
-        let name = spec.split(':').next().unwrap_or_default();
-        let has_entry = |uid| self.passwd.iter().flatten().any(|line| line.uid == uid);
-        match (number(name), self.account(spec)) {
-            (Some(uid), _) if !spec.contains(':') && !has_entry(uid) => (uid, uid),
-            (_, Ok(account)) => (account.user.uid, account.user.gid),
-            (_, Err(_)) => (0, 0),
-        }
-    }
-
     fn user(&self, name: &str) -> Option<&PasswdLine> {
-        self.passwd.iter().flatten().find(|line| line.name == name)
+        self.passwd.iter().find(|line| line.name == name)
     }
 
     fn group(&self, name: &str) -> Option<&GroupLine> {
-        self.group.iter().flatten().find(|line| line.name == name)
+        self.group.iter().find(|line| line.name == name)
+    }
+}
+
+/// What runc takes; the kernel would take the largest 32-bit number for no change at all.
+const LARGEST_ID: u32 = i32::MAX as u32;
+
+/// A number of an owner: 32 bits with a sign, of which -1 changes nothing, so that root stays.
+fn owner_number(text: &str) -> Option<u32> {
+    match text {
+        "" | "root" => Some(0),
+        _ => text.parse::<i32>().ok().map(|id| u32::try_from(id).unwrap_or(0)),
     }
 }
 
@@ -214,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn chown() {
+    fn owners() {
         for (spec, ids) in [
             ("app", (1000, 1001)),
             ("app:staff", (1000, 50)),
@@ -224,11 +213,15 @@ mod tests {
             (":staff", (0, 50)),
             ("", (0, 0)),
             ("nobody", (0, 0)),
-            ("4294967296", (0, 0)),
+            ("2147483648", (0, 0)),
+            ("+5", (5, 5)),
+            ("app:nobody", (1000, 1001)),
+            ("7:nobody", (7, 7)),
+            ("nobody:app", (0, 1001)),
             ("-1:-1", (0, 0)),
             ("root:root", (0, 0)),
         ] {
-            assert_eq!(users().chown(spec).unwrap(), ids, "{spec}");
+            assert_eq!(users().owner(spec).unwrap(), ids, "{spec}");
         }
         assert_eq!(
             users().strangers("ap:staf"),
@@ -237,18 +230,17 @@ mod tests {
         for known in ["app:staff", "7:8", "root", ":root", ""] {
             assert!(users().strangers(known).is_empty(), "{known}");
         }
-        let scratch = Users::default();
-        assert_eq!(scratch.chown("root:5").unwrap(), (0, 5));
-        for (users, spec, why) in [
-            (&scratch, "app", "user app is not known: the image has no /etc/passwd"),
-            (&scratch, "1:app", "group app is not known: the image has no /etc/group"),
-            (&Users::unseen(), "app", "with --link the image is not looked at"),
-        ] {
-            let error = users.chown(spec).unwrap_err().to_string();
-            assert!(
-                error.starts_with("invalid user index: -1: ") && error.contains(why),
-                "{error}"
-            );
+        assert_eq!(
+            Users::default().owner("app:app").unwrap(),
+            (0, 0),
+            "an image without the files"
+        );
+        let unseen = Users::unseen("it is not looked at");
+        assert_eq!(unseen.owner("root:5").unwrap(), (0, 5));
+        for (spec, who) in [("app", "user app"), ("1:app", "group app")] {
+            let error = unseen.owner(spec).unwrap_err().to_string();
+            let text = format!("invalid user index: -1: {who} is not known: it is not looked at");
+            assert_eq!(error, text);
         }
     }
 
@@ -261,13 +253,8 @@ mod tests {
         assert_eq!(of("").unwrap(), (0, 0, vec![0, 10], "/root".to_owned()));
         assert_eq!(of("5").unwrap(), (5, 0, vec![0], "/".to_owned()));
         assert_eq!(of("app:staff").unwrap(), (1000, 50, vec![50], "/home/app".to_owned()));
-        assert!(of("nobody").is_err() && of("app:none").is_err());
-    }
-
-    #[test]
-    fn owners_of_working_directories() {
-        assert_eq!(users().workdir_owner("app"), (1000, 1001));
-        assert_eq!(users().workdir_owner("77"), (77, 77));
-        assert_eq!(users().workdir_owner("nobody"), (0, 0));
+        for bad in ["nobody", "app:none", "2147483648", "1:4294967295"] {
+            assert!(of(bad).is_err(), "{bad}");
+        }
     }
 }

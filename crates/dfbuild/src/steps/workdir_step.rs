@@ -14,7 +14,7 @@ pub(crate) fn workdir(
 ) -> Result<Finished, StepError> {
     let (uid, gid) = match step.user.as_str() {
         "" => (0, 0),
-        user => Users::read(rootfs)?.workdir_owner(user),
+        user => Users::read(rootfs)?.owner(user)?,
     };
     let mut draft = Draft::new(rootfs.view()?, made_at);
     let path = TreePath::new(&step.path);

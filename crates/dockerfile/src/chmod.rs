@@ -13,7 +13,7 @@ use nom::{IResult, Parser};
 pub enum Chmod {
     /// These bits, for files and directories alike; at most 0o7777.
     Octal(u32),
-    /// Clauses as `chmod` of a shell has them.
+    /// Clauses as BSD's `chmod` has them.
     Symbolic(Vec<Clause>),
 }
 
@@ -32,14 +32,17 @@ impl Chmod {
         match self {
             Self::Octal(bits) => *bits,
             Self::Symbolic(clauses) => {
-                clauses.iter().fold(mode, |mode, clause| clause.apply(mode, is_dir))
+                // As BSD's chmod, and so BuildKit's, has it: what counts is the mode before all changes.
+                let executable = is_dir || mode & 0o111 != 0;
+                clauses.iter().fold(mode, |mode, clause| clause.apply(mode, executable))
             }
         }
     }
 }
 
 impl Clause {
-    fn apply(&self, mode: u32, is_dir: bool) -> u32 {
+    /// `executable` is whether `X` means `x`.
+    fn apply(&self, mode: u32, executable: bool) -> u32 {
         let everybody = self.who.is_empty() || self.who.contains('a');
         let named = |who| everybody || self.who.contains(who);
         // The bits that the clause may touch: those of a class, and the special bit that belongs to it.
@@ -59,9 +62,9 @@ impl Clause {
                     'r' => 0o444 & class_bits,
                     'w' => 0o222 & class_bits,
                     'x' => 0o111 & class_bits,
-                    'X' if is_dir || mode & 0o111 != 0 => 0o111 & class_bits,
+                    'X' if executable => 0o111 & class_bits,
                     's' => special,
-                    't' => 0o1000,
+                    't' if class_bits != 0o007 => 0o1000,
                     'u' => spread(mode >> 6) & class_bits,
                     'g' => spread(mode >> 3) & class_bits,
                     'o' => spread(mode) & class_bits,
@@ -72,8 +75,9 @@ impl Clause {
                 '+' => mode | bits,
                 '-' => mode & !bits,
                 _ => {
-                    // A directory keeps its set-id bits unless they are named.
-                    let cleared = class_bits | if is_dir { 0 } else { special };
+                    // A copy of another class leaves the set-id bits alone.
+                    let copies = letters.contains(['u', 'g', 'o']);
+                    let cleared = if copies { class_bits } else { class_bits | special };
                     mode & !cleared | bits
                 }
             };
@@ -185,7 +189,10 @@ mod tests {
         check("go=u-w", 0o750, false, 0o755);
         check("=", 0o6777, false, 0);
         check("u=rw", 0o4755, false, 0o655);
-        check("g=rx", 0o2775, true, 0o2755);
+        check("g=rx", 0o2775, true, 0o755);
+        check("g=u", 0o2705, false, 0o2775);
+        check("a-x,a+X", 0o755, false, 0o755);
+        check("o+t", 0o777, true, 0o777);
         check("+t", 0o777, true, 0o1777);
     }
 

@@ -1,7 +1,7 @@
 //! Names and numbers of signals.
 
 /// The signals of Linux that have names, with their numbers, without `SIG`.
-const NAMES: [(&str, u8); 36] = [
+const NAMES: [(&str, u8); 35] = [
     ("ABRT", 6),
     ("ALRM", 14),
     ("BUS", 7),
@@ -29,7 +29,6 @@ const NAMES: [(&str, u8); 36] = [
     ("TSTP", 20),
     ("TTIN", 21),
     ("TTOU", 22),
-    ("UNUSED", 31),
     ("URG", 23),
     ("USR1", 10),
     ("USR2", 12),

@@ -57,21 +57,10 @@ impl Scope {
         let (chown, chmod_text, chmod) =
             self.ownership(add.chown().as_ref(), add.chmod().as_ref())?;
         let dest = self.expand(&add.dest)?;
-        if let Some(sum) = add.checksum()
-            && sources
-                .iter()
-                .any(|source| matches!(source, CopySource::Path(_) | CopySource::Inline { .. }))
-        {
-            return Err(error("checksum requires HTTP(S) or Git sources", sum.span));
-        }
         let checksum = add.checksum().map(|sum| self.expand(&sum)).transpose()?;
         let checksum = checksum.filter(|text| !text.is_empty());
-        if let (Some(sum), Some(text)) = (add.checksum(), &checksum)
-            && sources.iter().any(|source| matches!(source, CopySource::Url(_)))
-            && text.parse::<Digest>().is_err()
-        {
-            let why = format!("checksum {text} is none: write sha256: and 64 hexadecimal digits");
-            return Err(error(why, sum.span));
+        if let (Some(sum), Some(text)) = (add.checksum(), &checksum) {
+            check_checksum(text, &sources).map_err(|why| error(why, sum.span))?;
         }
         let mut line = "ADD".to_owned();
         history_tail(&mut line, chown.as_ref(), chmod_text.as_ref(), &sources, &dest);
@@ -166,6 +155,20 @@ fn history_tail(
         }
     }
     line.push_str(&format!(" {dest} # buildkit"));
+}
+
+/// Whether what is added can have the checksum `text`.
+fn check_checksum(text: &str, sources: &[CopySource]) -> Result<(), String> {
+    let mut paths = sources.iter().filter(|it| !matches!(it, CopySource::Inline { .. }));
+    match (paths.next(), paths.next()) {
+        (Some(CopySource::Git(_)), None) => Ok(()),
+        (Some(CopySource::Url(_)), None) if text.parse::<Digest>().is_ok() => Ok(()),
+        (Some(CopySource::Url(_)), None) => {
+            Err(format!("checksum {text} is none: write sha256: and 64 hexadecimal digits"))
+        }
+        (Some(_), None) => Err("checksum requires HTTP(S) or Git sources".to_owned()),
+        _ => Err("checksum can't be specified for multiple sources".to_owned()),
+    }
 }
 
 fn is_url(path: &str) -> bool {

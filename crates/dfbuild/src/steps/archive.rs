@@ -53,7 +53,8 @@ pub(crate) fn extract(
     let spool = staging.folder("archive")?;
     let mut number = 0;
     let mut times: Vec<(TreePath, i64)> = Vec::new();
-    while let Some(member) = members.advance()? {
+    while let Some(mut member) = members.advance()? {
+        member.mtime = bounded(member.mtime);
         number += 1;
         if number > limits.entries {
             return Err(dfbuild_layer::Error::Bomb { entries: number }.into());
@@ -138,6 +139,12 @@ fn link(
         (file.uid, file.gid, file.mode, file.mtime) = (uid, gid, member.mode, member.mtime);
     });
     Ok(())
+}
+
+/// The time of a member as Docker sets it: one that does not fit into 64 bits of nanoseconds, or is
+/// before 1970, becomes 1970.
+fn bounded(mtime: i64) -> i64 {
+    if (0..=i64::MAX / 1_000_000_000).contains(&mtime) { mtime } else { 0 }
 }
 
 /// The name that a `.wh.` member takes away.

@@ -381,6 +381,9 @@ impl<'s> Dispatcher<'_, '_, 's> {
             self.expand(&checksum.value, place)?;
         }
         let sources = self.sources(&add.sources, &add.dest, place)?;
+        if add.checksum().is_some() && sources.len() != 1 {
+            return Err("checksum can't be specified for multiple sources".to_owned());
+        }
         if add.checksum().is_some() && sources.iter().any(|it| !is_git(it) && !is_url(it)) {
             return Err("checksum requires HTTP(S) or Git sources".to_owned());
         }

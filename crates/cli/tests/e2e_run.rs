@@ -222,7 +222,8 @@ fn a_shell_with_the_mounts_of_the_step(bed: &Bed) {
         "Dockerfile",
         "FROM base AS other\nRUN echo other > /of-other\nFROM base\n\
          RUN --mount=type=cache,target=/cache --mount=type=bind,target=/context \
-         --mount=type=bind,from=other,target=/stage,rw --mount=type=tmpfs,target=/fast \
+         --mount=type=bind,from=other,target=/stage,rw \
+         --mount=type=tmpfs,target=/fast/inner --mount=type=tmpfs,target=/fast \
          --mount=type=secret,id=token,env=TOKEN --mount=type=secret,id=token \
          echo cached > /cache/file; echo new > /stage/new; test -n \"$TOKEN\"; exit 1\n",
     );
@@ -233,7 +234,11 @@ fn a_shell_with_the_mounts_of_the_step(bed: &Bed) {
     let script =
         "cat /cache/file /context/file /stage/of-other /stage/new; ls /fast; echo [$TOKEN]";
     let without = shell(bed, script).succeeds();
-    assert_eq!(without.stdout, "cached\nof the contextother\nnew\n[]\n", "{}", without.stderr);
+    assert_eq!(
+        without.stdout, "cached\nof the contextother\nnew\ninner\n[]\n",
+        "{}",
+        without.stderr
+    );
     let _ = without.says(&["secret token is not mounted: give it again with --secret id=token"]);
     let kept = std::process::Command::new("grep").args(["-rqaF", VALUE]).arg(bed.store()).status();
     assert!(!kept.unwrap().success(), "the secret is in the store");

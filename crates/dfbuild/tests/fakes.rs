@@ -58,6 +58,36 @@ fn what_a_closure_changes_becomes_the_layer() {
 }
 
 #[test]
+fn what_has_no_files_can_be_copied_and_mounted() {
+    let (folder, engine) = engine();
+    let engine = engine.with_sandbox(FakeSandbox::new(|_| 0));
+    let out = folder.path().join("out");
+    let text = "FROM scratch AS empty\nFROM scratch\nCOPY --from=empty / /stage/\n\
+                COPY --from=scratch / /scratch/\n\
+                RUN --mount=from=empty,target=/a --mount=from=scratch,target=/b \
+                --mount=type=cache,from=scratch,target=/c make\n";
+    let output = Output::new(OutputKind::Directory(out.clone()));
+    of(text).output(output).run(&engine, &nobody, &Cancel::new()).unwrap();
+    assert!(out.join("stage").is_dir() && out.join("scratch").is_dir());
+}
+
+#[test]
+fn proxies_and_secrets_win_over_the_variables_of_the_image() {
+    let (_folder, engine) = engine();
+    let engine = engine.with_sandbox(FakeSandbox::new(|command| {
+        assert_eq!(command.env("http_proxy"), Some("proxy"));
+        assert_eq!(command.env("TOKEN"), Some("secret"));
+        assert_eq!(command.env("HOME"), Some("/"));
+        0
+    }));
+    let text = "FROM scratch\nENV http_proxy=own TOKEN=own\n\
+                RUN --mount=type=secret,id=token,env=TOKEN make\n";
+    let token = Secret { id: "token".to_owned(), source: SecretSource::Value(b"secret".to_vec()) };
+    let build = of(text).build_arg("HTTP_PROXY", "proxy").secret(token);
+    build.run(&engine, &nobody, &Cancel::new()).unwrap();
+}
+
+#[test]
 fn a_context_that_changes_under_a_command_is_told_of() {
     let (folder, engine) = engine();
     let context = folder.path().join("context");

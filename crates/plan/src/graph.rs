@@ -180,6 +180,8 @@ pub enum TreeSource {
     Stage(StageId),
     /// An image.
     Image(BaseRequest),
+    /// `scratch`: no files at all.
+    Empty,
 }
 
 /// A `RUN`, ready to be executed.
@@ -189,7 +191,8 @@ pub struct RunStep {
     pub args: Vec<String>,
     /// The environment: `ENV` and `ARG` in force, as pairs.
     pub env: Vec<(String, String)>,
-    /// Variables that reach the command, but neither key nor history: undeclared proxy arguments.
+    /// Variables that reach the command, but neither key nor history: proxy arguments. They win over
+    /// the others.
     pub proxy_env: Vec<(String, String)>,
     /// The working directory, absolute.
     pub cwd: String,

@@ -41,4 +41,5 @@ pub use graph::{
 };
 pub use input::{BaseImage, BaseRequest, Input, NamedContext};
 pub use planner::{Need, Outcome, plan};
+pub use run_steps::default_secret_target;
 pub use stage_refs::context_key;

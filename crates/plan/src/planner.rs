@@ -430,9 +430,7 @@ impl<'a> Planner<'a> {
         match self.named_base(name, platform) {
             Some(Base::Directory(key)) => Ok(TreeSource::Named(key)),
             Some(Base::Image(request)) => self.image_source(request, span),
-            _ if name == "scratch" => {
-                Err(error("cannot copy from `scratch`, it has no files", span).into())
-            }
+            _ if name == "scratch" => Ok(TreeSource::Empty),
             _ => {
                 check_reference(name, span)?;
                 let request = BaseRequest { name: name.to_owned(), platform: platform.clone() };
@@ -528,7 +526,7 @@ impl<'a> Planner<'a> {
             }
             mounts.push(mount);
         }
-        let proxy_env = self.proxy_env(scope);
+        let proxy_env = self.proxy_env();
         Ok(scope.run(run, mounts, proxy_env, place)?)
     }
 
@@ -541,22 +539,24 @@ impl<'a> Planner<'a> {
     ) -> Result<Option<TreeSource>, Stop> {
         match (&mount.from, mount.kind) {
             (Some(name), ast::MountKind::Bind | ast::MountKind::Cache) => {
-                self.tree_source(name, index, &scope.platform, span).map(Some)
+                let source = self.tree_source(name, index, &scope.platform, span)?;
+                // A cache without `from` begins with nothing, too, and is the same one.
+                let is_plain = mount.kind == ast::MountKind::Cache && source == TreeSource::Empty;
+                Ok(Some(source).filter(|_| !is_plain))
             }
             (None, ast::MountKind::Bind) => Ok(Some(TreeSource::Context)),
             _ => Ok(None),
         }
     }
 
-    /// The proxy arguments that nobody declared, in both cases as programs look for either.
-    fn proxy_env(&self, scope: &Scope) -> Vec<(String, String)> {
-        let args = self.input.build_args.iter().filter(|(name, _)| {
-            is_proxy_arg(name) && !scope.declared.iter().any(|(known, _)| known == *name)
-        });
+    /// The proxy arguments, in both cases as programs look for either.
+    fn proxy_env(&self) -> Vec<(String, String)> {
+        let args = self.input.build_args.iter();
+        let args = args.filter(|(name, value)| is_proxy_arg(name) && !value.is_empty());
         let both = args.flat_map(|(name, value)| {
             [(name.to_uppercase(), value.clone()), (name.to_lowercase(), value.clone())]
         });
-        both.filter(|(name, _)| scope.env.get(name).is_none()).collect()
+        both.collect()
     }
 
     /// Carries out one instruction of stage number `index`.

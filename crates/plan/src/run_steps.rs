@@ -113,10 +113,11 @@ impl Scope {
         let target = mount.target.filter(|target| !target.is_empty());
         let (id, target) = match mount.kind {
             MountKind::Secret => {
-                let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-                let id = mount.id.or_else(|| target.as_deref().map(name)).unwrap_or_default();
-                let default = format!("/run/secrets/{}", name(&id));
-                (id, target.unwrap_or(default))
+                let id = mount.source.clone().or(mount.id).filter(|id| !id.is_empty());
+                let id = id.or_else(|| target.as_deref().map(base_name).map(str::to_owned));
+                let id = id.unwrap_or_default();
+                let target = target.unwrap_or_else(|| default_secret_target(&id));
+                (id, target)
             }
             MountKind::Ssh => (
                 mount.id.unwrap_or_else(|| "default".to_owned()),
@@ -143,6 +144,15 @@ impl Scope {
             env: mount.env,
         }
     }
+}
+
+/// Where a secret is found that is mounted without a target.
+pub fn default_secret_target(id: &str) -> String {
+    format!("/run/secrets/{}", base_name(id))
+}
+
+fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
 }
 
 /// The first line of a heredoc, for progress.

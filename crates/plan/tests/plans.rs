@@ -269,12 +269,32 @@ fn heredocs() {
 
 #[test]
 fn proxies_reach_commands_and_nothing_else() {
-    let graph = case("FROM busybox\nRUN x\n").arg("http_proxy", "p").graph();
-    let StepKind::Run(run) = &graph.target().steps[0].kind else { panic!() };
-    let names: Vec<&str> = run.proxy_env.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["HTTP_PROXY", "http_proxy"]);
-    assert!(run.env.iter().all(|(name, _)| !name.eq_ignore_ascii_case("http_proxy")));
-    assert!(graph.warnings.is_empty());
+    for (declared, in_env) in [("", 0), ("ARG HTTP_PROXY\n", 1), ("ENV http_proxy=q\n", 1)] {
+        let text = format!("FROM busybox\n{declared}RUN x\n");
+        let graph = case(&text).arg("HTTP_PROXY", "p").arg("no_proxy", "").graph();
+        let StepKind::Run(run) = &graph.target().steps[0].kind else { panic!() };
+        let names: Vec<&str> = run.proxy_env.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["HTTP_PROXY", "http_proxy"], "{declared}");
+        let is_proxy = |name: &str| name.eq_ignore_ascii_case("http_proxy");
+        assert_eq!(run.env.iter().filter(|(name, _)| is_proxy(name)).count(), in_env, "{declared}");
+        assert!(graph.warnings.is_empty());
+    }
+}
+
+#[test]
+fn a_secret_is_named_by_its_source_its_id_or_its_target() {
+    for (keys, id, target) in [
+        ("id=a/b", "a/b", "/run/secrets/b"),
+        ("source=a/b", "a/b", "/run/secrets/b"),
+        ("target=/x/y", "y", "/x/y"),
+        ("src=s,target=y", "s", "/y"),
+    ] {
+        let text = format!("FROM busybox\nRUN --mount=type=secret,{keys} x\n");
+        let graph = case(&text).graph();
+        let StepKind::Run(run) = &graph.target().steps[0].kind else { panic!() };
+        let mount = &run.mounts[0];
+        assert_eq!((mount.id.as_str(), mount.target.as_str()), (id, target), "{keys}");
+    }
 }
 
 #[test]
@@ -300,6 +320,11 @@ fn errors_say_what_is_wrong() {
             "FROM scratch\nADD --checksum=md5:abc https://example.com/a /\n",
             "checksum md5:abc is none: write sha256: and 64 hexadecimal digits",
         ),
+        (
+            "FROM scratch\nADD --checksum=md5:abc https://example.com/a https://example.com/b /\n",
+            "checksum can't be specified for multiple sources",
+        ),
+        ("FROM scratch\nADD --checksum=md5:abc a /\n", "checksum requires HTTP(S) or Git sources"),
     ] {
         let case =
             if text.contains("AS a\nCOPY --from=b") { case(text).target("a") } else { case(text) };

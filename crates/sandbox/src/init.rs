@@ -57,7 +57,7 @@ fn become_command(plan: &Plan) -> Result<Option<Infallible>, Failure> {
     mounts::standard(plan, root)?;
     for (index, mount) in plan.mounts.iter().enumerate() {
         let mounted = prepared[index].expect("prepared above");
-        let target = mounts::target(root, &mount.target, mounted)
+        let target = mounts::target(root, mount, mounted)
             .map_err(Failure::at_index(Step::MountTarget, index))?;
         mounts::attach(mounted, target).map_err(Failure::at_index(Step::Mount, index))?;
     }

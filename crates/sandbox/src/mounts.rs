@@ -266,17 +266,17 @@ fn write_file(directory: BorrowedFd<'_>, file: &FilePlan) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Where `mounted` is to be attached. Below `/dev`, a file system of our own, what is missing is
-/// made: a directory for a directory, else an empty file.
+/// Where `mounted` is to be attached. Below `/dev`, a file system of our own, and in other mounts what
+/// is missing is made: a directory for a directory, else an empty file.
 pub(crate) fn target(
     root: BorrowedFd<'_>,
-    path: &CStr,
+    mount: &MountPlan,
     mounted: BorrowedFd<'_>,
 ) -> Result<BorrowedFd<'static>, Errno> {
-    match resolve(root, path) {
-        Err(Errno::NOENT) if path.to_bytes().starts_with(b"/dev/") => {
-            make(root, path, mounted)?;
-            resolve(root, path)
+    match resolve(root, &mount.target) {
+        Err(Errno::NOENT) if mount.makes_target => {
+            make(root, &mount.target, mounted)?;
+            resolve(root, &mount.target)
         }
         found => found,
     }
@@ -292,8 +292,9 @@ fn make(root: BorrowedFd<'_>, path: &CStr, mounted: BorrowedFd<'_>) -> Result<()
     }
     let is_directory =
         FileType::from_raw_mode(rustix::fs::fstat(mounted)?.st_mode) == FileType::Directory;
-    let mut parent = resolve(root, c"dev")?;
-    let mut names = bytes[b"/dev/".len()..].split(|byte| *byte == b'/').peekable();
+    let mut parent = root;
+    let names = bytes.split(|byte| *byte == b'/');
+    let mut names = names.filter(|name| !name.is_empty()).peekable();
     while let Some(name) = names.next() {
         let mut buffer = [0_u8; PATH_MAX];
         buffer[..name.len()].copy_from_slice(name);

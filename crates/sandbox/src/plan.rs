@@ -48,6 +48,8 @@ pub(crate) struct Plan {
 #[derive(Debug)]
 pub(crate) struct MountPlan {
     pub(crate) target: CString,
+    /// Whether the target is made where it is missing, since it is in a mount and not in the root.
+    pub(crate) makes_target: bool,
     pub(crate) read_only: bool,
     pub(crate) source: MountSource,
 }
@@ -94,7 +96,8 @@ impl Plan {
         let mounts = spec
             .mounts
             .iter()
-            .map(|mount| MountPlan::new(spec, mount))
+            .enumerate()
+            .map(|(index, mount)| MountPlan::new(spec, mount, &spec.mounts[..index]))
             .collect::<Result<_, _>>()?;
         // With a single id there is nobody else to be.
         let user = if single { crate::User::default() } else { spec.user.clone() };
@@ -125,8 +128,11 @@ impl Plan {
 }
 
 impl MountPlan {
-    fn new(spec: &Spec, mount: &Mount) -> Result<Self, Error> {
+    fn new(spec: &Spec, mount: &Mount, earlier: &[Mount]) -> Result<Self, Error> {
         let target = path(mount.target())?;
+        let mut around = earlier.iter().map(|mount| mount.target().as_path());
+        let makes_target = mount.target().starts_with("/dev/")
+            || around.any(|around| mount.target().starts_with(around));
         let (read_only, source) = match mount {
             Mount::Bind { source, read_only, recursive, .. } => {
                 let device = is_device(source);
@@ -153,7 +159,7 @@ impl MountPlan {
                 (*read_only, MountSource::Overlay { overlay, subpath: path(subpath)? })
             }
         };
-        Ok(Self { target, read_only, source })
+        Ok(Self { target, makes_target, read_only, source })
     }
 }
 

@@ -101,7 +101,7 @@ pub enum Privileges {
 }
 
 /// A further mount. Targets are absolute paths resolved inside the root; below `/dev`, which is made
-/// anew for each command, missing ones are made.
+/// anew for each command, and below an earlier mount missing ones are made.
 #[derive(Clone, Debug)]
 pub enum Mount {
     /// Shows a file, directory or socket of the host.

@@ -357,7 +357,7 @@ fn mounts() {
         let mut spec = fixture.shell(
             "cat /etc/hosts; echo more >>/etc/hosts; cat /ro/file; ! touch /ro/y 2>/dev/null && ! touch /ro/sub/y 2>/dev/null; \
              echo cached >/cache/made; stat -c %a /t; df -k /t | grep -c ' 64 '; cat /o/c /o/d; ! touch /o/x 2>/dev/null; \
-             test -S /s && rm /all/a/gone; ls /all/a; echo y >/all/y",
+             test -S /s && rm /all/a/gone; ls /all/a; echo y >/all/y; cat /t/in/file",
         );
         spec.overlay_api = api;
         spec.lower.push(stubs.clone());
@@ -369,11 +369,12 @@ fn mounts() {
             overlay(&[&layer, &above], "/link", "/o", None),
             bind("socket", "/s", false),
             overlay(&[&layer], "", "/all", Some((upper.clone(), work.clone()))),
+            bind("file", "/t/in/file", false),
         ];
         fs::write(source.join("file"), "file").unwrap();
         let _ = fs::remove_file(upper.join("a/gone"));
         let _ = fs::remove_dir_all(work.join("work"));
-        assert_eq!(ok(&spec), "filedir file1770\n1\nstageaboveb\n", "{api:?}");
+        assert_eq!(ok(&spec), "filedir file1770\n1\nstageaboveb\nfilemore\n", "{api:?}");
         assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "filemore\n");
         assert_eq!(fs::read_to_string(source.join("dir/made")).unwrap(), "cached\n");
         assert!(fs::symlink_metadata(upper.join("a/gone")).unwrap().file_type().is_char_device());

@@ -113,10 +113,9 @@ impl<'a> Rootfs<'a> {
     pub(crate) fn has_clock_time(&self, path: &TreePath) -> bool {
         let found = self.view().ok().and_then(|view| view.get(path));
         let Some(found) = found else { return false };
-        match &self.layers[found.layer].clock {
-            Some(clock) => is_clock_time(found.entry, clock),
-            None => false,
-        }
+        // The root is there without any layer.
+        let clock = self.layers.get(found.layer).and_then(|layer| layer.clock.as_ref());
+        clock.is_some_and(|clock| is_clock_time(found.entry, clock))
     }
 
     /// The entries of a layer on top of this that kept a time which came from a clock: a directory

@@ -75,6 +75,7 @@ impl Session<'_> {
             }
             TreeSource::Stage(id) => (format!("stage {}", self.graph.stage(*id).title()), None),
             TreeSource::Image(request) => (format!("image {}", request.name), None),
+            TreeSource::Empty => ("scratch".to_owned(), None),
         };
         folder.map_or(title.clone(), |folder| format!("{title} {}", folder.display()))
     }

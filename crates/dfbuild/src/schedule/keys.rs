@@ -222,5 +222,5 @@ fn source_part(key: &mut Key, name: &str, source: &SourceId) {
 
 /// Whether a source is a tree whose files are known before anything runs.
 pub(crate) fn is_given(source: &TreeSource) -> bool {
-    matches!(source, TreeSource::Context | TreeSource::Named(_) | TreeSource::Image(_))
+    !matches!(source, TreeSource::Stage(_))
 }

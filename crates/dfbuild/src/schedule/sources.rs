@@ -73,6 +73,7 @@ impl Session<'_> {
             TreeSource::Context => Handle::Context(self.contexts.main()),
             TreeSource::Named(name) => Handle::Context(self.contexts.named(name)),
             TreeSource::Image(request) => self.handle(&self.bases[request].layers),
+            TreeSource::Empty => self.handle(&[]),
             TreeSource::Stage(_) => unreachable!("a stage is not given"),
         }
     }

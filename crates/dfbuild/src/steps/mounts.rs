@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use dfbuild_dockerfile::ast::{MountKind, Sharing};
 use dfbuild_image::{Entry, TreePath};
-use dfbuild_plan::RunMount;
+use dfbuild_plan::{RunMount, default_secret_target};
 use dfbuild_sandbox::{IdMode, Mount};
 use dfbuild_store::{MountFolder, MountLock, Staging};
 use serde::{Deserialize, Serialize};
@@ -257,7 +257,7 @@ impl Mounts {
         }
         let mut asked = Asked { mode: mount.mode.unwrap_or(0o400), ..Asked::of(mount) };
         // With `env` the file is only made if its place was named as well.
-        let default = format!("/run/secrets/{}", mount.id);
+        let default = default_secret_target(&mount.id);
         if mount.env.is_none() || mount.target != default {
             let target = place(stubs, &mount.target, false)?;
             asked.mount = Some(self.mounts.len());

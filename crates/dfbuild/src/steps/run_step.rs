@@ -56,8 +56,14 @@ pub(crate) fn run_command(
         mounts.mounts.push(file(target, content, 0o644));
     }
     let mut sources = sources.iter().copied();
-    for mount in &run.mounts {
-        let source = mount.from.as_ref().and_then(|_| sources.next());
+    let mut flags: Vec<_> = run
+        .mounts
+        .iter()
+        .map(|mount| (mount, mount.from.as_ref().and_then(|_| sources.next())))
+        .collect();
+    // A mount within another one comes after it, in whatever order they are written, as in BuildKit.
+    flags.sort_by(|(one, _), (other, _)| one.target.cmp(&other.target));
+    for (mount, source) in flags {
         mounts.add(session, mount, source, &mut stubs, staging)?;
     }
     if let Some((name, script)) = &run.script {
@@ -183,12 +189,18 @@ fn execute(
     }
 }
 
-/// The variables of the command. `HOME` is the user's unless something sets it.
+/// The variables of the command, each once. Proxy arguments and secrets win over the image's; `HOME`
+/// is the user's unless something sets it.
 fn environment(run: &RunStep, mounts: &Mounts, home: &str) -> Vec<(String, String)> {
-    let has_home = run.env.iter().any(|(name, _)| name == "HOME");
-    let home = (!has_home).then(|| ("HOME".to_owned(), home.to_owned()));
-    let all = run.env.iter().chain(&run.proxy_env).chain(&mounts.env).chain(&home);
-    all.cloned().collect()
+    let mut env = run.env.clone();
+    for (name, value) in run.proxy_env.iter().chain(&mounts.env) {
+        env.retain(|(known, _)| known != name);
+        env.push((name.clone(), value.clone()));
+    }
+    if env.iter().all(|(name, _)| name != "HOME") {
+        env.push(("HOME".to_owned(), home.to_owned()));
+    }
+    env
 }
 
 fn host_name(session: &Session<'_>) -> String {

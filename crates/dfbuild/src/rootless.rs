@@ -21,7 +21,8 @@
 use dfbuild_sandbox::userns;
 
 /// Enters a user namespace in which this process is root, if it is not root already. To be called
-/// first in `main`: a process with several threads cannot do it.
+/// first in `main`: a process with several threads cannot do it, and an [`Engine`](crate::Engine) that was opened
+/// before does not know of the ids.
 ///
 /// With `newuidmap` and ranges in `/etc/subuid` all ids of an image can be mapped. Without them one
 /// id is, and changes of owner inside commands are pretended.

@@ -16,6 +16,7 @@ use super::modes::NormalisedModes;
 use crate::elsewhere::Checkout;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::options::BuildContext;
 use crate::steps::tree::Tree;
 
 /// The trees of files that a build may copy from.
@@ -199,7 +200,13 @@ pub(crate) fn check_folder(path: &Path) -> Result<(), Error> {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(error("it is a file; give the folder that holds what is copied".to_owned())),
         Err(problem) if problem.kind() == io::ErrorKind::NotFound => {
-            Err(error("there is no such folder".to_owned()))
+            let other = path.to_str().map(BuildContext::parse);
+            Err(error(match other {
+                Some(BuildContext::Git(_) | BuildContext::Url(_)) => {
+                    "it is no folder; `BuildContext::parse` takes what is elsewhere".to_owned()
+                }
+                _ => "there is no such folder".to_owned(),
+            }))
         }
         Err(problem) => Err(error(problem.to_string())),
     }

@@ -183,17 +183,19 @@ impl<'a> BaseImages<'a> {
     /// What to say of an image that is not there and cannot be fetched.
     fn missing(&self, name: &str, reference: &Reference) -> Error {
         let mut reason = format!("no local image {}", shown(reference));
-        let mut hint = self.missing_hint(name);
-        if self.engine.is_offline() {
+        let hint = self.missing_hint(name);
+        let fetch = if self.engine.is_offline() {
             reason.push_str(", and this is offline");
-            let fetch =
-                format!("pull it beforehand (`dfbuild pull {name}`), or build without `--offline`");
-            hint = match hint.strip_suffix('?') {
-                _ if !is_plain(reference) => fetch,
-                Some(_) => format!("{hint} Else {fetch}"),
-                None => format!("{hint}; or {fetch}"),
-            };
-        }
+            format!("pull it beforehand (`dfbuild pull {name}`), or build without `--offline`")
+        } else {
+            // The command always has one.
+            "give the engine a way to registries (`Engine::with_network`)".to_owned()
+        };
+        let hint = match hint.strip_suffix('?') {
+            _ if !is_plain(reference) => fetch,
+            Some(_) => format!("{hint} Else {fetch}"),
+            None => format!("{hint}; or {fetch}"),
+        };
         Error::Image { name: name.to_owned(), reason, hint: Some(hint), line: None, source: None }
     }
 

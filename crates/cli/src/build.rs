@@ -137,9 +137,11 @@ pub(crate) fn begin(
     };
     let loaded = match request.build.load(&engine, &observer, &cancel) {
         Ok(loaded) => loaded,
-        Err(error) => return failed(&error, &Source::default()),
+        Err(error) => {
+            return failed(&error, &Source { path: default_path(args), ..Source::default() });
+        }
     };
-    let source = Source::of(&loaded);
+    let source = Source { path: default_path(args), ..Source::of(&loaded) };
     progress.read(source.clone());
     let findings = Findings::of(args, &source);
     if let Some(violation) = &findings.violation {
@@ -265,6 +267,13 @@ pub(crate) fn fail(
     }
     let cancelled = matches!(error, Error::Cancelled);
     ended.exit_code().filter(|_| cancelled).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+/// The Dockerfile of a folder, where none is named.
+fn default_path(args: &BuildArgs) -> Option<String> {
+    let folder = args.context.strip_prefix(".").unwrap_or(&args.context);
+    let is_default = args.file.is_none() && args.context.is_dir();
+    is_default.then(|| folder.join("Dockerfile").display().to_string())
 }
 
 /// The text that the places of an error were found in, under the name that is known here.

@@ -40,6 +40,11 @@ struct Mistake {
 }
 
 impl Cause {
+    /// The Dockerfile and the line.
+    pub(crate) fn place(&self) -> Option<(&str, usize)> {
+        self.place.as_ref().map(|place| (place.file.as_str(), place.line))
+    }
+
     pub(crate) fn of(error: &Error, source: &Source) -> Self {
         let at_line = |line| Some(Place { file: source.file().to_owned(), line, column: None });
         match error {

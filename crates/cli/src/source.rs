@@ -12,6 +12,8 @@ pub(crate) struct Source {
     pub(crate) text: String,
     /// The service that it is of, which stands before its name, if a compose file is built.
     pub(crate) service: Option<String>,
+    /// Its path, where messages call it otherwise: that of a folder is `Dockerfile` to them.
+    pub(crate) path: Option<String>,
 }
 
 impl Source {
@@ -20,7 +22,7 @@ impl Source {
         Self {
             name: loaded.dockerfile_name().to_owned(),
             text: loaded.dockerfile_text().to_owned(),
-            service: None,
+            ..Self::default()
         }
     }
 
@@ -29,11 +31,11 @@ impl Source {
         Self { name: format!("{service}: {file}"), service: Some(service.to_owned()), ..self }
     }
 
-    /// Its name without the service.
+    /// Its name for programs, without the service.
     pub(crate) fn file(&self) -> &str {
         let service = self.service.as_deref();
         let file = service.and_then(|it| self.name.strip_prefix(it)?.strip_prefix(": "));
-        file.unwrap_or(&self.name)
+        file.or(self.path.as_deref()).unwrap_or(&self.name)
     }
 
     /// Reads a file that must be there, `-` being standard input.
@@ -49,12 +51,12 @@ impl Source {
         let bytes = std::fs::read(path)
             .map_err(|error| format!("read Dockerfile {}: {error}", path.display()))?;
         let name = path.strip_prefix("./").unwrap_or(path).display().to_string();
-        Ok(Self { name, text: String::from_utf8_lossy(&bytes).into_owned(), service: None })
+        Ok(Self { name, text: String::from_utf8_lossy(&bytes).into_owned(), ..Self::default() })
     }
 
     /// A text from standard input.
     pub(crate) fn standard_input(text: &str) -> Self {
-        Self { name: "Dockerfile".to_owned(), text: text.to_owned(), service: None }
+        Self { name: "Dockerfile".to_owned(), text: text.to_owned(), ..Self::default() }
     }
 }
 

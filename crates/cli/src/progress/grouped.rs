@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::source::Source;
 use crate::step::Step;
 use crate::summary::Summary;
-use crate::workflow::escape;
+use crate::workflow::{escape, property};
 
 /// A service that runs builds and folds parts of their logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,7 +146,10 @@ impl<W: Write> Renderer for Grouped<W> {
         if self.forge == Forge::GitHub {
             let hints = failure.hints.iter().map(|hint| format!("\nhint: {hint}"));
             let text = escape(&format!("{}{}", failure.message, hints.collect::<String>()));
-            self.write(&format!("::error title=dfbuild::{text}\n"));
+            let place = failure.cause.place();
+            let place = place.map(|(file, line)| format!("file={},line={line},", property(file)));
+            let place = place.unwrap_or_default();
+            self.write(&format!("::error {place}title=dfbuild::{text}\n"));
         }
     }
 
@@ -170,7 +173,7 @@ fn seconds_now() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use dfbuild::{StepResult, Stream, Usage};
+    use dfbuild::{Error, StepResult, Stream, Usage};
 
     use super::*;
     use crate::testing::{diff_id, step};
@@ -210,17 +213,18 @@ mod tests {
                 grouped.event(&event, Duration::ZERO);
             }
             grouped.close();
-            let failure = Failure {
-                message: "RUN b: 50% of it".to_owned(),
-                hints: vec!["try again".to_owned()],
-                ..Failure::default()
-            };
+            let (name, reason) = ("b".to_owned(), "50% of it".to_owned());
+            let hint = Some("try again".to_owned());
+            let error = Error::Image { name, reason, hint, line: Some(3), source: None };
+            let place = Source { path: Some("a,b/Dockerfile".to_owned()), ..Source::default() };
+            let failure = Failure::of(&error, &place);
             grouped.failed(&failure, Duration::ZERO);
             String::from_utf8(out).unwrap()
         };
         let text = transcript(Forge::GitHub);
-        let annotation = "::error title=dfbuild::RUN b: 50%25 of it%0Ahint: try again\n";
-        assert!(text.ends_with(annotation), "{text}");
+        let (_, annotation) = text.split_once("::error ").unwrap();
+        assert!(annotation.starts_with("file=a%2Cb/Dockerfile,line=3,title=dfbuild::"), "{text}");
+        assert!(annotation.ends_with("50%25 of it%0Ahint: try again\n"), "{text}");
         let groups: Vec<&str> = text.split("::endgroup::\n").collect();
         assert_eq!(groups.len(), 3, "{text}");
         assert!(groups[0].starts_with("::group::[") && groups[0].contains("from a"), "{text}");

@@ -203,7 +203,7 @@ fn step_hint(error: &StepError, service: Option<&str>) -> Option<String> {
 fn system_hint(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let text = match io_kind(error)? {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "the disk is full: free some of it, or keep the store elsewhere with --root DIR"
+            "the disk is full: free some of it, or write elsewhere (--root DIR moves the store)"
         }
         io::ErrorKind::ReadOnlyFilesystem => {
             "the store is on a read-only file system, where only what is cached can be built: keep \

@@ -34,6 +34,17 @@ fn fails(source: &str, message: &str) {
 }
 
 #[test]
+fn sources_from_elsewhere() {
+    check("FROM scratch\nCOPY github.com/a/b /\n", &[]);
+    fails("FROM scratch\nCOPY git@example.com:a/b /\n", "source can't be a git ref for COPY");
+    fails("FROM scratch\nCOPY https://example.com/a /\n", "source can't be a URL for COPY");
+    fails(
+        "FROM scratch\nADD --checksum=sha256:0 https://example.com/a https://example.com/b /\n",
+        "checksum can't be specified for multiple sources",
+    );
+}
+
+#[test]
 fn words_of_single_instructions() {
     check(
         "FROM a:1 as Build\nMAINTAINER me\n",

@@ -15,11 +15,10 @@ impl Scope {
         from: TreeSource,
         place: &Place,
     ) -> Result<(), Diagnostic> {
-        let sources = self.sources(&copy.sources, |path, word| {
-            if is_url(&path) {
-                return Err(error("source can't be a URL for COPY", word.span));
-            }
-            Ok(CopySource::Path(path))
+        let sources = self.sources(&copy.sources, |path, word| match elsewhere(path, word)? {
+            CopySource::Git(_) => Err(error("source can't be a git ref for COPY", word.span)),
+            CopySource::Url(_) => Err(error("source can't be a URL for COPY", word.span)),
+            source => Ok(source),
         })?;
         let (chown, chmod_text, chmod) =
             self.ownership(copy.chown().as_ref(), copy.chmod().as_ref())?;
@@ -47,12 +46,14 @@ impl Scope {
     /// Adds the step of an `ADD`.
     pub(crate) fn add(&mut self, add: &Add, place: &Place) -> Result<(), Diagnostic> {
         let sources = self.sources(&add.sources, |path, word| {
-            let git = git_ref::parse(&path).map_err(|problem| error(problem.message, word.span))?;
-            Ok(match git {
-                Some(git) if !git.indistinguishable_from_local => CopySource::Git(path),
-                _ if is_url(&path) => CopySource::Url(path),
-                _ => CopySource::Path(path),
-            })
+            let source = elsewhere(path, word)?;
+            if let (CopySource::Git(reference), Some(keep)) = (&source, add.keep_git_dir())
+                && let Ok(Some(git)) = git_ref::parse(reference)
+                && git.keep_git_dir == Some(!keep)
+            {
+                return Err(error("inconsistent keep-git-dir configuration", word.span));
+            }
+            Ok(source)
         })?;
         let (chown, chmod_text, chmod) =
             self.ownership(add.chown().as_ref(), add.chmod().as_ref())?;
@@ -157,6 +158,16 @@ fn history_tail(
     line.push_str(&format!(" {dest} # buildkit"));
 }
 
+/// The source that `path` names: a file, or something elsewhere.
+fn elsewhere(path: String, word: &Word) -> Result<CopySource, Diagnostic> {
+    let git = git_ref::parse(&path).map_err(|problem| error(problem.message, word.span))?;
+    Ok(match git {
+        Some(git) if !git.indistinguishable_from_local => CopySource::Git(path),
+        _ if path.starts_with("http://") || path.starts_with("https://") => CopySource::Url(path),
+        _ => CopySource::Path(path),
+    })
+}
+
 /// Whether what is added can have the checksum `text`.
 fn check_checksum(text: &str, sources: &[CopySource]) -> Result<(), String> {
     let mut paths = sources.iter().filter(|it| !matches!(it, CopySource::Inline { .. }));
@@ -169,8 +180,4 @@ fn check_checksum(text: &str, sources: &[CopySource]) -> Result<(), String> {
         (Some(_), None) => Err("checksum requires HTTP(S) or Git sources".to_owned()),
         _ => Err("checksum can't be specified for multiple sources".to_owned()),
     }
-}
-
-fn is_url(path: &str) -> bool {
-    path.starts_with("http://") || path.starts_with("https://")
 }

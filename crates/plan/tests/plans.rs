@@ -324,6 +324,11 @@ fn errors_say_what_is_wrong() {
             "FROM scratch\nADD --checksum=md5:abc https://example.com/a https://example.com/b /\n",
             "checksum can't be specified for multiple sources",
         ),
+        ("FROM scratch\nCOPY git@example.com:a/b.git /\n", "source can't be a git ref for COPY"),
+        (
+            "FROM scratch\nADD --keep-git-dir https://example.com/a.git?keep-git-dir=0 /\n",
+            "inconsistent keep-git-dir configuration",
+        ),
         ("FROM scratch\nADD --checksum=md5:abc a /\n", "checksum requires HTTP(S) or Git sources"),
     ] {
         let case =

@@ -442,7 +442,7 @@ fn is_url(source: &str) -> bool {
 }
 
 fn is_git(source: &str) -> bool {
-    matches!(git_ref::parse(source), Ok(Some(_)))
+    matches!(git_ref::parse(source), Ok(Some(git)) if !git.indistinguishable_from_local)
 }
 
 /// A path of Windows with `/` and without its drive.

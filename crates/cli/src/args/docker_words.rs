@@ -6,7 +6,7 @@ use std::path::Path;
 use clap::Command;
 
 /// Commands that docker has and dfbuild has not, and what to do instead.
-const ELSEWHERE: [(&[&str], &str); 13] = [
+const ELSEWHERE: [(&[&str], &str); 14] = [
     (
         &["login", "logout"],
         "dfbuild keeps no passwords: it reads those that `docker login`, or `skopeo login --authfile \
@@ -47,14 +47,39 @@ const ELSEWHERE: [(&[&str], &str); 13] = [
     (
         &[
             "context", "events", "info", "node", "plugin", "secret", "service", "stack", "swarm",
-            "trust", "config", "manifest",
+            "trust", "config",
         ],
-        "there is no daemon: `dfbuild doctor` tells of this machine, `dfbuild du` of the store",
+        NO_DAEMON,
     ),
+    (&["manifest"], MANIFESTS),
     (&["buildx"], "`dfbuild buildx --help` lists what there is of it"),
     (&["builder"], "`dfbuild builder --help` lists what there is of it"),
     (&["image"], "`dfbuild image --help` lists what there is of it"),
     (&["system"], "`dfbuild system --help` lists what there is of it"),
+];
+
+const NO_DAEMON: &str =
+    "there is no daemon: `dfbuild doctor` tells of this machine, `dfbuild du` of the store";
+
+const MANIFESTS: &str = "`dfbuild build --platform A,B` makes an image for several platforms; `skopeo inspect --raw` and \
+     `docker buildx imagetools create` show and join those that a registry has";
+
+/// Commands of docker's groups that dfbuild has not, and what to do instead.
+const ELSEWHERE_IN_GROUPS: [(&str, &[&str], &str); 6] = [
+    (
+        "buildx",
+        &["create", "inspect", "install", "ls", "rm", "stop", "use", "uninstall"],
+        "there are no builders to make or to choose: dfbuild builds itself",
+    ),
+    ("buildx", &["imagetools"], MANIFESTS),
+    (
+        "buildx",
+        &["history"],
+        "`dfbuild logs` shows what commands of builds wrote, `dfbuild explain --last` why they ran",
+    ),
+    ("buildx", &["debug"], "`dfbuild shell` opens a shell where a build failed"),
+    ("image", &["import"], "`FROM scratch` and `ADD FILE.tar /` make an image of an archive"),
+    ("system", &["info", "events"], NO_DAEMON),
 ];
 
 /// A command of one of docker's groups, and what it is called here.
@@ -85,17 +110,19 @@ const GROUPS: [(&str, &[GroupCommand]); 4] = [
     ("system", &[("df", "du"), ("prune", "prune")]),
 ];
 
-/// What buildx has to do with builders.
-const BUILDERS: [&str; 8] =
-    ["create", "inspect", "install", "ls", "rm", "stop", "use", "uninstall"];
-
-/// A word in the place of a command that docker would know and dfbuild does not; `next` is the word
+/// What to say of a word in the place of a command that docker would know and dfbuild does not; `next` is the word
 /// behind it.
-pub(crate) fn elsewhere(word: &str, next: Option<&str>) -> Option<&'static str> {
-    if word == "buildx" && next.is_some_and(|next| BUILDERS.contains(&next)) {
-        return Some("there are no builders to make or to choose: dfbuild builds itself");
-    }
-    ELSEWHERE.iter().find(|(names, _)| names.contains(&word)).map(|(_, instead)| *instead)
+pub(crate) fn elsewhere(word: &str, next: Option<&str>) -> Option<String> {
+    let (_, instead) = ELSEWHERE.iter().find(|(names, _)| names.contains(&word))?;
+    let next = next.filter(|next| !next.starts_with('-') && !commands_of(word).is_empty());
+    let Some(next) = next else {
+        return Some(format!("dfbuild has no command `{word}`: {instead}"));
+    };
+    let of_group = ELSEWHERE_IN_GROUPS
+        .iter()
+        .find(|(group, names, _)| *group == word && names.contains(&next));
+    let instead = of_group.map_or(*instead, |(.., instead)| *instead);
+    Some(format!("dfbuild has no command `{word} {next}`: {instead}"))
 }
 
 /// What else `docker compose` does.
@@ -230,6 +257,9 @@ pub(super) fn switches(args: &mut Vec<OsString>) {
 fn switch(arg: &OsStr) -> Option<(&str, bool)> {
     let (name, value) = arg.to_str()?.strip_prefix("--")?.split_once('=')?;
     let value = match value {
+        // As podman, buildah and compose have it.
+        "always" | "newer" | "ifnewer" if name == "pull" => true,
+        "missing" | "ifmissing" | "never" if name == "pull" => false,
         "1" | "t" | "T" | "true" | "True" | "TRUE" => true,
         "0" | "f" | "F" | "false" | "False" | "FALSE" => false,
         _ => return None,
@@ -292,6 +322,8 @@ mod tests {
         for (line, expect) in [
             ("--no-cache=true --pull=1 .", "--no-cache --pull ."),
             ("--no-cache --no-cache=false .", "."),
+            ("--pull=always .", "--pull ."),
+            ("--pull=missing --no-cache=never .", "--no-cache=never ."),
             ("--provenance=false --timings=json .", "--provenance=false --timings=json ."),
             ("--quiet=maybe .", "--quiet=maybe ."),
             ("--timings t.html .", "--timings=t.html ."),
@@ -325,8 +357,12 @@ mod tests {
             ("login", None, "docker login"),
             ("volume", Some("ls"), "there are no volumes"),
             ("export", None, "--output FOLDER"),
-            ("buildx", Some("ls"), "no builders"),
-            ("buildx", Some("frobnicate"), "`dfbuild buildx --help`"),
+            ("buildx", Some("ls"), "no command `buildx ls`: there are no builders"),
+            ("buildx", Some("imagetools"), "`docker buildx imagetools create`"),
+            ("buildx", Some("history"), "`dfbuild logs`"),
+            ("buildx", Some("frobnicate"), "`buildx frobnicate`: `dfbuild buildx --help`"),
+            ("buildx", None, "no command `buildx`: `dfbuild buildx --help`"),
+            ("manifest", Some("create"), "no command `manifest`: `dfbuild build --platform A,B`"),
         ] {
             assert!(elsewhere(word, next).unwrap().contains(part), "{word}");
         }

@@ -1,5 +1,7 @@
 //! What to do instead of flags that fingers know from other programs.
 
+use std::ffi::OsString;
+
 const HINTS: &[(&str, &str)] = &[
     (
         "--fix",
@@ -10,7 +12,10 @@ const HINTS: &[(&str, &str)] = &[
         "--cpus",
         "limit dfbuild itself and its commands with it, as `systemd-run --user --scope -p CPUQuota=200% dfbuild …`",
     ),
-    // kaniko's.
+];
+
+/// Those of kaniko, of which a script has several.
+const KANIKO: &[(&str, &str)] = &[
     ("--context", "the context is the last word, a folder or an address: `dfbuild -t app FOLDER`"),
     ("--dockerfile", "`-f FILE` (`--file`) names the Dockerfile"),
     ("--destination", "`--push -t NAME` builds an image and pushes it"),
@@ -50,11 +55,27 @@ const OF_COMMANDS: [(&[&str], &[&str], &str); 4] = [
     (&["pull"], &["-a", "--all-tags"], "name each tag that is wanted"),
 ];
 
-/// What to say of a flag that there is not.
-pub(super) fn instead(command: &str, flag: &str) -> Option<&'static str> {
+/// What to say of a flag that there is not; of one of kaniko's, what of all of them in the line.
+pub(super) fn text(command: &str, flag: &str, args: &[OsString]) -> Option<String> {
+    if of_kaniko(flag).is_some() {
+        let flags = args.iter().filter_map(|arg| arg.to_str()?.split('=').next());
+        let told: Vec<String> =
+            flags.filter_map(|flag| Some(format!("\n  {flag}: {}", of_kaniko(flag)?))).collect();
+        if told.len() > 1 {
+            return Some(format!("there is no such flag:{}", told.concat()));
+        }
+    }
+    instead(command, flag).map(|instead| format!("there is no {flag} here: {instead}"))
+}
+
+fn of_kaniko(flag: &str) -> Option<&'static str> {
+    KANIKO.iter().find(|(name, _)| *name == flag).map(|(_, instead)| *instead)
+}
+
+fn instead(command: &str, flag: &str) -> Option<&'static str> {
     let of_command = OF_COMMANDS
         .iter()
         .find(|(commands, flags, _)| commands.contains(&command) && flags.contains(&flag));
     let general = || HINTS.iter().find(|(name, _)| *name == flag).map(|(_, instead)| *instead);
-    of_command.map(|(_, _, instead)| *instead).or_else(general)
+    of_command.map(|(_, _, instead)| *instead).or_else(general).or_else(|| of_kaniko(flag))
 }

@@ -152,9 +152,10 @@ impl Cli {
             operands::end_flags_at_first(&mut args, at + 1, run);
         }
         let command = args.get(at).cloned().unwrap_or_default();
-        let matches = grammar
-            .try_get_matches_from(args)
-            .map_err(|error| helpful(error, &command, no_command.as_deref().or(verb.as_deref())))?;
+        let matches = grammar.try_get_matches_from(&args).map_err(|error| {
+            let no_command = no_command.as_deref().or(verb.as_deref());
+            helpful(error, (&command, &args), no_command)
+        })?;
         let mut cli = Self::from_arg_matches(&matches)?;
         cli.unless_context = no_command.map(|text| unknown_command(&text));
         Ok(cli)
@@ -219,8 +220,8 @@ pub(crate) fn is_run(args: &[OsString]) -> bool {
 fn no_such_command(word: &OsStr, next: Option<&str>) -> Option<String> {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     let word = word.to_str().filter(|word| word.bytes().all(is_part) && !word.starts_with('-'))?;
-    if let Some(instead) = docker_words::elsewhere(word, next) {
-        return Some(format!("dfbuild has no command `{word}`: {instead}"));
+    if let Some(text) = docker_words::elsewhere(word, next) {
+        return Some(text);
     }
     let command = Cli::command();
     let names = || command.get_subcommands().flat_map(clap::Command::get_name_and_visible_aliases);
@@ -243,7 +244,11 @@ fn unknown_command(text: &str) -> clap::Error {
 }
 
 /// The error with what helps most: that a word is no command, or what a context is.
-fn helpful(error: clap::Error, command: &OsStr, no_command: Option<&str>) -> clap::Error {
+fn helpful(
+    error: clap::Error,
+    (command, args): (&OsStr, &[OsString]),
+    no_command: Option<&str>,
+) -> clap::Error {
     let mut grammar = Cli::command();
     grammar.build();
     let missing = |error: &clap::Error| match error.get(ContextKind::InvalidArg) {
@@ -263,11 +268,9 @@ fn helpful(error: clap::Error, command: &OsStr, no_command: Option<&str>) -> cla
     match (error.kind(), no_command) {
         (ErrorKind::UnknownArgument, Some(text)) => unknown_command(text),
         (ErrorKind::UnknownArgument, None) => {
-            match flag_hints::instead(&command.to_string_lossy(), &flag) {
-                Some(instead) => {
-                    let text = format!("there is no {flag} here: {instead}");
-                    grammar.error(ErrorKind::UnknownArgument, text)
-                }
+            let command = command.to_string_lossy();
+            match flag_hints::text(&command, &flag, args) {
+                Some(text) => grammar.error(ErrorKind::UnknownArgument, text),
                 None => error,
             }
         }
@@ -469,6 +472,12 @@ mod tests {
             ("Images x", "there is no command `Images`; did you mean `images`?"),
             ("login -u me host", "dfbuild has no command `login`: dfbuild keeps no passwords"),
             ("ls -l x", "there is neither a command nor a folder `ls`"),
+            (
+                "--context dir://. --dockerfile=D --destination r/app --no-cache",
+                "there is no such flag:\n  --context: the context is the last word, a folder or an address: \
+                 `dfbuild -t app FOLDER`\n  --dockerfile: `-f FILE` (`--file`) names the Dockerfile\n  \
+                 --destination: `--push -t NAME` builds an image and pushes it\n\n",
+            ),
             ("check --fix", "there is no --fix here: `dfbuild fmt --write`"),
             ("rmi --platform linux/arm64 a", "there is no --platform here: a name is taken away"),
             ("images --tree", "there is no --tree here: `dfbuild inspect --format table NAME`"),

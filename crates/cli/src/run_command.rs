@@ -191,8 +191,13 @@ fn image_or_stage(engine: &Engine, name: &str, args: &ShellArgs) -> Result<Run, 
         about(step, args);
         return Ok(Run::failed_step());
     }
-    let mut names: Vec<String> = stages.iter().map(BuiltStage::name).collect();
-    names.extend(failed.map(|step| step.stage));
+    // One may have been built for several platforms, and have failed before.
+    let mut names: Vec<String> = Vec::new();
+    for name in stages.iter().map(BuiltStage::name).chain(failed.map(|step| step.stage)) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let known = if names.is_empty() {
         "the last build left no stages".to_owned()
     } else {

@@ -28,6 +28,7 @@ fn close(name: &str, tags: &[Tag]) -> Option<String> {
     if !same.is_empty() {
         return Some(same.join(" or "));
     }
+    let tags: Vec<&Tag> = tags.iter().filter(|tag| is_like(&wanted, &tag.reference)).collect();
     // Nobody types the tag that is there by default, and a wrong name may have a right tag.
     let shown = |reference: &Reference| {
         let name = short_name(reference);
@@ -46,6 +47,15 @@ fn close(name: &str, tags: &[Tag]) -> Option<String> {
     whole.map(str::to_owned).or_else(repository).filter(|_| is_long)
 }
 
+/// Whether one may be a slip for the other: of names as short as `node` and `nope` one has all letters of the
+/// other, or they are two words.
+fn is_like(wanted: &Reference, other: &Reference) -> bool {
+    const SHORT: usize = 4;
+    let (wanted, other) = (wanted.familiar_name(), other.familiar_name());
+    let within = |one: &str, other: &str| one.chars().all(|letter| other.contains(letter));
+    wanted.len() > SHORT || within(&wanted, &other) || within(&other, &wanted)
+}
+
 #[cfg(test)]
 mod tests {
     use dfbuild_image::{Digest, MediaType, descriptor};
@@ -59,13 +69,17 @@ mod tests {
             descriptor: descriptor(MediaType::ImageManifest, Digest::of(name), 1),
             tagged: 0,
         };
-        let tags = ["app:1.0", "app:2.0", "base", "host.test/team/tool:3"].map(tag);
+        let tags =
+            ["app:1.0", "app:2.0", "base", "node:20-alpine", "host.test/team/tool:3"].map(tag);
         for (name, expect) in [
             ("app", Some("app:1.0 or app:2.0")),
             ("app:2", Some("app:1.0 or app:2.0")),
             ("bas", Some("base")),
             ("bsae:1.2", Some("base")),
             ("host.test/team/tol:3", Some("host.test/team/tool:3")),
+            ("nod", Some("node:20-alpine")),
+            ("onde:20", Some("node:20-alpine")),
+            ("nope", None),
             ("ab", None),
             ("nothing", None),
             ("No Name", None),

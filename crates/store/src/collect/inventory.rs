@@ -1,7 +1,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use dfbuild_image::{Descriptor, Digest, Reference, digest_of};
 
@@ -169,7 +170,7 @@ impl Survey<'_> {
             let held = digest_of_name(&folder).and_then(|name| self.leased.living.get(&name));
             let keeper = held.map(|pid| Keeper::Process(*pid));
             let bytes = self.meter.allocated(&folder);
-            let used = fs::symlink_metadata(&folder).map_or(SystemTime::now(), |it| last_used(&it));
+            let used = fs::symlink_metadata(&folder).map_or(SystemTime::now(), |it| changed(&it));
             let item = self.item(ItemKind::Leftover(folder.clone()));
             item.add(folder.clone(), bytes, used);
             item.kept_by.extend(keeper);
@@ -268,7 +269,7 @@ impl Survey<'_> {
             if !locked {
                 let bytes = self.meter.allocated(&path);
                 let kind = ItemKind::Leftover(path.clone());
-                self.item(kind).add(path, bytes, last_used(&file));
+                self.item(kind).add(path, bytes, changed(&file));
             }
         }
     }
@@ -324,6 +325,12 @@ fn rank(path: &Path, root: &Path) -> u8 {
         Ok(path) if path.starts_with("layers") => 2,
         _ => 3,
     }
+}
+
+/// When a folder was last touched here: its time of modification may be that of a folder of an image.
+fn changed(folder: &Metadata) -> SystemTime {
+    let seconds = u64::try_from(folder.ctime()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
 fn last_used(file: &Metadata) -> SystemTime {

@@ -252,6 +252,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_is_as_old_as_its_making() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let folder = root.path().join("snapshots/root").join(Digest::of("a").hex());
+        fs::create_dir_all(&folder).unwrap();
+        // The top folder of a layer, as an image has it.
+        fs::File::open(&folder).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let inventory = store.inventory(&read).unwrap();
+        let [left] = inventory.items.as_slice() else { panic!("{:?}", inventory.items) };
+        assert_eq!(left.kind, ItemKind::Leftover(folder.clone()));
+        let made = fs::metadata(root.path().join("snapshots/root")).unwrap().modified().unwrap();
+        assert!(
+            made.duration_since(left.last_used).unwrap_or_default() < Duration::from_secs(3600)
+        );
+    }
+
+    #[test]
     fn what_images_need_stays() {
         let root = tempfile::tempdir().unwrap();
         let store = Store::open(root.path()).unwrap();

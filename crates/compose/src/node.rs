@@ -52,6 +52,9 @@ impl Node {
                     serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => {
                         format!("the key `{key}` is there twice")
                     }
+                    serde_saphyr::Error::NullIntoString { .. } => {
+                        "a key is null: a null is for values".to_owned()
+                    }
                     // The place is told once.
                     other => other
                         .to_string()
@@ -247,6 +250,8 @@ mod tests {
         assert_eq!(items[1].place.to_string(), "f.yml:3:5");
         let error = Node::parse("f.yml", "a: 1\nb: [\n").map(|_| ()).unwrap_err();
         assert!(error.to_string().starts_with("read f.yml:"), "{error}");
+        let null = Node::parse("f.yml", "a:\n  ~: 1\n").map(|_| ()).unwrap_err().to_string();
+        assert_eq!(null, "read f.yml:2:3: a key is null: a null is for values");
         let twice = Node::parse("f.yml", "a: 1\na: 2\n").map(|_| ()).unwrap_err().to_string();
         assert!(
             twice.contains("f.yml:2:1") && twice.ends_with("the key `a` is there twice"),

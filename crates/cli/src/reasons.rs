@@ -59,7 +59,13 @@ pub(crate) fn bust(bust: &Bust, verb: &str) -> String {
         0..10 => format!("{:.1} s", time.as_secs_f64()),
         seconds => format!("{seconds} s"),
     };
-    let mut text = format!("{what} (line {}) {verb} {steps}, {time}", bust.line);
+    let place = match &bust.reason {
+        // The line would be that of the step.
+        Reason::Variable { declared: None, new: None, .. } => " (unset now)".to_owned(),
+        Reason::Variable { declared: None, .. } => String::new(),
+        _ => format!(" (line {})", bust.line),
+    };
+    let mut text = format!("{what}{place} {verb} {steps}, {time}");
     if let Some(line) = bust.first_use {
         text.push_str(&format!("; nothing before line {line} uses it"));
     }
@@ -406,5 +412,9 @@ mod tests {
             "ARG GIT_SHA (line 4) re-ran 6 steps, 141 s; nothing before line 19 uses it"
         );
         assert_eq!(line(std::slice::from_ref(&told.reason)), "ARG GIT_SHA (line 4): a → b");
+        let (name, old) = ("A".to_owned(), Some("1".to_owned()));
+        let gone = Reason::Variable { name, old, new: None, declared: None };
+        let told = Bust { reason: gone, steps: 1, milliseconds: 0, first_use: None, ..told };
+        assert_eq!(bust(&told, "re-runs"), "variable A (unset now) re-runs 1 step, 0.0 s");
     }
 }

@@ -349,7 +349,10 @@ fn answer_hint(answer: &Answer) -> Option<String> {
         _ => format!("docker login {host}"),
     };
     let text = match answer.status {
-        401 | 403 if answer.authenticated => format!(
+        401 if answer.authenticated => format!(
+            "user or password for `{host}` are wrong, or do not allow it: `{login}` stores others"
+        ),
+        403 if answer.authenticated => format!(
             "the credentials for `{host}` do not allow it: check the repository's name and rights, \
              or `docker login` as somebody else"
         ),

@@ -29,7 +29,7 @@ fn password() {
         docker_config(bed, &auths(WRONG));
         for refused in [bed.run(&["push", &name]), elsewhere(bed, &["pull", &name])] {
             let refused = refused.exits_with(1);
-            let hint = format!("hint: the credentials for `{address}` do not allow it");
+            let hint = format!("hint: user or password for `{address}` are wrong");
             assert!(refused.stderr.contains(&hint), "{}", refused.stderr);
         }
         let base = build_elsewhere(bed, &format!("FROM {name}\n"), &[]).exits_with(1);

@@ -95,12 +95,7 @@ impl Index {
         let manifests = self.0.manifests();
         let exact = manifests.iter().find(|d| of(d).as_ref() == Some(platform));
         let unnamed = || manifests.iter().find(|d| of(d).is_none());
-        let close = || {
-            manifests.iter().find(|d| {
-                of(d)
-                    .is_some_and(|p| p.os == platform.os && p.architecture == platform.architecture)
-            })
-        };
+        let close = || manifests.iter().find(|d| of(d).is_some_and(|it| it.is_close(platform)));
         exact.or_else(unnamed).or_else(close)
     }
 

@@ -16,6 +16,19 @@ pub struct Platform {
 }
 
 impl Platform {
+    /// Whether both are of one system and one processor, whatever the variant.
+    ///
+    /// ```
+    /// use dfbuild_image::Platform;
+    ///
+    /// let of = |name: &str| name.parse::<Platform>().unwrap();
+    /// assert!(of("linux/arm/v6").is_close(&of("linux/arm/v7")));
+    /// assert!(!of("linux/arm/v7").is_close(&of("linux/arm64")));
+    /// ```
+    pub fn is_close(&self, other: &Self) -> bool {
+        (&self.os, &self.architecture) == (&other.os, &other.architecture)
+    }
+
     /// The platform of the machine this program was compiled for.
     pub fn host() -> Self {
         let architecture = match std::env::consts::ARCH {

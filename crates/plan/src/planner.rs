@@ -617,7 +617,7 @@ impl<'a> Planner<'a> {
 /// BuildKit's `InvalidBaseImagePlatform`: only when the base is there can it be known.
 fn other_platform(request: &BaseRequest, pulled: &Platform, span: Span) -> Option<Diagnostic> {
     let wanted = &request.platform;
-    if (&wanted.os, &wanted.architecture) == (&pulled.os, &pulled.architecture) {
+    if wanted.is_close(pulled) {
         return None;
     }
     let message = format!(

@@ -122,8 +122,7 @@ impl<'a> BaseImages<'a> {
         let is_here = found.is_some();
         if let Some(descriptor) = found.filter(|_| !(self.pull && can_pull)) {
             let base = self.load_again(&reference, &descriptor, request)?;
-            let (is, wanted) = (base.config.platform(), &request.platform);
-            let fits = (&is.os, &is.architecture) == (&wanted.os, &wanted.architecture);
+            let fits = base.config.platform().is_close(&request.platform);
             // Of one that was made here no registry has another; the plan warns of it.
             let made_here = store.origins(&base.digest).is_empty();
             if fits || made_here || !can_pull {

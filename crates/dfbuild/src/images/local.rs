@@ -135,10 +135,7 @@ impl Engine {
         };
         let found = LocalPlatform::new(found);
         // An index is asked for one of its manifests; an image alone is what it is.
-        let is_other = |wanted: &&Platform| {
-            (&found.platform.os, &found.platform.architecture) != (&wanted.os, &wanted.architecture)
-        };
-        match platform.filter(is_other) {
+        match platform.filter(|wanted| !found.platform.is_close(wanted)) {
             None => Ok(found),
             Some(wanted) => Err(dfbuild_store::Error::NoPlatform {
                 platform: wanted.to_string(),

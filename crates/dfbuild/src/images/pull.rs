@@ -79,7 +79,7 @@ impl Engine {
     ) {
         let Ok(image) = self.local_platform(pulled, None) else { return };
         let actual = image.config.platform();
-        if (&actual.os, &actual.architecture) != (&wanted.os, &wanted.architecture) {
+        if !actual.is_close(wanted) {
             let text = format!(
                 "image with reference {name} was found but does not match the specified platform: \
                  wanted {wanted}, actual: {actual}"

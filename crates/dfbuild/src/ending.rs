@@ -52,6 +52,11 @@ impl Ending {
         Some(Error::TimedOut { limit })
     }
 
+    /// What an error means for the caller: that it wanted the end, if it did.
+    pub(crate) fn instead_of(&self, error: Error) -> Error {
+        self.reason().unwrap_or(error)
+    }
+
     /// An error once the build is to end. What it says is never shown: the reason is.
     pub(crate) fn check(&self) -> io::Result<()> {
         if self.is_near() { Err(io::Error::other("the build was ended")) } else { Ok(()) }

@@ -336,11 +336,6 @@ impl Engine {
         self.for_build(&Ending::new(cancel, None))
     }
 
-    /// What an error means for the caller: that the work was to end, if it was.
-    pub(crate) fn unless_ended(&self, error: Error) -> Error {
-        self.ending.reason().unwrap_or(error)
-    }
-
     /// This engine for one attempt of a build: whatever it does for it fails once that is to end,
     /// and it does not ask for what was `lost` in another attempt.
     pub(crate) fn for_attempt(&self, ending: &Ending, lost: &Lost) -> Self {

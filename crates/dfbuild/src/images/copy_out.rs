@@ -80,7 +80,7 @@ impl Engine {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn copy_out(&self, from: &CopyFrom, to: &Path) -> Result<(), Error> {
-        let failed = |error: StepError| self.unless_ended(copy_error(from, error));
+        let failed = |error: StepError| self.ending().instead_of(copy_error(from, error));
         self.with_files(from, |rootfs, selected| {
             if is_written_to(to) {
                 return write_to(rootfs, selected, to);
@@ -122,7 +122,7 @@ impl Engine {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn copy_out_tar(&self, from: &CopyFrom, out: &mut dyn Write) -> Result<(), Error> {
-        let failed = |error: StepError| self.unless_ended(copy_error(from, error));
+        let failed = |error: StepError| self.ending().instead_of(copy_error(from, error));
         self.with_files(from, |rootfs, selected| {
             let name = own_name(from, selected);
             let contents = Renamed { rootfs, from: selected.top.path.clone(), to: name.clone() };

@@ -51,7 +51,7 @@ impl Engine {
         let contents = self.archive_of(names, platform)?;
         let what = format!("saving {}", path.display());
         write_file(path, self.ending(), |out| self.write_shown(&contents, out, &what, observer))
-            .map_err(|error| self.unless_ended(exported(path, error)))
+            .map_err(|error| self.ending().instead_of(exported(path, error)))
     }
 
     /// The same to a writer.
@@ -80,7 +80,7 @@ impl Engine {
         let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         let what = format!("sending {}", names.join(", "));
         self.write_shown(&contents, out, &what, observer)
-            .map_err(|error| self.unless_ended(exported(Path::new("-"), error)))
+            .map_err(|error| self.ending().instead_of(exported(Path::new("-"), error)))
     }
 
     /// Writes an archive, and tells how far it is.

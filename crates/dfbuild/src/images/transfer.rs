@@ -9,7 +9,6 @@ use dfbuild_remote::Registry;
 
 use crate::cancel::Cancel;
 use crate::causes::with_causes;
-use crate::ending::Ending;
 use crate::engine::Engine;
 use crate::error::{Error, StepError};
 use crate::event::{Event, Observer, TransferState};
@@ -26,8 +25,8 @@ impl Engine {
         cancel: &Cancel,
         work: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let ending = Ending::new(cancel, None);
-        work(&self.for_build(&ending)).map_err(|error| ending.reason().unwrap_or(error))
+        let engine = self.cancelled_by(cancel);
+        work(&engine).map_err(|error| engine.ending().instead_of(error))
     }
 
     /// The way to the registry of an image.

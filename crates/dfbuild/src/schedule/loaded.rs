@@ -143,7 +143,7 @@ impl<'e> Loaded<'e> {
             let fetcher = Fetcher { engine: &engine, elsewhere: &elsewhere };
             Materials::load(build, &fetcher, observer)
         };
-        let materials = materials.map_err(|error| ending.reason().unwrap_or(error))?;
+        let materials = materials.map_err(|error| ending.instead_of(error))?;
         let source = Source::read(build, &materials)?;
         Ok(Self {
             build: build.clone(),
@@ -330,7 +330,7 @@ impl<'e> Loaded<'e> {
                         self.ending = self.ending.anew();
                         continue;
                     }
-                    _ => return Err(self.ending.reason().unwrap_or(error)),
+                    _ => return Err(self.ending.instead_of(error)),
                 },
             };
             image.duration = self.start.take().unwrap_or(start).elapsed();
@@ -369,7 +369,7 @@ impl<'e> Loaded<'e> {
         );
         let explanation = session.foresee();
         session.contexts.save(&engine);
-        explanation.map_err(|error| self.ending.reason().unwrap_or(error))
+        explanation.map_err(|error| self.ending.instead_of(error))
     }
 
     /// Why the last build of this Dockerfile and context ran what it ran. `None` if there was none.

@@ -120,7 +120,7 @@ impl Engine {
             LoadSource::Path(path) => path.display().to_string(),
             LoadSource::Stream(_) => "standard input".to_owned(),
         };
-        let failed = |error: LoadError| self.unless_ended(error.of(&shown));
+        let failed = |error: LoadError| self.ending().instead_of(error.of(&shown));
         let staging = self.store().stage()?;
         let files = Files::read(self, source, &staging).map_err(failed)?;
         let mut found = if files.has("index.json") {

@@ -12,6 +12,7 @@ mod docker_flags;
 mod docker_run_flags;
 mod docker_words;
 mod doctor_args;
+mod environment;
 mod expand_args;
 mod explain_args;
 mod files_args;
@@ -46,7 +47,6 @@ use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use dfbuild::Platform;
 use dfbuild::dockerfile::suggest;
 
 use crate::meant;
@@ -62,6 +62,7 @@ pub(crate) use docker_flags::{ComposeFlags, DockerFlags};
 pub(crate) use docker_run_flags::DockerRunFlags;
 pub(crate) use docker_words::verb_of_compose as docker_verb;
 pub(crate) use doctor_args::{DoctorArgs, DoctorFormat};
+pub(crate) use environment::PLATFORM;
 pub(crate) use expand_args::ExpandArgs;
 pub(crate) use explain_args::{ExplainArgs, ExplainFormat};
 pub(crate) use files_args::{CopyArgs, DiffArgs, LayersArgs};
@@ -107,9 +108,6 @@ pub(crate) struct Cli {
     #[arg(skip)]
     pub(crate) unless_context: Option<clap::Error>,
 }
-
-/// The platform of builds, pulls and runs that are not given one.
-pub(crate) const PLATFORM: &str = "DOCKER_DEFAULT_PLATFORM";
 
 impl Cli {
     /// Reads the arguments, the first of which is the program's name.
@@ -159,41 +157,6 @@ impl Cli {
         let mut cli = Self::from_arg_matches(&matches)?;
         cli.unless_context = no_command.map(|text| unknown_command(&text));
         Ok(cli)
-    }
-
-    /// Takes what docker takes from the environment for commands that name no platform.
-    pub(crate) fn with_environment(
-        mut self,
-        environment: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, String> {
-        let Some(value) = environment(PLATFORM).filter(|value| !value.is_empty()) else {
-            return Ok(self);
-        };
-        let given = || match values::parse_platform(&value) {
-            Ok(platform) => Ok(platform),
-            Err(text) => Err(format!("{PLATFORM}={value}: {text}")),
-        };
-        let several = |platforms: &mut Vec<Platform>| -> Result<(), String> {
-            if platforms.is_empty() {
-                platforms.push(given()?);
-            }
-            Ok(())
-        };
-        let one = |platform: &mut Option<Platform>| -> Result<(), String> {
-            if platform.is_none() {
-                *platform = Some(given()?);
-            }
-            Ok(())
-        };
-        match &mut self.command {
-            Command::Build(args) | Command::Verify(args) => several(&mut args.platform),
-            Command::Explain(args) => several(&mut args.build.platform),
-            Command::Check(args) => one(&mut args.platform),
-            Command::Pull(args) => one(&mut args.platform),
-            Command::Run(args) => one(&mut args.platform),
-            _ => Ok(()),
-        }?;
-        Ok(self)
     }
 }
 
@@ -441,28 +404,6 @@ mod tests {
         }
         assert!(read("run --rm").unwrap_err().contains("<IMAGE>"));
         assert!(read("run --help").unwrap_err().contains("[COMMAND]..."));
-    }
-
-    #[test]
-    fn the_platform_of_the_environment() {
-        let with = |line: &str, value: &str| {
-            let cli = read(line).unwrap();
-            cli.with_environment(&|name| (name == PLATFORM).then(|| value.to_owned()))
-        };
-        for (line, value, expect) in [
-            ("build .", "linux/arm64", "linux/arm64"),
-            ("build .", "", ""),
-            ("build --platform linux/386 .", "linux/arm64", "linux/386"),
-        ] {
-            let Command::Build(args) = with(line, value).unwrap().command else { panic!("{line}") };
-            let found: Vec<String> = args.platform.iter().map(ToString::to_string).collect();
-            assert_eq!(found.concat(), expect, "{line} {value}");
-        }
-        let Command::Run(args) = with("run app", "linux/arm64").unwrap().command else { panic!() };
-        assert_eq!(args.platform.unwrap().to_string(), "linux/arm64");
-        let error = with("pull app", "arm65").unwrap_err();
-        assert!(error.starts_with("DOCKER_DEFAULT_PLATFORM=arm65: "), "{error}");
-        assert!(with("images", "arm65").is_ok());
     }
 
     #[test]

@@ -138,10 +138,10 @@ pub(crate) fn begin(
     let loaded = match request.build.load(&engine, &observer, &cancel) {
         Ok(loaded) => loaded,
         Err(error) => {
-            return failed(&error, &Source { path: default_path(args), ..Source::default() });
+            return failed(&error, &Source { folder: unnamed_folder(args), ..Source::default() });
         }
     };
-    let source = Source { path: default_path(args), ..Source::of(&loaded) };
+    let source = Source { folder: unnamed_folder(args), ..Source::of(&loaded) };
     progress.read(source.clone());
     let findings = Findings::of(args, &source);
     if let Some(violation) = &findings.violation {
@@ -269,11 +269,10 @@ pub(crate) fn fail(
     ended.exit_code().filter(|_| cancelled).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// The Dockerfile of a folder, where none is named.
-fn default_path(args: &BuildArgs) -> Option<String> {
+/// The folder of a Dockerfile that is not named.
+fn unnamed_folder(args: &BuildArgs) -> Option<PathBuf> {
     let folder = args.context.strip_prefix(".").unwrap_or(&args.context);
-    let is_default = args.file.is_none() && args.context.is_dir();
-    is_default.then(|| folder.join("Dockerfile").display().to_string())
+    (args.file.is_none() && args.context.is_dir()).then(|| folder.to_owned())
 }
 
 /// The text that the places of an error were found in, under the name that is known here.

@@ -1,9 +1,10 @@
 //! Where and how a build failed, for programs.
 
-use dfbuild::{DiagnosticKind, Error, LineIndex, StepError};
+use dfbuild::{DiagnosticKind, Error, StepError};
 use serde::Serialize;
 
 use crate::diagnostics::MAX_SHOWN;
+use crate::place::{Places, Region};
 use crate::source::Source;
 
 /// What is known of a failure, beside its words. Fields may be added, not taken away.
@@ -25,7 +26,7 @@ pub(crate) struct Cause {
 /// A place in a Dockerfile, from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct Place {
-    /// As messages call it.
+    /// Its path, or what messages call it.
     file: String,
     line: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,18 +46,18 @@ impl Cause {
         self.place.as_ref().map(|place| (place.file.as_str(), place.line))
     }
 
+    /// The cause of an error in building `source`.
     pub(crate) fn of(error: &Error, source: &Source) -> Self {
-        let at_line = |line| Some(Place { file: source.file().to_owned(), line, column: None });
+        let at_line = |line| Some(Place { file: source.file(), line, column: None });
         match error {
             Error::Dockerfile { diagnostics, .. } => {
-                let index = LineIndex::new(&source.text);
+                let places = Places::new(source);
                 let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
                 let mut errors: Vec<Mistake> = errors
                     .take(MAX_SHOWN)
                     .map(|diagnostic| {
-                        let position = diagnostic.position(&index);
-                        let (line, column) = (position.line, Some(position.column));
-                        let place = Place { file: source.file().to_owned(), line, column };
+                        let Region { line, column, .. } = places.region(diagnostic.span);
+                        let place = Place { file: source.file(), line, column: Some(column) };
                         // Those of flags are at no place of the file.
                         let is_here = diagnostic.kind != DiagnosticKind::Option;
                         Mistake { error: diagnostic.text(), place: is_here.then_some(place) }

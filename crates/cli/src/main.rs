@@ -39,6 +39,7 @@ mod metadata;
 mod names;
 mod output;
 mod parse_command;
+mod place;
 mod progress;
 mod reasons;
 mod registry;

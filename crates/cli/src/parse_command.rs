@@ -12,7 +12,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::{ParseArgs, ParseFormat};
-use crate::check::{self, Places, Region};
+use crate::check;
+use crate::place::{Places, Region};
 use crate::source::Source;
 use crate::{diagnostics, report};
 

@@ -12,8 +12,8 @@ pub(crate) struct Source {
     pub(crate) text: String,
     /// The service that it is of, which stands before its name, if a compose file is built.
     pub(crate) service: Option<String>,
-    /// Its path, where messages call it otherwise: that of a folder is `Dockerfile` to them.
-    pub(crate) path: Option<String>,
+    /// Where it is, if its name leaves that out: that of a context is `Dockerfile` to messages.
+    pub(crate) folder: Option<PathBuf>,
 }
 
 impl Source {
@@ -31,11 +31,15 @@ impl Source {
         Self { name: format!("{service}: {file}"), service: Some(service.to_owned()), ..self }
     }
 
-    /// Its name for programs, without the service.
-    pub(crate) fn file(&self) -> &str {
+    /// Its path for programs, without the service.
+    pub(crate) fn file(&self) -> String {
         let service = self.service.as_deref();
         let file = service.and_then(|it| self.name.strip_prefix(it)?.strip_prefix(": "));
-        file.or(self.path.as_deref()).unwrap_or(&self.name)
+        let file = file.unwrap_or(&self.name);
+        match &self.folder {
+            Some(folder) => folder.join(file).display().to_string(),
+            None => file.to_owned(),
+        }
     }
 
     /// Reads a file that must be there, `-` being standard input.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use dfbuild::dockerfile::lint::Level;
 
 use super::Checked;
-use super::place::Places;
+use crate::place::Places;
 use crate::workflow::{escape, property};
 
 pub(super) fn render(checked: &Checked) -> String {

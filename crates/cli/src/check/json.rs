@@ -6,8 +6,8 @@ use dfbuild::Diagnostic;
 use dfbuild::dockerfile::lint::{Finding, Level};
 use serde::{Serialize, Serializer};
 
-use super::place::{Places, Region};
 use super::{Checked, SYNTAX, SYNTAX_DOC};
+use crate::place::{Places, Region};
 
 /// A finding. Fields may be added, not taken away.
 #[derive(Serialize)]

@@ -2,7 +2,6 @@
 
 mod github;
 mod json;
-mod place;
 mod sarif;
 mod text;
 
@@ -19,7 +18,6 @@ use crate::args::{CheckArgs, CheckFormat, KeyValue};
 use crate::ignore_file::IgnoreFile;
 use crate::source::Source;
 use crate::{diagnostics, report};
-pub(crate) use place::{Places, Region};
 
 /// The rule that errors and doubts of the parser go by.
 const SYNTAX: &str = "DockerfileSyntax";

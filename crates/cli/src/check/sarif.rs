@@ -9,8 +9,8 @@ use dfbuild::{Diagnostic, Fix, Span};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::place::{Places, Region};
 use super::{Checked, SYNTAX, SYNTAX_DOC};
+use crate::place::{Places, Region};
 
 /// The whole document.
 #[derive(Serialize)]

@@ -5,9 +5,9 @@ use std::fmt::Write;
 use dfbuild::dockerfile::lint::{Finding, Level};
 
 use super::Checked;
-use super::place::Places;
 use crate::diagnostics;
 use crate::excerpt;
+use crate::place::Places;
 use crate::source::Source;
 
 pub(super) fn render(checked: &Checked) -> String {

@@ -173,6 +173,8 @@ fn seconds_now() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use dfbuild::{Error, StepResult, Stream, Usage};
 
     use super::*;
@@ -216,7 +218,8 @@ mod tests {
             let (name, reason) = ("b".to_owned(), "50% of it".to_owned());
             let hint = Some("try again".to_owned());
             let error = Error::Image { name, reason, hint, line: Some(3), source: None };
-            let place = Source { path: Some("a,b/Dockerfile".to_owned()), ..Source::default() };
+            let folder = Some(PathBuf::from("a,b"));
+            let place = Source { folder, ..Source::standard_input("") };
             let failure = Failure::of(&error, &place);
             grouped.failed(&failure, Duration::ZERO);
             String::from_utf8(out).unwrap()
